@@ -1,0 +1,59 @@
+// The local frame of one group of records in a segment file (docs/journal-format.md, section 3).
+import { crc32 } from 'node:zlib';
+import { readU64, writeU64 } from '../record/record.ts';
+
+export const groupHeaderBytes = 96;
+export const syncedBlockBytes = 4096;
+const magic = Buffer.from('HWGROUP1', 'latin1');
+const identityAt = 24;
+
+export interface GroupHeader {
+  machine: Buffer;
+  identity: Buffer;
+  firstLsn: number;
+  previousDurable: number;
+  arrival: number;
+  position: number;
+  records: number;
+  bodyBytes: number;
+  headersCrc: number;
+}
+
+export function encodeGroupHeader(target: Buffer, header: GroupHeader): void {
+  magic.copy(target, 0);
+  header.machine.copy(target, 8);
+  header.identity.copy(target, identityAt);
+  writeU64(target, 40, header.firstLsn);
+  writeU64(target, 48, header.previousDurable);
+  writeU64(target, 56, header.arrival);
+  writeU64(target, 64, header.position);
+  target.writeUInt32LE(header.records, 72);
+  target.writeUInt32LE(header.bodyBytes, 76);
+  target.writeUInt32LE(header.headersCrc, 80);
+  target.fill(0, 84, 92);
+  target.writeUInt32LE(crc32(target.subarray(0, 92)), 92);
+}
+
+/** The frame at `at`, or null when it is not a sound one; whose it is, is for the caller to judge. */
+export function decodeGroupHeader(source: Buffer, at: number): GroupHeader | null {
+  if (at + groupHeaderBytes > source.length || magic.compare(source, at, at + magic.length) !== 0) return null;
+  if (source.readUInt32LE(at + 92) !== crc32(source.subarray(at, at + 92))) return null;
+  const header: GroupHeader = {
+    machine: Buffer.from(source.subarray(at + 8, at + 24)),
+    identity: Buffer.from(source.subarray(at + identityAt, at + 40)),
+    firstLsn: readU64(source, at + 40),
+    previousDurable: readU64(source, at + 48),
+    arrival: readU64(source, at + 56),
+    position: readU64(source, at + 64),
+    records: source.readUInt32LE(at + 72),
+    bodyBytes: source.readUInt32LE(at + 76),
+    headersCrc: source.readUInt32LE(at + 80),
+  };
+  const safe = header.firstLsn >= 0 && header.previousDurable >= 0 && header.arrival >= 0 && header.position >= 0;
+  return safe ? header : null;
+}
+
+/** Where a frame's magic stands next at or after `from`, or -1. */
+export function findGroupMagic(source: Buffer, from: number): number {
+  return source.indexOf(magic, from);
+}
