@@ -16,6 +16,8 @@ export const limits = {
   checkBlockBytes: 64 * KiB,
   groupRecords: 1024,
   groupBytes: 48 * MiB,
+  /** A group is closed behind the request that takes it past this. */
+  groupBytesUsual: 4 * MiB,
   segmentBytes: 64 * MiB,
   segmentBytesLeast: 64 * KiB,
   segmentBytesMost: GiB,
@@ -26,13 +28,36 @@ export const limits = {
   syncIntervalMs: 200,
   /** Apply flushes the replica after this much, so that a waiting commit gets its turn. */
   applyFlushBytes: 32 * MiB,
+  /** A recovery asks for extents of this much at a time, and moves data in pieces of that much. */
+  exportStretchBytes: 256 * MiB,
+  exportBufferBytes: 4 * MiB,
   nbdOptionBytes: 64 * KiB,
-  nbdOptionsPerConnection: 64,
+  /** `qemu-nbd --list` asks two questions for each export on one connection. */
+  nbdOptionsPerConnection: 1024,
   nbdNegotiationMs: 30_000,
   nbdConnections: 64,
   /** Replies waiting for one client; at the bound we stop reading its requests. */
   nbdReplyBytes: 64 * MiB,
+  /** Requests of one client that have no answer yet; at the bound we stop reading its requests. */
+  nbdRequests: 1024,
+  /** A client that stops in the middle of a request keeps the buffer for so long while others wait for one. */
+  nbdStallMs: 30_000,
+  /** How long a closing server lets requests end. */
+  nbdCloseMs: 5_000,
+  /** Each connection's own receive buffer, and the most that one read takes while request sizes are unknown. */
+  nbdHomeBytes: 256 * KiB,
+  /** Shared receive buffers: four requests of 1 MiB with their headers. */
+  nbdBlockBytes: 4 * MiB + 64 * KiB,
   controlBodyBytes: MiB,
+  /** A name, path or WHEN in a request on the control socket. */
+  controlTextBytes: 4096,
+  controlConnections: 64,
+  /** A request has to be received within this. */
+  controlRequestMs: 10_000,
+  /** A client gives up on a call that is not long work. */
+  controlAnswerMs: 600_000,
+  /** Long work reports no more often than this. */
+  progressIntervalMs: 100,
   nameCharacters: 63,
   tagNameCharacters: 120,
   unixPathBytes: 107,
@@ -41,4 +66,9 @@ export const limits = {
 assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');
 assert(limits.groupBytes < limits.segmentBytes, 'a group fits in a segment');
 assert(limits.recordDataBytes * 2 < limits.unsyncedBytes, 'two of the largest requests fit in memory');
-assert(limits.diskBytes * limits.disksPerMachine <= Number.MAX_SAFE_INTEGER, 'every byte of a machine has a safe address');
+assert(
+  limits.nbdConnections * limits.nbdHomeBytes + 2 * (limits.recordDataBytes + limits.nbdBlockBytes) < limits.unsyncedBytes,
+  'with all connections open, two of the largest NBD requests can be received',
+);
+// The end of the last disk is 2 ** 53, which a double still holds exactly.
+assert(limits.diskBytes * limits.disksPerMachine - 1 <= Number.MAX_SAFE_INTEGER, 'every byte of a machine has a safe address');

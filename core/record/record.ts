@@ -53,6 +53,12 @@ export function encodeRecordHeader(target: Buffer, at: number, header: RecordHea
 export function decodeRecordHeader(source: Buffer, at: number, machine: MachineMark): RecordHeader | null {
   if (at + recordHeaderBytes > source.length || source.readUInt32LE(at) !== magic) return null;
   if (source.readUInt32LE(at + 60) !== crc32(source.subarray(at, at + 60))) return null;
+  return parseRecordHeader(source, at, machine);
+}
+
+/** The same without the header CRC, for bytes that another CRC has vouched for. */
+export function parseRecordHeader(source: Buffer, at: number, machine: MachineMark): RecordHeader | null {
+  if (source.readUInt32LE(at) !== magic) return null;
   if (source.readUInt32LE(at + 52) !== machine.low || source.readUInt32LE(at + 56) !== machine.high) return null;
   const header: RecordHeader = {
     kind: source[at + 4] as RecordKind,

@@ -1,0 +1,102 @@
+// The shapes that the control socket accepts, as zod schemas, with one clear sentence for what does not fit.
+import { z } from 'zod';
+import { HomewardError } from '../../core/errors.ts';
+import { limits } from '../../core/limits.ts';
+import { checkDiskName, checkDiskSize, checkMachineName, parseListen } from '../../core/names.ts';
+import type {
+  DiskRequest,
+  OpenIngestRequest,
+  RecoverRequest,
+  RecoverTarget,
+  VerifyRequest,
+  ViewRequest,
+} from './service.ts';
+
+const text = z.string().min(1).max(limits.controlTextBytes);
+
+const disk: z.ZodType<DiskRequest> = z.strictObject({
+  name: text,
+  sizeBytes: z.number().int().positive(),
+  device: text.optional(),
+});
+
+const openIngestSchema: z.ZodType<OpenIngestRequest> = z.strictObject({
+  machine: text,
+  disks: z.array(disk).min(1).max(limits.disksPerMachine),
+  listen: text,
+  seeding: z.boolean(),
+});
+
+export const tagSchema = z.strictObject({ name: z.string() });
+
+export const machineSchema = z.strictObject({ machine: text });
+
+export const viewIdSchema = z.strictObject({ id: text });
+
+const viewSchema: z.ZodType<ViewRequest> = z.strictObject({
+  machine: text,
+  at: text,
+  listen: text,
+  writable: z.boolean(),
+  leaseMs: z.number().positive().nullable(),
+});
+
+export const closeViewsQuery = z.strictObject({ at: text.optional() });
+
+const target: z.ZodType<RecoverTarget> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.enum(['raw', 'qcow2', 'vmdk']), directory: text }),
+  z.strictObject({
+    kind: z.literal('block'),
+    devices: z
+      .array(z.strictObject({ disk: text, device: text }))
+      .min(1)
+      .max(limits.disksPerMachine),
+  }),
+]);
+
+export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
+  machine: text,
+  at: text,
+  target,
+  overwrite: z.array(text).max(limits.disksPerMachine),
+});
+
+const part = z
+  .strictObject({ n: z.number().int().positive(), of: z.number().int().positive() })
+  .refine(({ n, of }) => n <= of, 'n may not be above t');
+
+export const verifySchema: z.ZodType<Omit<VerifyRequest, 'machine'>> = z.strictObject({
+  part: part.nullable(),
+  forMs: z.number().positive().nullable(),
+});
+
+/** Names become parts of paths and export names, so they are looked at before anything is done with them. */
+export function parseOpenIngest(value: unknown): OpenIngestRequest {
+  const request = parseRequest(openIngestSchema, value);
+  checkMachineName(request.machine);
+  parseListen(request.listen);
+  for (const { name, sizeBytes } of request.disks) {
+    checkDiskName(name);
+    checkDiskSize(sizeBytes);
+  }
+  const names = request.disks.map((each) => each.name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new HomewardError('usage', `the disk "${twice}" is there twice`);
+  return request;
+}
+
+export function parseView(value: unknown): ViewRequest {
+  const request = parseRequest(viewSchema, value);
+  parseListen(request.listen);
+  return request;
+}
+
+/** `value` as the schema wants it, or a `usage` error that names the first place that does not fit. */
+export function parseRequest<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const place = issue?.path.map(String).join('.') ?? '';
+  const what = issue?.message ?? 'it does not fit';
+  throw new HomewardError('usage', `the request is not valid: ${place === '' ? '' : `${place}: `}${what}`);
+}

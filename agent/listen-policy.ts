@@ -1,0 +1,34 @@
+// Where NBD may be offered without encryption, and the certificates where it may not.
+import fs from 'node:fs';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { HomewardError } from '../core/errors.ts';
+import type { Listen } from '../core/names.ts';
+import type { NbdTls } from '../core/nbd/tls.ts';
+
+/**
+ * TLS for a listener: null for a Unix socket, and for loopback when no certificates are configured. TCP elsewhere
+ * without certificates is refused with 'plain-tcp'.
+ */
+export function tlsFor(listen: Listen, tlsDirectory: string): NbdTls | null {
+  if (listen.kind === 'unix') return null;
+  if (tlsDirectory === '') {
+    if (isLoopback(listen.host)) return null;
+    throw new HomewardError('plain-tcp', `tcp:${listen.host}:${listen.port} can be reached from outside, and no certificates are configured`);
+  }
+  const read = (name: string): Buffer => {
+    try {
+      return fs.readFileSync(join(tlsDirectory, name));
+    } catch (cause) {
+      throw new HomewardError('bad-config', `NbdTlsDirectory has no readable ${name}`, { cause });
+    }
+  };
+  return {
+    ca: read('ca-cert.pem'), cert: read('server-cert.pem'), key: read('server-key.pem'),
+    requireClientCertificate: true, required: true,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}

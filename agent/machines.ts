@@ -1,0 +1,108 @@
+// All machines of a retention volume: found at start, looked up by name or id, made when one is new.
+import fs from 'node:fs';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { checkDiskName, checkDiskSize, checkMachineName } from '../core/names.ts';
+import type { DiskRequest } from './control/service.ts';
+import { Machine, type MachineContext } from './machine.ts';
+import { machinePaths } from './machine-paths.ts';
+import { readMachineFile, type ProtectedDisk } from './replica/machine-file.ts';
+import { inspectDevice, refuseUnsafeTarget } from './replica/target-device.ts';
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A machine whose directory is there but cannot be opened: the others go on, and status says why. */
+export interface BrokenMachine { id: string; name: string; error: HomewardError }
+
+export class Machines {
+  readonly #context: MachineContext;
+  readonly #machines = new Map<string, Machine>();
+  readonly broken: BrokenMachine[] = [];
+
+  private constructor(context: MachineContext) {
+    this.#context = context;
+  }
+
+  /** Opens every machine on the volume. One that cannot be opened is left as it is, and reported. */
+  static async open(context: MachineContext): Promise<Machines> {
+    const machines = new Machines(context);
+    const { retention, log } = context;
+    for (const id of fs.readdirSync(retention).filter((name) => uuid.test(name)).sort()) {
+      if (!fs.existsSync(machinePaths(retention, id).machineFile)) {
+        log.warn('machine-unfinished', { directory: machinePaths(retention, id).directory });
+        continue;
+      }
+      try {
+        machines.#machines.set(id, await Machine.open(context, id));
+      } catch (error) {
+        const reason = toHomewardError(error);
+        log.error('machine-not-opened', { machine: id, code: reason.code, error: reason });
+        machines.broken.push({ id, name: tryName(machinePaths(retention, id).machineFile) ?? id, error: reason });
+      }
+    }
+    return machines;
+  }
+
+  list(): Machine[] {
+    return [...this.#machines.values()];
+  }
+
+  /** `key` is a name or an id. */
+  get(key: string): Machine {
+    const machine = this.#machines.get(key) ?? this.list().find(({ name }) => name === key);
+    if (machine !== undefined) return machine;
+    const broken = this.broken.find(({ id, name }) => id === key || name === key);
+    if (broken !== undefined) throw broken.error;
+    throw new HomewardError('no-such-machine', `there is no machine "${key}"`);
+  }
+
+  /** The machine of that name with just those disks, made when there is none. */
+  async ensure(name: string, requested: readonly DiskRequest[], seeding: boolean): Promise<{ machine: Machine; made: boolean }> {
+    const disks = requested.map(checkDisk);
+    const twice = disks.find((disk, index) => disks.findIndex((other) => other.name === disk.name) < index);
+    if (twice !== undefined) throw new HomewardError('usage', `disk ${twice.name} is given twice`);
+    const known = this.list().find((machine) => machine.name === name || machine.id === name);
+    if (known !== undefined) {
+      refuseOtherDisks(known, disks);
+      return { machine: known, made: false };
+    }
+    if (this.broken.some((broken) => broken.name === name || broken.id === name)) this.get(name);
+    checkMachineName(name);
+    for (const disk of disks) {
+      if (disk.replica.kind === 'device') refuseUnsafeTarget(inspectDevice(disk.replica.byId), disk.size, []);
+    }
+    const machine = await Machine.create(this.#context, name, disks, seeding);
+    this.#machines.set(machine.id, machine);
+    this.#context.log.info('machine-made', { machine: machine.id, name, disks: disks.length, seeding });
+    return { machine, made: true };
+  }
+
+  async close(): Promise<void> {
+    for (const machine of this.#machines.values()) {
+      await machine.close().catch((error: unknown) => {
+        this.#context.log.error('machine-close-failed', { machine: machine.id, error: toHomewardError(error) });
+      });
+    }
+    this.#machines.clear();
+  }
+}
+
+function checkDisk({ name, sizeBytes, device }: DiskRequest): ProtectedDisk {
+  const replica = device === undefined ? { kind: 'file' } as const : { kind: 'device', byId: device } as const;
+  return { name: checkDiskName(name), size: checkDiskSize(sizeBytes), replica };
+}
+
+function refuseOtherDisks(machine: Machine, disks: readonly ProtectedDisk[]): void {
+  const spell = (list: readonly ProtectedDisk[]): string => list
+    .map(({ name, size, replica }) => `${name}=${size}${replica.kind === 'device' ? `@${replica.byId}` : ''}`).join(' ');
+  const had = spell(machine.file.disks);
+  const asked = spell(disks);
+  if (had !== asked) throw new HomewardError('machine-differs', `${machine.name} has the disks ${had}, not ${asked}`);
+}
+
+function tryName(machineFile: string): string | null {
+  try {
+    return readMachineFile(machineFile)?.name ?? null;
+  } catch {
+    return null; // damaged: the error that is reported says so
+  }
+}

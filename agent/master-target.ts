@@ -1,0 +1,173 @@
+// The master target's service: what the control socket offers, carried out on machines, ingests, views and recoveries.
+import type { Config } from '../core/config.ts';
+import type { Clock } from '../core/clock.ts';
+import { HomewardError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import { checkTagName, parseListen } from '../core/names.ts';
+import type {
+  IngestReport, MasterTargetService, OnProgress, OpenIngestRequest, PointsReport, RecoverPlan, RecoverReport,
+  RecoverRequest, SeededReport, StatusReport, TagReport, VerifyReport, VerifyRequest, ViewReport, ViewRequest,
+} from './control/service.ts';
+import { ingestExport } from './ingest/ingest-export.ts';
+import type { Ingests } from './ingest/ingests.ts';
+import { tlsFor } from './listen-policy.ts';
+import { Machine } from './machine.ts';
+import type { Machines } from './machines.ts';
+import { executeRecovery } from './recovery/recover.ts';
+import { planRecovery } from './recovery/plan.ts';
+import { verifyMachine } from './recovery/verify.ts';
+import type { Views } from './recovery/views.ts';
+import type { Janitor } from './retention/janitor.ts';
+import { brokenStatus, freeBytes, machineStatus, pointsReport, tagReport } from './status.ts';
+
+export interface MasterTargetParts {
+  version: string;
+  retention: string;
+  replicas: string;
+  config: Config;
+  clock: Clock;
+  log: Log;
+  machines: Machines;
+  ingests: Ingests;
+  views: Views;
+  janitor: Janitor;
+}
+
+export class MasterTarget implements MasterTargetService {
+  readonly #parts: MasterTargetParts;
+
+  constructor(parts: MasterTargetParts) {
+    this.#parts = parts;
+  }
+
+  async openIngest(request: OpenIngestRequest): Promise<IngestReport> {
+    const { machines } = this.#parts;
+    const listen = parseListen(request.listen);
+    tlsFor(listen, this.#parts.config.nbdTlsDirectory); // refused before anything is made
+    const { machine, made } = await machines.ensure(request.machine, request.disks, request.seeding);
+    if (!made && request.seeding && !machine.file.seeding) {
+      throw new HomewardError('conflict', `${machine.name} has points already: it cannot be seeded again in this version`);
+    }
+    const opened = await this.reopenIngest(machine, request.listen);
+    return {
+      machine: machine.name, id: machine.id, listen: request.listen, seeding: machine.file.seeding,
+      exports: machine.file.disks.map(({ name }) => name), changed: made || opened,
+    };
+  }
+
+  /** Serves the disks of a machine that is there. */
+  reopenIngest(machine: Machine, address: string): Promise<boolean> {
+    const { ingests, config, log } = this.#parts;
+    const listen = parseListen(address);
+    const exports = machine.file.disks.map(({ name, size }, disk) => ingestExport({
+      disk, name, size, description: `${name} of ${machine.name}`, journal: machine.journal, reader: machine.reader, log,
+    }));
+    return ingests.open(machine.id, listen, exports, tlsFor(listen, config.nbdTlsDirectory));
+  }
+
+  async seeded(key: string): Promise<SeededReport> {
+    const machine = this.#parts.machines.get(key);
+    const { lsn, time } = await machine.seeded();
+    this.#parts.janitor.wake();
+    return { machine: machine.name, lsn, time: Machine.spellTime(time) ?? '' };
+  }
+
+  async closeIngest(key: string): Promise<{ machine: string; changed: boolean }> {
+    const machine = this.#parts.machines.get(key);
+    const changed = await this.#parts.ingests.close(machine.id);
+    await machine.journal.commit();
+    return { machine: machine.name, changed };
+  }
+
+  async tag(key: string, name: string): Promise<TagReport> {
+    const machine = this.#parts.machines.get(key);
+    checkTagName(name);
+    if (machine.journal.catalogue.findTag(name) !== null) {
+      throw new HomewardError('tag-exists', `${machine.name} has a tag "${name}"`);
+    }
+    if (machine.file.seeding) throw new HomewardError('no-points', `${machine.name} is being seeded: a tag would be no point`);
+    const note = { name, consistency: 'crash' as const };
+    return tagReport(machine, { ...await machine.journal.tag(note), ...note });
+  }
+
+  async status(): Promise<StatusReport> {
+    const { machines, ingests, janitor, retention, replicas, version, clock } = this.#parts;
+    const now = clock.now();
+    const reports = machines.list().map((machine) => machineStatus({
+      machine, replicas, now, listen: ingests.listenOf(machine.id), applyProblem: janitor.problemOf(machine.id),
+    }));
+    return {
+      version,
+      retention: { path: retention, freeBytes: freeBytes(retention) },
+      machines: [...reports, ...machines.broken.map(brokenStatus)],
+    };
+  }
+
+  async points(key: string): Promise<PointsReport> {
+    return pointsReport(this.#parts.machines.get(key));
+  }
+
+  async openView(request: ViewRequest): Promise<ViewReport> {
+    if (request.writable) throw new HomewardError('not-in-this-version', 'writable views are not in this version');
+    const { machines, views, config } = this.#parts;
+    const machine = machines.get(request.machine);
+    const listen = parseListen(request.listen);
+    const tls = tlsFor(listen, config.nbdTlsDirectory);
+    const { lsn, time } = await machine.resolve(request.at);
+    const held = machine.hold(lsn);
+    return views.open({ machine, held, time: Machine.spellTime(time), listen, tls, leaseMs: request.leaseMs });
+  }
+
+  async listViews(): Promise<ViewReport[]> {
+    return this.#parts.views.list();
+  }
+
+  async closeViews(which: { id: string } | { machine: string; at: string | null }): Promise<ViewReport[]> {
+    const { machines, views } = this.#parts;
+    if ('id' in which) return [await views.close(which.id)];
+    const machine = machines.get(which.machine);
+    const lsn = which.at === null ? null : (await machine.resolve(which.at)).lsn;
+    const found = views.ofMachine(machine.id, lsn);
+    if (found.length === 0 && lsn !== null) throw new HomewardError('no-such-view', `no view of ${machine.name} is at lsn:${lsn}`);
+    return Promise.all(found.map(({ id }) => views.close(id)));
+  }
+
+  async planRecovery(request: RecoverRequest): Promise<RecoverPlan> {
+    const machine = this.#parts.machines.get(request.machine);
+    const { lsn, time } = await machine.resolve(request.at);
+    return this.#plan(machine, request, lsn, time);
+  }
+
+  async recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport> {
+    const { machines, views, clock, log } = this.#parts;
+    const machine = machines.get(request.machine);
+    const { lsn, time } = await machine.resolve(request.at);
+    const plan = this.#plan(machine, request, lsn, time);
+    const begun = clock.monotonicMs();
+    const held = machine.hold(lsn);
+    log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
+    try {
+      const bytesWritten = await executeRecovery({
+        plan, content: held.content, progress, signal,
+        serve: async (path) => {
+          const report = await views.open({
+            machine, held: machine.hold(lsn), time: plan.time, listen: { kind: 'unix', path }, tls: null, leaseMs: null,
+          });
+          return { view: report, close: async () => { await views.close(report.id); } };
+        },
+      });
+      log.info('recovery-done', { machine: machine.name, lsn, bytesWritten });
+      return { ...plan, bytesWritten, seconds: (clock.monotonicMs() - begun) / 1000 };
+    } finally {
+      held.release();
+    }
+  }
+
+  verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport> {
+    return verifyMachine(this.#parts.machines.get(request.machine), request, progress, signal);
+  }
+
+  #plan(machine: Machine, request: RecoverRequest, lsn: number, time: number | null): RecoverPlan {
+    return planRecovery({ machine: machine.file, lsn, time: Machine.spellTime(time), request });
+  }
+}

@@ -1,0 +1,62 @@
+// The thread that copies disks of a view to raw files or block devices; it reports progress and ends.
+import { parentPort, workerData } from 'node:worker_threads';
+import { toHomewardError, type ErrorCode } from '../../core/errors.ts';
+import { writeFullySync } from '../../core/full-io.ts';
+import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
+import { limits } from '../../core/limits.ts';
+import { ViewReader, type ViewContent } from '../replica/view-content.ts';
+
+/** `fd` is open for writing, lent, and as large as the disk. A `blank` output reads as zeros already. */
+export interface ExportJob { content: ViewContent; outputs: { disk: number; fd: number; blank: boolean }[] }
+export type ExportReply =
+  | { progress: { done: number; disk: string } }
+  | { result: { bytesWritten: number } }
+  | { failed: { code: ErrorCode; message: string } };
+
+const buffer = Buffer.allocUnsafeSlow(limits.exportBufferBytes);
+const say = (reply: ExportReply): void => parentPort?.postMessage(reply);
+
+async function exportAll({ content, outputs }: ExportJob): Promise<number> {
+  const reader = new ViewReader(content);
+  let written = 0;
+  let before = 0;
+  for (const output of outputs) {
+    const { name, size } = content.disks[output.disk] ?? { name: '', size: 0 };
+    const target = lentFileStore(output.fd);
+    for (let offset = 0; offset < size; offset += limits.exportStretchBytes) {
+      const length = Math.min(limits.exportStretchBytes, size - offset);
+      written += await exportStretch(reader, output, target, offset, length);
+      say({ progress: { done: before + offset + length, disk: name } });
+    }
+    await target.flush();
+    before += size;
+  }
+  return written;
+}
+
+/** Writes what is data; holes stay holes in a blank output and are made in any other. */
+async function exportStretch(
+  reader: ViewReader, output: ExportJob['outputs'][number], target: FileStore, from: number, length: number,
+): Promise<number> {
+  let offset = from;
+  let written = 0;
+  for (const extent of reader.extents(output.disk, from, length)) {
+    const end = offset + extent.length;
+    if (extent.zero && !output.blank) await target.zero(offset, extent.length, { punch: true });
+    for (; offset < end && !extent.zero; offset += buffer.length) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, end - offset));
+      reader.read(output.disk, offset, piece);
+      writeFullySync(output.fd, [piece], offset);
+      written += piece.length;
+    }
+    offset = end;
+  }
+  return written;
+}
+
+try {
+  say({ result: { bytesWritten: await exportAll(workerData as ExportJob) } });
+} catch (error) {
+  const { code, message } = toHomewardError(error);
+  say({ failed: { code, message } });
+}

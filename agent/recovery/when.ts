@@ -1,0 +1,122 @@
+// WHEN: what users type for a moment, and the LSN that it means on one machine.
+import { HomewardError } from '../../core/errors.ts';
+import { formatTime } from '../../core/clock.ts';
+import { microseconds, parseDuration } from '../../core/units.ts';
+import type { Catalogue, Gap } from '../journal/catalogue.ts';
+
+/** Times are microseconds since 1970. */
+export type When =
+  | { kind: 'latest' | 'latest-tag' | 'latest-app' }
+  | { kind: 'tag'; name: string }
+  | { kind: 'lsn'; lsn: number }
+  | { kind: 'ago'; ms: number }
+  | { kind: 'time'; time: number };
+
+const timePattern = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?(Z|[+-]\d{2}:?\d{2})?$/i;
+
+/** Reads WHEN. A time without an offset is in this host's zone. */
+export function parseWhen(text: string): When {
+  if (text === 'latest' || text === 'latest-tag' || text === 'latest-app') return { kind: text };
+  if (text.startsWith('tag:') && text.length > 4) return { kind: 'tag', name: text.slice(4) };
+  const lsnText = /^lsn:(\d+)$/.exec(text)?.[1];
+  if (lsnText !== undefined && Number.isSafeInteger(Number(lsnText))) return { kind: 'lsn', lsn: Number(lsnText) };
+  if (/^-\d/.test(text)) return { kind: 'ago', ms: parseAgo(text) };
+  const time = parseTime(text);
+  if (time === null) throw new HomewardError('bad-when', `"${text}" is not a moment`);
+  return { kind: 'time', time };
+}
+
+function parseAgo(text: string): number {
+  try {
+    return parseDuration(text.slice(1));
+  } catch (cause) {
+    throw new HomewardError('bad-when', `"${text}" is not a moment`, { cause });
+  }
+}
+
+function parseTime(text: string): number | null {
+  const match = timePattern.exec(text);
+  if (match === null) return null;
+  const [, date, clock, fraction = '', zone = ''] = match;
+  const seconds = Date.parse(`${date}T${clock}${zone.toUpperCase()}`);
+  if (Number.isNaN(seconds)) return null;
+  return seconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
+}
+
+/** What resolving needs to know of a machine. */
+export interface Moments {
+  /** The least LSN that can be shown, and its time; null while there is no point. */
+  oldest: { lsn: number; time: number } | null;
+  /** The newest durable LSN, and its time. */
+  newest: { lsn: number; time: number };
+  now: number;
+  catalogue: Catalogue;
+  /** The newest record stamped at or before a time; `oldest.lsn` when there is none after that. */
+  lsnAtTime(time: number): number;
+}
+
+/** The LSN that `when` means. Never a neighbour by silence: what cannot be shown is an error that says why. */
+export function resolveWhen(when: When, moments: Moments): number {
+  const lsn = wantedLsn(when, moments);
+  const { oldest, newest, catalogue } = moments;
+  if (oldest === null) throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
+  if (lsn < oldest.lsn || lsn > newest.lsn) throw outside(`lsn:${lsn}`, moments);
+  const gap = catalogue.gapAt(lsn);
+  if (gap !== null) throw inGap(lsn, gap);
+  const lost = catalogue.lost.find((range) => range.from <= lsn && lsn <= range.to);
+  if (lost !== undefined) {
+    throw new HomewardError('damaged', `lsn:${lsn} is among the lost records ${lost.from} to ${lost.to}`);
+  }
+  return lsn;
+}
+
+function wantedLsn(when: When, moments: Moments): number {
+  const { catalogue, newest, now } = moments;
+  switch (when.kind) {
+    case 'latest': return latestPoint(moments);
+    case 'latest-tag': return tagLsn(catalogue.tags.at(-1)?.lsn, 'there is no tag');
+    case 'latest-app': {
+      const tag = catalogue.tags.findLast(({ consistency }) => consistency === 'application');
+      return tagLsn(tag?.lsn, 'there is no application-consistent tag');
+    }
+    case 'tag': return tagLsn(catalogue.findTag(when.name)?.lsn, `there is no tag "${when.name}"`);
+    case 'lsn': return when.lsn;
+    case 'ago': return atTime(now - when.ms * 1000, moments);
+    case 'time':
+      if (when.time > now && when.time > newest.time) {
+        throw new HomewardError('in-future', `${spell(when.time)} has not come yet: it is ${spell(now)}`);
+      }
+      return atTime(when.time, moments);
+  }
+}
+
+/** The newest durable point: before an open gap, when one is open. */
+function latestPoint({ newest, catalogue }: Moments): number {
+  const gap = catalogue.gapAt(newest.lsn);
+  return gap === null ? newest.lsn : gap.from - 1;
+}
+
+function tagLsn(lsn: number | undefined, message: string): number {
+  if (lsn === undefined) throw new HomewardError('no-such-tag', message);
+  return lsn;
+}
+
+function atTime(time: number, moments: Moments): number {
+  const { oldest } = moments;
+  if (oldest === null) return 0; // refused by the caller
+  if (time < oldest.time) throw outside(spell(time), moments);
+  return Math.min(moments.lsnAtTime(time), moments.newest.lsn);
+}
+
+function outside(what: string, { oldest, newest }: Moments): HomewardError {
+  const from = `lsn:${oldest?.lsn} (${spell(oldest?.time ?? 0)})`;
+  return new HomewardError('outside-window', `${what} is outside the window, which reaches from ${from} to lsn:${newest.lsn} (${spell(newest.time)})`);
+}
+
+function inGap(lsn: number, gap: Gap): HomewardError {
+  const after = gap.to === null ? 'it has not ended' : `the next point is lsn:${gap.to}`;
+  const before = gap.from > 1 ? `the point before is lsn:${gap.from - 1}` : 'there is no point before';
+  return new HomewardError('in-gap', `lsn:${lsn} lies in a gap (${gap.reason}): ${before}, ${after}`);
+}
+
+const spell = (time: number): string => formatTime(microseconds(Math.max(0, Math.round(time))));

@@ -1,0 +1,118 @@
+// The thread that carries out steps of apply: the newest content of each extent of a run of redo goes to the replica.
+import { parentPort } from 'node:worker_threads';
+import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
+import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
+import { addressDisk, addressOffset } from '../../core/extents/address.ts';
+import { buildTable } from '../../core/extents/build.ts';
+import { ContentKind, type Extent } from '../../core/extents/extent-columns.ts';
+import { ExtentList } from '../../core/extents/extent-list.ts';
+import { hostFiles } from '../../core/files/host-files.ts';
+import { limits } from '../../core/limits.ts';
+import { checkTableBytes, payloadFits } from '../../core/record/payload.ts';
+import { decodeRecordHeader, machineMark, recordHeaderBytes } from '../../core/record/record.ts';
+import { listFrames } from '../../core/segment-log/frames.ts';
+import { scanSegment } from '../../core/segment-log/scan.ts';
+import { pushRecord } from '../journal/reindex.ts';
+
+/** One step (from, to] within one segment. Files are lent. */
+export interface StepJob {
+  id: number;
+  machine: Uint8Array;
+  segment: { fd: number; firstLsn: number; end: number; path: string };
+  from: number;
+  to: number;
+  disks: { fd: number }[];
+}
+export interface StepReply { id: number; failed: { code: ErrorCode; message: string } | null; bytes: number }
+
+interface Redo { content: Buffer; job: StepJob; machine: Buffer }
+
+parentPort?.on('message', (job: StepJob) => {
+  applyStep(job).then(
+    (bytes) => parentPort?.postMessage({ id: job.id, failed: null, bytes } satisfies StepReply),
+    (error: unknown) => {
+      const { code, message } = toHomewardError(error);
+      parentPort?.postMessage({ id: job.id, failed: { code, message }, bytes: 0 } satisfies StepReply);
+    },
+  );
+});
+
+/** Writes in address order, in flushes that leave room for commits; gives back the bytes written. */
+async function applyStep(job: StepJob): Promise<number> {
+  const redo = readRedo(job);
+  const table = buildTable(extentsOfStep(redo));
+  const stores = job.disks.map(({ fd }) => lentFileStore(fd));
+  const checked = new Set<number>();
+  let unflushed = 0;
+  let bytes = 0;
+  for (let index = 0; index < table.count; index++) {
+    const extent = table.columns.extent(index);
+    const store = stores[addressDisk(extent.start)];
+    if (store === undefined) throw new HomewardError('damaged', `${job.segment.path} writes to a disk that is not there`);
+    bytes += await applyExtent(redo, extent, store, checked);
+    unflushed += extent.end - extent.start;
+    if (unflushed < limits.applyFlushBytes) continue;
+    await flushAll(stores);
+    unflushed = 0;
+  }
+  await flushAll(stores);
+  return bytes;
+}
+
+function readRedo(job: StepJob): Redo {
+  const content = Buffer.allocUnsafe(job.segment.end);
+  const read = hostFiles.readSync(job.segment.fd, content, 0);
+  return { content: content.subarray(0, read), job, machine: Buffer.from(job.machine) };
+}
+
+function extentsOfStep({ content, job, machine }: Redo): ExtentList {
+  const { segment, from, to } = job;
+  const list = new ExtentList();
+  scanSegment({
+    content, frames: listFrames(content, machine, segment.firstLsn), machine: machineMark(machine),
+    firstLsn: segment.firstLsn, cutLsn: to + 1, durable: to,
+    visitor: {
+      record(header, position) {
+        if (header.lsn > from) pushRecord(list, 0, segment.firstLsn, header, position);
+      },
+      lost(lost) {
+        if (lost.to > from) throw damaged(`records ${lost.from} to ${lost.to} of ${segment.path} are lost`);
+      },
+    },
+  });
+  return list;
+}
+
+async function applyExtent(redo: Redo, extent: Extent, store: FileStore, checked: Set<number>): Promise<number> {
+  const offset = addressOffset(extent.start);
+  const length = extent.end - extent.start;
+  if (extent.kind === ContentKind.zero) {
+    await store.zero(offset, length, { punch: true });
+    return 0;
+  }
+  if (extent.kind !== ContentKind.data) throw damaged(`${redo.job.segment.path} holds content that is unknown`);
+  await store.write(dataOf(redo, extent, offset, checked), offset);
+  return length;
+}
+
+/** The piece of a record's data that is the extent; the record's payload is checked once. */
+function dataOf({ content, machine, job }: Redo, extent: Extent, offset: number, checked: Set<number>): Buffer {
+  const header = decodeRecordHeader(content, extent.position, machineMark(machine));
+  if (header === null) throw damaged(`the record at byte ${extent.position} of ${job.segment.path} is damaged`);
+  const start = extent.position + recordHeaderBytes;
+  if (!checked.has(extent.position)) {
+    const payload = content.subarray(start, start + header.payloadBytes);
+    if (!payloadFits(payload, header.payloadCrc, header.length)) {
+      throw damaged(`record ${header.lsn} at byte ${extent.position} of ${job.segment.path} does not fit its checksum`);
+    }
+    checked.add(extent.position);
+  }
+  const from = start + checkTableBytes(header.length) + offset - header.offset;
+  return content.subarray(from, from + extent.end - extent.start);
+}
+
+async function flushAll(stores: readonly FileStore[]): Promise<void> {
+  for (const store of stores) await store.flush();
+}
+
+const damaged = (message: string): HomewardError => new HomewardError('damaged', message);

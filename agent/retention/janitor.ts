@@ -1,0 +1,108 @@
+// Carries out the retention policy: applies redo that no wanted point needs, and prunes it.
+import type { Clock } from '../../core/clock.ts';
+import { toHomewardError, type HomewardError } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
+import { nextStep, type Appliable, type Applier } from '../replica/applier.ts';
+import { unwantedUpTo, type RetentionPolicy } from './policy.ts';
+
+export interface Kept extends Appliable {
+  readonly id: string;
+  readonly name: string;
+  readonly oldestLsn: number | null;
+  readonly leastShownLsn: number | null;
+}
+
+export interface JanitorOptions {
+  machines(): readonly Kept[];
+  applier: Applier;
+  policy: RetentionPolicy;
+  clock: Clock;
+  log: Log;
+  intervalMs: number;
+}
+
+export class Janitor {
+  readonly #options: JanitorOptions;
+  readonly #problems = new Map<string, HomewardError>();
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: JanitorOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.wake(), this.#options.intervalMs);
+  }
+
+  /** Why the cursor of a machine does not move, or null. */
+  problemOf(id: string): HomewardError | null {
+    return this.#problems.get(id) ?? null;
+  }
+
+  /** Looks at all machines now. */
+  wake(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    this.#running ??= this.#work().finally(() => { this.#running = null; });
+  }
+
+  /** A step under way is left open: it is repeated after the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    await this.#options.applier.close();
+    await this.#running;
+  }
+
+  async #work(): Promise<void> {
+    while (this.#again && !this.#stopped) {
+      this.#again = false;
+      for (const machine of this.#options.machines()) await this.#tidy(machine);
+    }
+  }
+
+  /** Never rejects: a machine whose apply fails keeps its redo, and the others go on. */
+  async #tidy(machine: Kept): Promise<void> {
+    const { applier, log } = this.#options;
+    try {
+      const target = this.#target(machine);
+      for (let step = this.#next(machine, target); step !== null && !this.#stopped; step = this.#next(machine, target)) {
+        const bytes = await applier.apply(machine, step);
+        log.debug('step-applied', { machine: machine.name, from: step.from, to: step.to, bytes });
+        this.#prune(machine);
+      }
+      this.#prune(machine);
+      this.#problems.delete(machine.id);
+    } catch (error) {
+      const problem = toHomewardError(error);
+      if (this.#stopped) return;
+      if (!this.#problems.has(machine.id)) log.error('apply-failed', { machine: machine.name, code: problem.code, error: problem });
+      this.#problems.set(machine.id, problem);
+    }
+  }
+
+  #next(machine: Kept, target: number): ReturnType<typeof nextStep> {
+    return nextStep(machine.journal.segments, machine.cursor.lsn, target, machine.journal.catalogue.tags);
+  }
+
+  #target(machine: Kept): number {
+    const { journal, cursor } = machine;
+    const open = unwantedUpTo({
+      sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
+      bytes: journal.redoBytes, cursorLsn: cursor.lsn, durableLsn: journal.durableLsn,
+      firstPoint: cursor.firstPoint, leastShownLsn: machine.leastShownLsn,
+    }, this.#options.policy, this.#options.clock.now());
+    return Math.max(open, cursor.stepTo ?? 0); // a step that a crash left open is finished whatever the policy says
+  }
+
+  #prune(machine: Kept): void {
+    const { journal, cursor } = machine;
+    const count = journal.prune(cursor.lsn);
+    if (count === 0) return;
+    if (machine.oldestLsn !== null) journal.catalogue.forgetBelow(machine.oldestLsn);
+    this.#options.log.info('redo-pruned', { machine: machine.name, segments: count, appliedLsn: cursor.lsn });
+  }
+}

@@ -1,0 +1,42 @@
+// How much redo a machine keeps: a pure function from what there is to the LSN below which no point is wanted.
+
+export interface RedoFacts {
+  /** Sealed segments that hold redo, oldest first; times in microseconds. */
+  sealed: readonly { lastLsn: number; lastTime: number; bytes: number }[];
+  /** Bytes of all segments, the one being written included. */
+  bytes: number;
+  cursorLsn: number;
+  durableLsn: number;
+  /** The least LSN that can ever be shown; null while the first copy is under way. */
+  firstPoint: number | null;
+  /** The least LSN that an open view shows, or null. */
+  leastShownLsn: number | null;
+}
+
+export interface RetentionPolicy {
+  windowMs: number;
+  /** 0 is no bound. */
+  windowMaxBytes: number;
+}
+
+/** The LSN up to which redo may be applied and pruned; the cursor's when there is nothing to do. `now` is in microseconds. */
+export function unwantedUpTo(facts: RedoFacts, policy: RetentionPolicy, now: number): number {
+  const bound = Math.min(facts.durableLsn, facts.leastShownLsn ?? Infinity);
+  let target = facts.cursorLsn;
+  let bytes = facts.bytes;
+  for (const segment of facts.sealed) {
+    if (segment.lastLsn > bound || !isUnwanted(segment, bytes, facts, policy, now)) break;
+    bytes -= segment.bytes;
+    target = Math.max(target, segment.lastLsn);
+  }
+  return target;
+}
+
+function isUnwanted(
+  segment: RedoFacts['sealed'][number], bytes: number, facts: RedoFacts, policy: RetentionPolicy, now: number,
+): boolean {
+  // A first copy has no points inside, so its redo is only kept until it is applied.
+  if (facts.firstPoint === null || segment.lastLsn <= facts.firstPoint) return true;
+  if (segment.lastTime < now - policy.windowMs * 1000) return true;
+  return policy.windowMaxBytes > 0 && bytes > policy.windowMaxBytes;
+}

@@ -1,0 +1,93 @@
+// What a machine looks like from outside: its status line and its points, as data.
+import fs from 'node:fs';
+import type { MachineStatus, PointsReport, TagReport } from './control/service.ts';
+import type { Gap, Tag } from './journal/catalogue.ts';
+import { Machine } from './machine.ts';
+import type { BrokenMachine } from './machines.ts';
+import { replicaPath } from './replica/replicas.ts';
+
+export interface StatusInput {
+  machine: Machine;
+  replicas: string;
+  /** Microseconds. */
+  now: number;
+  listen: string | null;
+  /** Why apply does not go on, or null. */
+  applyProblem: Error | null;
+}
+
+export function machineStatus({ machine, replicas, now, listen, applyProblem }: StatusInput): MachineStatus {
+  const { journal, file, cursor } = machine;
+  const trouble = journal.failure ?? applyProblem;
+  return {
+    id: file.id,
+    name: file.name,
+    disks: file.disks.map((disk) => ({ name: disk.name, size: disk.size, replica: replicaPath(replicas, file.id, disk) })),
+    ...stateOf(machine, listen, trouble),
+    listen,
+    rpoSeconds: rpoSeconds(machine, now),
+    headLsn: journal.headLsn,
+    durableLsn: journal.durableLsn,
+    appliedLsn: cursor.lsn,
+    oldestLsn: machine.oldestLsn,
+    redoBytes: journal.redoBytes,
+    undoBytes: 0,
+    backlog: { source: 0, processServer: 0, target: unappliedBytes(machine) },
+  };
+}
+
+/** A machine that could not be opened: known by name, and why it is not served. */
+export function brokenStatus({ id, name, error }: BrokenMachine): MachineStatus {
+  return {
+    id, name, disks: [], state: 'failed', detail: `${error.message} (${error.code})`, listen: null, rpoSeconds: null,
+    headLsn: 0, durableLsn: 0, appliedLsn: 0, oldestLsn: null, redoBytes: 0, undoBytes: 0,
+    backlog: { source: 0, processServer: 0, target: 0 },
+  };
+}
+
+export function pointsReport(machine: Machine): PointsReport {
+  const { oldestLsn, journal } = machine;
+  const moment = (lsn: number): { lsn: number; time: string | null } => ({ lsn, time: Machine.spellTime(machine.timeOf(lsn)) });
+  return {
+    machine: machine.name,
+    window: oldestLsn === null ? null : { from: moment(oldestLsn), to: moment(journal.durableLsn) },
+    gaps: journal.catalogue.gaps.map(gapReport),
+    tags: journal.catalogue.tags.map((tag) => tagReport(machine, tag)),
+    kept: [],
+  };
+}
+
+export function tagReport(machine: Machine, { lsn, time, name, consistency }: Tag): TagReport {
+  return { machine: machine.name, lsn, time: Machine.spellTime(time) ?? '', name, consistency };
+}
+
+function gapReport({ from, to, reason, fromTime, toTime }: Gap): PointsReport['gaps'][number] {
+  return { from, to, reason, fromTime: Machine.spellTime(fromTime) ?? '', toTime: Machine.spellTime(toTime) };
+}
+
+function stateOf(machine: Machine, listen: string | null, trouble: Error | null): Pick<MachineStatus, 'state' | 'detail'> {
+  const lost = machine.journal.catalogue.lost[0];
+  if (trouble !== null) return { state: 'failed', detail: trouble.message };
+  if (lost !== undefined) return { state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` };
+  if (machine.file.seeding) return { state: 'seeding', detail: 'the first copy is under way: no point yet' };
+  if (machine.journal.noSpace) return { state: 'no-space', detail: 'the retention volume is full: writers are refused' };
+  return { state: listen === null ? 'idle' : 'ok', detail: null };
+}
+
+/** Age of the newest point: nothing is outstanding when all that arrived is durable. */
+function rpoSeconds(machine: Machine, now: number): number | null {
+  const { journal } = machine;
+  if (machine.oldestLsn === null) return null;
+  if (journal.durableLsn === journal.headLsn) return 0;
+  return Math.max(0, (now - journal.lastTime) / 1e6);
+}
+
+function unappliedBytes({ journal, cursor }: Machine): number {
+  const unapplied = journal.segments.filter((segment) => segment.lastLsn > cursor.lsn);
+  return unapplied.reduce((sum, segment) => sum + segment.end, 0);
+}
+
+export function freeBytes(path: string): number {
+  const { bavail, bsize } = fs.statfsSync(path);
+  return bavail * bsize;
+}

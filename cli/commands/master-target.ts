@@ -1,0 +1,32 @@
+// `homeward master-target`: the daemon in the foreground, until SIGTERM or Ctrl-C.
+import { required } from '../operands.ts';
+import type { Verb } from '../session.ts';
+
+export interface MasterTargetOptions {
+  data?: string;
+  retention?: string;
+  replicas?: string;
+  control?: string;
+  config?: string;
+}
+
+export const masterTarget: Verb<MasterTargetOptions> = async (session, _operands, options) => {
+  const optional = (name: 'retention' | 'replicas' | 'control' | 'config'): Record<string, string> => {
+    const value = options[name];
+    return value === undefined ? {} : { [name]: session.resolve(value) };
+  };
+  const { start } = await import('../../agent/main.ts');
+  await start(
+    {
+      data: session.resolve(required(options.data, '--data')),
+      ...optional('retention'),
+      ...optional('replicas'),
+      ...optional('control'),
+      ...optional('config'),
+      onReady: ({ control }: { control: string }) => {
+        session.result({ ready: { control } }, () => `ready: control socket ${control}\n`);
+      },
+    },
+    session.io.interrupts(),
+  );
+};

@@ -1,0 +1,58 @@
+// `homeward points`: the moments that a machine can be brought back to.
+import type { PointsReport } from '../../agent/control/client.ts';
+import type { Verb } from '../session.ts';
+import { formatFields, formatMoment, formatTable } from '../table.ts';
+
+export const points: Verb<object> = async (session, [machine = '']) => {
+  const report = await session.withClient((client) => client.points(machine));
+  session.result(report, () => formatPoints(report));
+};
+
+export function formatPoints({ machine, window, gaps, tags, kept }: PointsReport): string {
+  if (window === null) return `Machine ${machine} has no point yet\n`;
+  let text =
+    `Machine ${machine}: every write in this window is a point\n` +
+    formatFields([
+      ['from', formatMoment(window.from)],
+      ['to', formatMoment(window.to)],
+    ]);
+  if (gaps.length > 0) {
+    text +=
+      '\nGaps, without points inside\n' +
+      formatTable(
+        [
+          { title: 'FROM', right: true, cell: (gap) => String(gap.from) },
+          { title: 'TO', right: true, cell: (gap) => (gap.to === null ? 'now' : String(gap.to)) },
+          { title: 'FROM TIME', cell: (gap) => gap.fromTime },
+          { title: 'TO TIME', cell: (gap) => gap.toTime ?? 'now' },
+          { title: 'REASON', cell: (gap) => gap.reason },
+        ],
+        gaps,
+      );
+  }
+  if (tags.length > 0) {
+    text +=
+      '\nTags\n' +
+      formatTable(
+        [
+          { title: 'LSN', right: true, cell: (tag) => String(tag.lsn) },
+          { title: 'TIME', cell: (tag) => tag.time },
+          { title: 'CONSISTENCY', cell: (tag) => tag.consistency },
+          { title: 'NAME', cell: (tag) => tag.name },
+        ],
+        tags,
+      );
+  }
+  if (kept.length > 0) {
+    text +=
+      '\nKept points\n' +
+      formatTable(
+        [
+          { title: 'LSN', right: true, cell: (moment) => String(moment.lsn) },
+          { title: 'TIME', cell: (moment) => moment.time ?? '-' },
+        ],
+        kept,
+      );
+  }
+  return text;
+}

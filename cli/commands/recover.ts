@@ -1,0 +1,102 @@
+// `homeward recover`: a machine's disks as of a moment, into files or onto devices.
+import readline from 'node:readline/promises';
+import type {
+  ControlClient,
+  RecoverPlan,
+  RecoverReport,
+  RecoverRequest,
+} from '../../agent/control/client.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { formatSize } from '../../core/units.ts';
+import { parseTarget, required, splitOperands } from '../operands.ts';
+import { withProgress } from '../progress.ts';
+import type { Session, Verb } from '../session.ts';
+import { formatMoment, formatSeconds, formatTable, type Column } from '../table.ts';
+
+export interface RecoverOptions {
+  at?: string;
+  to?: string[];
+  plan?: boolean;
+  yes?: boolean;
+  overwriteDisk?: string[];
+}
+
+export const recover: Verb<RecoverOptions> = async (session, operands, options) => {
+  const { machine, more } = splitOperands(operands, '--to');
+  const request: RecoverRequest = {
+    machine,
+    at: required(options.at, '--at'),
+    target: parseTarget(options.to ?? [], more, session.resolve),
+    overwrite: options.overwriteDisk ?? [],
+  };
+  await session.withClient(async (client) => {
+    if (options.plan) {
+      const plan = await client.planRecovery(request);
+      session.result(plan, () => formatPlan(plan));
+    } else if (request.target.kind === 'block') {
+      const plan = await client.planRecovery(request);
+      if (!options.yes) await confirm(session, plan);
+      // By its LSN from here on: `latest` may have moved on while the question stood there.
+      await execute(session, client, { ...request, at: `lsn:${plan.lsn}` });
+    } else {
+      await execute(session, client, request);
+    }
+  });
+};
+
+/** Shows what would be written over and waits for a yes; whoever cannot be asked needs --yes. */
+async function confirm(session: Session, plan: RecoverPlan): Promise<void> {
+  const { io } = session;
+  const devices = plan.disks.map((disk) => disk.to).join(', ');
+  if (!io.interactive || session.json) {
+    throw new HomewardError('needs-yes', `everything on ${devices} would be overwritten`);
+  }
+  io.stderr.write(formatPlan(plan) + `Everything on ${devices} will be overwritten.\n`);
+  const prompt = readline.createInterface({ input: io.stdin, output: io.stderr });
+  const answer = await prompt.question('Go on? (yes/no) ', { signal: io.interrupts() }).catch(() => 'no');
+  prompt.close();
+  if (!/^y(es)?$/i.test(answer.trim())) {
+    throw new HomewardError('interrupted', 'not recovered', { hint: 'Nothing was written.' });
+  }
+}
+
+async function execute(session: Session, client: ControlClient, request: RecoverRequest): Promise<void> {
+  const signal = session.io.interrupts();
+  try {
+    const report = await withProgress(session, (progress) => client.recover(request, progress, signal));
+    if (session.json) return session.jsonLine({ result: report });
+    session.result(report, () => formatRecovered(report));
+  } catch (error) {
+    if (!signal.aborted || request.target.kind !== 'block') throw error;
+    throw new HomewardError(
+      'interrupted',
+      'the recovery was interrupted; the devices hold parts of the machine only',
+      {
+        cause: error,
+        hint: 'Run the same command again to write them from the beginning. The journal is untouched.',
+      },
+    );
+  }
+}
+
+type PlannedDisk = RecoverPlan['disks'][number];
+
+const columns: Column<PlannedDisk>[] = [
+  { title: 'DISK', cell: (disk) => disk.name },
+  { title: 'SIZE', right: true, cell: (disk) => formatSize(disk.size) },
+  { title: 'FORMAT', cell: (disk) => disk.format },
+  { title: 'TO', cell: (disk) => disk.to },
+];
+const found: Column<PlannedDisk> = { title: 'FOUND THERE', cell: (disk) => disk.found ?? 'nothing' };
+
+export function formatPlan(plan: RecoverPlan): string {
+  return (
+    `Machine ${plan.machine} as of ${formatMoment(plan)}\n` + formatTable([...columns, found], plan.disks)
+  );
+}
+
+function formatRecovered(report: RecoverReport): string {
+  const { machine, disks, bytesWritten, seconds } = report;
+  const sum = `${formatSize(bytesWritten)} written in ${formatSeconds(seconds)}`;
+  return `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n${formatTable(columns, disks)}`;
+}

@@ -1,0 +1,71 @@
+// `homeward view`, `view close` and `views`: disks as of a moment, served without copying.
+import type { ViewReport } from '../../agent/control/client.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { parseDuration } from '../../core/units.ts';
+import { required, resolveListen } from '../operands.ts';
+import type { Verb } from '../session.ts';
+import { formatFields, formatMoment, formatTable } from '../table.ts';
+import { nbdUri } from './ingest.ts';
+
+export interface ViewOptions {
+  at?: string;
+  listen?: string;
+  writable?: boolean;
+  for?: string;
+}
+
+export const view: Verb<ViewOptions> = async (session, [machine], options) => {
+  if (machine === undefined) throw new HomewardError('usage', 'the machine is missing');
+  const request = {
+    machine,
+    at: required(options.at, '--at'),
+    listen: resolveListen(required(options.listen, '--listen'), session.resolve),
+    writable: options.writable ?? false,
+    leaseMs: options.for === undefined ? null : parseDuration(options.for),
+  };
+  const report = await session.withClient((client) => client.openView(request));
+  session.result(report, () => {
+    const end = report.expiresAt === null ? [] : [['until', report.expiresAt] as const];
+    const exports = report.exports.map((name) => [name, nbdUri(report.listen, name)] as const);
+    const title = `View ${report.id} of ${report.machine} as of ${formatMoment(report)}`;
+    return `${title}\n${formatFields([...exports, ...end])}`;
+  });
+};
+
+export const views: Verb<object> = async (session) => {
+  const open = await session.withClient((client) => client.listViews());
+  session.result({ views: open }, () => (open.length === 0 ? 'No view is open\n' : formatViews(open)));
+};
+
+export interface ViewCloseOptions {
+  at?: string;
+  all?: boolean;
+}
+
+/** ID alone, or a machine with --at or --all: a view and a machine may bear the same name. */
+export const viewClose: Verb<ViewCloseOptions> = async (session, [name = ''], { at, all }) => {
+  if (at !== undefined && all) throw new HomewardError('usage', 'give --at or --all, not both');
+  const which = at === undefined && !all ? { id: name } : { machine: name, at: at ?? null };
+  const closed = await session.withClient((client) => client.closeViews(which));
+  session.result({ closed }, () =>
+    closed.length === 0
+      ? 'No view was open\n'
+      : closed.map((report) => `Closed view ${report.id} of ${report.machine}\n`).join(''),
+  );
+};
+
+function formatViews(open: readonly ViewReport[]): string {
+  return formatTable(
+    [
+      { title: 'ID', cell: (report) => report.id },
+      { title: 'MACHINE', cell: (report) => report.machine },
+      { title: 'LSN', right: true, cell: (report) => String(report.lsn) },
+      { title: 'TIME', cell: (report) => report.time ?? '-' },
+      { title: 'LISTEN', cell: (report) => report.listen },
+      { title: 'EXPORTS', cell: (report) => report.exports.join(', ') },
+      { title: 'WRITABLE', cell: (report) => (report.writable ? 'yes' : 'no') },
+      { title: 'UNTIL', cell: (report) => report.expiresAt ?? '-' },
+    ],
+    open,
+  );
+}

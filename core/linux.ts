@@ -1,0 +1,175 @@
+// The Linux calls that Node lacks: flock, fallocate, holes, and the ioctls of block devices.
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import type { KoffiFunc } from 'koffi';
+import type koffi from 'koffi';
+
+const { EINTR, EAGAIN, ENXIO } = constants.errno;
+
+/** A failed call, shaped like the errors of node:fs, with their names for each errno. */
+export class LinuxError extends Error {
+  readonly code: string;
+  /** Negative, as in node:fs. */
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, errno: number) {
+    const code = getSystemErrorName(-errno);
+    super(`${code}: ${syscall} failed with errno ${errno}`);
+    this.name = 'LinuxError';
+    this.code = code;
+    this.errno = -errno;
+    this.syscall = syscall;
+  }
+}
+
+/**
+ * Takes the exclusive lock of an open file, or answers false when another open file has it. Freed by close or
+ * exit.
+ */
+export function tryLock(fd: number): boolean {
+  const lockExclusive = 2;
+  const doNotWait = 4;
+  const { flock, lastErrno } = library();
+  if (flock(fd, lockExclusive | doNotWait) === 0) return true;
+  if (lastErrno() === EAGAIN) return false;
+  throw new LinuxError('flock', lastErrno());
+}
+
+const FallocateMode = { allocate: 0, keepSize: 1, punchHole: 2, zeroRange: 16 } as const;
+
+/** Allocates [offset, offset + length) on disk; the file grows to hold it, and what is there stays. */
+export function allocate(fd: number, offset: number, length: number): void {
+  const { fallocate, lastErrno } = library();
+  // A signal may stop it half way; it may be repeated.
+  while (fallocate(fd, FallocateMode.allocate, offset, length) !== 0) {
+    if (lastErrno() !== EINTR) throw new LinuxError('fallocate', lastErrno());
+  }
+}
+
+/**
+ * Makes [offset, offset + length) of a file a hole; its size stays. On a block device: zeroes, discarding if
+ * it can.
+ */
+export function punchHole(fd: number, offset: number, length: number): Promise<void> {
+  const mode = FallocateMode.punchHole | FallocateMode.keepSize;
+  return inBackground('fallocate', (done) => library().fallocate.async(fd, mode, offset, length, done));
+}
+
+/** Makes [offset, offset + length) of a file read as zeros while it stays allocated; its size stays. */
+export function zeroRange(fd: number, offset: number, length: number): Promise<void> {
+  const mode = FallocateMode.zeroRange | FallocateMode.keepSize;
+  return inBackground('fallocate', (done) => library().fallocate.async(fd, mode, offset, length, done));
+}
+
+/** The first byte at or after `offset` that lies in data; null when only a hole follows. */
+export const seekData = (fd: number, offset: number): number | null => seek(fd, offset, 3);
+
+/** The first byte at or after `offset` that lies in a hole (the end counts as one); null beyond the end. */
+export const seekHole = (fd: number, offset: number): number | null => seek(fd, offset, 4);
+
+function seek(fd: number, offset: number, whence: number): number | null {
+  const { lseek, lastErrno } = library();
+  const found = Number(lseek(fd, offset, whence));
+  if (found >= 0) return found;
+  if (lastErrno() === ENXIO) return null;
+  throw new LinuxError('lseek', lastErrno());
+}
+
+// Numbers from <linux/fs.h>; the same on x64 and arm64.
+const BlockIoctl = { sectorSize: 0x1268, discard: 0x1277, zeroOut: 0x127f, sizeBytes: 0x80081272 } as const;
+
+/** Bytes of an open block device. */
+export function deviceSize(fd: number): number {
+  const answer = Buffer.alloc(8);
+  queryDevice(fd, BlockIoctl.sizeBytes, answer);
+  return Number(answer.readBigUInt64LE());
+}
+
+/** The smallest unit, in bytes, that an open block device reads and writes. */
+export function deviceSectorSize(fd: number): number {
+  const answer = Buffer.alloc(4);
+  queryDevice(fd, BlockIoctl.sectorSize, answer);
+  return answer.readInt32LE();
+}
+
+/**
+ * Tells a block device that [offset, offset + length) is not needed; what is read there afterwards is not
+ * promised.
+ */
+export const discardDevice = (fd: number, offset: number, length: number): Promise<void> =>
+  changeDevice(fd, BlockIoctl.discard, offset, length);
+
+/** Makes [offset, offset + length) of a block device read as zeros; both are multiples of its sector size. */
+export const zeroDevice = (fd: number, offset: number, length: number): Promise<void> =>
+  changeDevice(fd, BlockIoctl.zeroOut, offset, length);
+
+function queryDevice(fd: number, request: number, answer: Buffer): void {
+  const { ioctl, lastErrno } = library();
+  if (ioctl(fd, request, 'void *', answer) !== 0) throw new LinuxError('ioctl', lastErrno());
+}
+
+async function changeDevice(fd: number, request: number, offset: number, length: number): Promise<void> {
+  const extent = Buffer.alloc(16);
+  extent.writeBigUInt64LE(BigInt(offset), 0);
+  extent.writeBigUInt64LE(BigInt(length), 8);
+  await inBackground('ioctl', (done) => library().ioctlWithPointer.async(fd, request, extent, done));
+}
+
+type Settle = (error: unknown, result: number) => void;
+
+/** The library refuses calls beyond a bound of its own; those above this one wait here. */
+const backgroundCalls = 16;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** Runs a call that may take long on the thread pool; a result other than 0 is its failure. */
+async function inBackground(syscall: string, start: (done: Settle) => void): Promise<void> {
+  if (running >= backgroundCalls) await new Promise<void>((resolve) => { waiting.push(resolve); });
+  running += 1;
+  try {
+    await new Promise<void>((resolve, reject) => start((error, result) => {
+      if (error) reject(error instanceof Error ? error : new Error(syscall, { cause: error }));
+      // errno is that of this call only inside its callback.
+      else if (result !== 0) reject(new LinuxError(syscall, library().lastErrno()));
+      else resolve();
+    }));
+  } finally {
+    running -= 1;
+    waiting.shift()?.();
+  }
+}
+
+interface Library {
+  flock: (fd: number, operation: number) => number;
+  fallocate: KoffiFunc<(fd: number, mode: number, offset: number, length: number) => number>;
+  lseek: (fd: number, offset: number, whence: number) => number | bigint;
+  ioctl: (fd: number, request: number, type: 'void *', value: Buffer) => number;
+  ioctlWithPointer: KoffiFunc<(fd: number, request: number, value: Buffer) => number>;
+  lastErrno: () => number;
+}
+
+let loaded: Library | null = null;
+
+/**
+ * Loaded at the first call, so that importing this file costs nothing. Offsets are 64 bits on every platform.
+ */
+function library(): Library {
+  if (loaded) return loaded;
+  const native = createRequire(import.meta.url)('koffi') as typeof koffi;
+  const libc = native.load(null);
+  loaded = {
+    flock: libc.func('int flock(int fd, int operation)'),
+    fallocate: libc.func(
+      'int fallocate64(int fd, int mode, int64_t offset, int64_t length)') as Library['fallocate'],
+    lseek: libc.func('int64_t lseek64(int fd, int64_t offset, int whence)'),
+    ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
+    // A variadic function cannot be called in the background. On Linux x64 and arm64 a pointer after the
+    // "..." travels in the same register as a named argument, so the call may be declared without it.
+    ioctlWithPointer: libc.func(
+      'ioctl', 'int', ['int', 'unsigned long', 'void *']) as Library['ioctlWithPointer'],
+    lastErrno: () => native.errno(),
+  };
+  return loaded;
+}

@@ -1,0 +1,297 @@
+// The segment log: appends groups of records, makes them durable in group commits, and heals itself after a failed sync.
+import { randomBytes } from 'node:crypto';
+import { assert, errnoOf, HomewardError } from '../errors.ts';
+import type { Clock } from '../clock.ts';
+import type { Files } from '../files/files.ts';
+import type { Log } from '../log.ts';
+import { machineMark } from '../record/record.ts';
+import { roundUp } from '../units.ts';
+import { Committer } from './committer.ts';
+import { encodeGroupHeader, groupHeaderBytes, syncedBlockBytes } from './group.ts';
+import { RecordGroup } from './record-group.ts';
+import { recoverSegments, type RecoveryVisitor } from './recover.ts';
+import { SegmentFiles } from './segment-files.ts';
+import { isEmpty, type Segment } from './segment.ts';
+
+export interface SegmentLogOptions {
+  files: Files;
+  clock: Clock;
+  log: Log;
+  /** Absolute path of an existing directory that is this log's alone. */
+  directory: string;
+  /** UUID, 16 bytes. */
+  machine: Buffer;
+  segmentBytes: number;
+  syncBytes: number;
+  syncIntervalMs: number;
+  /** From the cursor: records up to here are in the replica; and what is known durable from elsewhere. */
+  appliedLsn: number;
+  durableLsn: number;
+  visitor: RecoveryVisitor;
+  events: SegmentLogEvents;
+}
+
+export interface SegmentLogEvents {
+  /** A segment is complete; the next records go to another. */
+  sealed(segment: Segment): void;
+  /** Unacknowledged records moved to other files after a failed sync: all positions above `durableLsn` are void. */
+  relocated(): void;
+  /** The log takes records again after it had failed, or stopped taking them. */
+  stateChanged(): void;
+}
+
+/**
+ * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write touches a 4 KiB
+ * block that a sync has covered; groups above `durableLsn` are in memory.
+ */
+export class SegmentLog {
+  readonly options: SegmentLogOptions;
+  readonly segments: Segment[] = [];
+  /** Files that a failed sync took out of the log and that somebody may still read. */
+  readonly #removed: Segment[] = [];
+  readonly #segmentFiles: SegmentFiles;
+  readonly #committer: Committer;
+  #current: Segment | null = null;
+  #identity: Buffer = Buffer.alloc(16);
+  #position = 0;
+  #appendedLsn = 0;
+  #alignNext = false;
+  #notedDurable = 0;
+
+  private constructor(options: SegmentLogOptions) {
+    this.options = options;
+    this.#segmentFiles = new SegmentFiles(options.files, options.directory, options.segmentBytes);
+    this.#committer = new Committer({
+      clock: options.clock, log: options.log, syncBytes: options.syncBytes, syncIntervalMs: options.syncIntervalMs,
+      syncBegins: () => { this.#alignNext = true; },
+      sync: (segments, directory) => this.#sync(segments, directory),
+      moveToNewSegment: (durableLsn, groups) => this.#moveToNewSegment(durableLsn, groups),
+      stateChanged: options.events.stateChanged,
+      writeNote: () => {
+        const noted = this.#writeNote();
+        if (noted !== null) this.#committer.noteWritten(noted);
+      },
+    });
+  }
+
+  /** Reads what is there, makes the surviving tail durable, and begins a new segment behind it. */
+  static async open(options: SegmentLogOptions): Promise<SegmentLog> {
+    const log = new SegmentLog(options);
+    await log.#recover();
+    return log;
+  }
+
+  get appendedLsn(): number { return this.#appendedLsn; }
+  get durableLsn(): number { return this.#committer.durableLsn; }
+  /** Why records are refused just now, or null. */
+  get failure(): Error | null { return this.#committer.failure; }
+  /** A failed sync is being healed: appends have to wait for `stateChanged`. */
+  get suspended(): boolean { return this.#committer.suspended; }
+  /** Bytes of the files that hold records, whole files counted. */
+  get bytes(): number { return this.segments.reduce((sum, segment) => sum + segment.bytes, 0); }
+
+  /**
+   * Appends one group; its records are in the page cache when this returns. Throws `no-space` when no segment can be
+   * allocated and `journal-failed` after a failed write; nothing of the group counts then, and its LSNs stay free.
+   */
+  append(group: RecordGroup): Segment {
+    assert(group.firstLsn === this.#appendedLsn + 1 && group.records > 0, 'groups follow each other');
+    assert(!this.suspended, 'nothing is appended while a failed sync is being healed');
+    if (this.#committer.failure !== null) throw this.#committer.failure;
+    const segment = this.#place(group);
+    this.#write(segment, group);
+    this.#committer.appended(segment, group);
+    this.#appendedLsn = group.lastLsn;
+    return segment;
+  }
+
+  /** Where the body of the group appended last begins in its segment. */
+  get lastBodyPosition(): number { return this.#lastBody; }
+  #lastBody = 0;
+
+  /** Calls back once, with null when everything up to `lsn` is durable, or with the reason why it is not. */
+  commit(lsn: number, done: (error: Error | null) => void): void {
+    this.#committer.commit(lsn, done);
+  }
+
+  /** As `commit`, for everything appended so far. */
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.commit(this.#appendedLsn, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  /** Ends the current segment, so that it can be applied and pruned. Its content need not be durable yet. */
+  roll(): void {
+    if (this.#current !== null && !isEmpty(this.#current)) this.#begin(this.#appendedLsn + 1, 0);
+  }
+
+  /** Drops segments that end at or below `lsn` and that nobody uses; gives back how many went. */
+  prune(lsn: number): number {
+    let count = 0;
+    for (let first = this.segments[0]; first !== undefined && first !== this.#current; first = this.segments[0]) {
+      if (first.lastLsn > lsn || first.users > 0) break;
+      this.segments.shift();
+      first.retired = true;
+      this.#segmentFiles.dispose(first, 2);
+      count += 1;
+    }
+    while (this.#removed[0]?.users === 0) this.options.files.close(this.#removed.shift()?.fd ?? -1);
+    return count;
+  }
+
+  /** Stops syncing in the background after one last sync. */
+  async close(): Promise<void> {
+    try {
+      if (this.#appendedLsn > this.durableLsn) await this.flush();
+      this.#committer.close();
+      const noted = this.#writeNote();
+      if (noted !== null) await this.options.files.sync(noted.fd);
+    } finally {
+      this.#committer.close();
+      for (const segment of [...this.segments, ...this.#removed]) this.options.files.close(segment.fd);
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const { files, directory, machine, appliedLsn, durableLsn, visitor, log } = this.options;
+    const recovered = recoverSegments({
+      files, segmentFiles: this.#segmentFiles, directory, machine, mark: machineMark(machine),
+      appliedLsn, durable: durableLsn, visitor,
+    });
+    const kept = recovered.segments.filter((segment) => !isEmpty(segment));
+    for (const segment of kept) await files.sync(segment.fd);
+    const unneeded = [...recovered.unneeded, ...recovered.segments.filter(isEmpty)];
+    for (const segment of unneeded) this.#segmentFiles.dispose(segment, 2);
+    await this.#segmentFiles.syncDirectory();
+    this.segments.push(...kept);
+    this.#appendedLsn = recovered.lastLsn;
+    this.#committer.startAt(recovered.lastLsn);
+    log.info('journal-opened', { directory, segments: kept.length, lsn: recovered.lastLsn, cut: recovered.cut });
+  }
+
+  /** The segment that the group goes to, with the position set behind the last content. */
+  #place(group: RecordGroup): Segment {
+    const need = groupHeaderBytes + group.bodyBytes;
+    if (this.#alignNext) this.#align();
+    const current = this.#current;
+    if (current !== null && this.#position + need <= current.bytes) return current;
+    return this.#begin(group.firstLsn, need);
+  }
+
+  #align(): void {
+    this.#alignNext = false;
+    this.#position = roundUp(this.#position, syncedBlockBytes);
+  }
+
+  #begin(firstLsn: number, need: number): Segment {
+    const previous = this.#current;
+    let next: Segment;
+    try {
+      next = this.#segmentFiles.take(firstLsn, need + 2 * syncedBlockBytes);
+    } catch (error) {
+      throw journalError(error, `no further segment could be allocated in ${this.options.directory}`);
+    }
+    if (previous !== null && isEmpty(previous)) this.#abandon(previous);
+    this.#current = next;
+    this.segments.push(next);
+    this.#identity = randomBytes(16);
+    this.#position = 0;
+    this.#alignNext = false;
+    this.#committer.newSegment(next);
+    if (previous !== null && !isEmpty(previous)) this.options.events.sealed(previous);
+    setImmediate(() => this.#prepareSpare());
+    return next;
+  }
+
+  #abandon(segment: Segment): void {
+    this.segments.splice(this.segments.indexOf(segment), 1);
+    this.#segmentFiles.dispose(segment, 0);
+  }
+
+  #prepareSpare(): void {
+    try {
+      this.#segmentFiles.ensureSpare();
+    } catch (error) {
+      this.options.log.warn('no-spare-segment', { directory: this.options.directory, errno: errnoOf(error) });
+    }
+  }
+
+  #write(segment: Segment, group: RecordGroup): void {
+    this.#encodeFrame(group.frame, group.firstLsn, { records: group.records, bodyBytes: group.bodyBytes, crc: group.headersCrc() });
+    try {
+      this.options.files.write(segment.fd, group.parts, this.#position);
+    } catch (error) {
+      throw journalError(error, `writing to ${segment.path} failed`);
+    }
+    this.#lastBody = this.#position + groupHeaderBytes;
+    this.#position += groupHeaderBytes + group.bodyBytes;
+    if (isEmpty(segment)) segment.firstTime = group.firstTime;
+    segment.lastTime = group.lastTime;
+    segment.lastLsn = group.lastLsn;
+    segment.end = this.#position;
+  }
+
+  /** An empty group: it says what is durable, so that damage to the newest records is not taken for a torn tail. */
+  #writeNote(): Segment | null {
+    const segment = this.#current;
+    if (segment === null || this.#notedDurable >= this.durableLsn || this.failure !== null) return null;
+    if (this.#alignNext) this.#align();
+    if (this.#position + groupHeaderBytes > segment.bytes) return null;
+    const frame = Buffer.alloc(groupHeaderBytes);
+    this.#encodeFrame(frame, this.#appendedLsn + 1, { records: 0, bodyBytes: 0, crc: 0 });
+    this.options.files.write(segment.fd, [frame], this.#position);
+    this.#position += groupHeaderBytes;
+    return segment;
+  }
+
+  #encodeFrame(target: Buffer, firstLsn: number, body: { records: number; bodyBytes: number; crc: number }): void {
+    this.#notedDurable = this.durableLsn;
+    encodeGroupHeader(target, {
+      machine: this.options.machine, identity: this.#identity, firstLsn, previousDurable: this.durableLsn,
+      arrival: this.options.clock.now(), position: this.#position,
+      records: body.records, bodyBytes: body.bodyBytes, headersCrc: body.crc,
+    });
+  }
+
+  async #sync(segments: readonly Segment[], directory: boolean): Promise<void> {
+    for (const segment of segments) await this.options.files.sync(segment.fd);
+    if (directory) await this.#segmentFiles.syncDirectory();
+  }
+
+  /**
+   * After a failed sync, in this order: 1 files that begin above the durable LSN go, and the directory is synced, since
+   * they would cut the new one; 2 the file that holds the durable LSN is closed there; 3 the unacknowledged groups are
+   * written to a new segment. May be repeated until it works.
+   */
+  async #moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void> {
+    while ((this.segments.at(-1)?.firstLsn ?? 0) > durableLsn) {
+      const segment = this.segments.pop();
+      if (segment === undefined) break;
+      this.#segmentFiles.remove(segment);
+      this.#removed.push(segment);
+    }
+    const last = this.segments.at(-1);
+    if (last !== undefined) {
+      last.lastLsn = Math.min(last.lastLsn, durableLsn);
+      last.recyclable = false;
+    }
+    this.#current = null;
+    await this.#segmentFiles.syncDirectory();
+    this.#appendedLsn = durableLsn;
+    for (const group of groups) {
+      const segment = this.#place(group);
+      this.#write(segment, group);
+      this.#committer.rewritten(segment);
+      this.#appendedLsn = group.lastLsn;
+    }
+    this.options.events.relocated();
+  }
+}
+
+/** A failed write as the writer's error: no room, or a journal that does not take records. */
+function journalError(error: unknown, what: string): HomewardError {
+  const errno = errnoOf(error);
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') return new HomewardError('no-space', `${what}: no space left`, { cause: error });
+  return new HomewardError('journal-failed', `${what}: ${errno ?? String(error)}`, { cause: error });
+}
