@@ -5,7 +5,7 @@ import type { FileStore } from '../core/block/file-store.ts';
 import { syncDirectorySync } from '../core/atomic-file.ts';
 import { formatTime, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { assert, HomewardError } from '../core/errors.ts';
+import { assert, HomewardError, toHomewardError } from '../core/errors.ts';
 import type { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
@@ -129,7 +129,8 @@ export class Machine {
   /** The LSN that WHEN, as typed, means now. What is appended is made durable first. */
   async resolve(when: string): Promise<{ lsn: number; time: number | null }> {
     const parsed = parseWhen(when);
-    await this.journal.commit();
+    // A journal that cannot be written must still give its points back: what cannot be made durable is just none of them.
+    await this.journal.commit().catch((error: unknown) => this.#context.log.warn('commit-failed', { machine: this.name, error: toHomewardError(error) }));
     const lsn = resolveWhen(parsed, this.moments());
     return { lsn, time: this.timeOf(lsn) };
   }

@@ -3,7 +3,7 @@ import { limits } from '../limits.ts';
 import type { NbdExport, NbdExports } from './export.ts';
 import { parseContextOption, parseInfoOption, parseName } from './option-data.ts';
 import {
-  encodeExportNameAnswer, encodeGreeting, encodeInfo, encodeMetaContext, encodeOptionReply, encodeServer,
+  encodeExportNameAnswer, encodeGreeting, encodeInfo, encodeMetaContext, encodeOptionEnd, encodeServer,
 } from './option-replies.ts';
 import {
   allocationContext, allocationContextId, HandshakeFlag, Info, Magic, Option, optionHeaderBytes, OptionReply,
@@ -201,7 +201,7 @@ export class Negotiation {
   }
 
   #reply(option: number, reply: OptionReply): void {
-    this.#send(encodeOptionReply(option, reply));
+    this.#send(encodeOptionEnd(option, reply));
   }
 
   #send(bytes: Buffer): void { this.#steps.push({ do: 'send', bytes }); }

@@ -28,6 +28,19 @@ export function encodeOptionReply(option: number, reply: OptionReply, data: Uint
   return bytes;
 }
 
+const refusals: Partial<Record<OptionReply, string>> = {
+  [OptionReply.unsupported]: 'this server does not know this option',
+  [OptionReply.invalid]: 'the data of the option is not valid here',
+  [OptionReply.tlsRequired]: 'this server speaks TLS only',
+  [OptionReply.unknown]: 'there is no export of this name',
+  [OptionReply.tooBig]: `option data is limited to ${limits.nbdOptionBytes} bytes`,
+};
+
+/** The last answer to an option: an acknowledgement, or a refusal with its reason in words. */
+export function encodeOptionEnd(option: number, reply: OptionReply): Buffer {
+  return encodeOptionReply(option, reply, Buffer.from(refusals[reply] ?? ''));
+}
+
 export function transmissionFlags(served: NbdExport, structured: boolean): number {
   const { hasFlags, readOnly, sendFlush, sendFua, sendTrim, sendWriteZeroes, sendDf, canMultiConn } = TransmissionFlag;
   return hasFlags | sendFlush | sendFua
