@@ -1,9 +1,9 @@
 // The master target daemon: everything in the order in which it starts, and the other way round when it stops.
-import fs from 'node:fs';
 import { join } from 'node:path';
 import { hostClock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { toHomewardError } from '../core/errors.ts';
+import { ensureDirectorySync } from '../core/directory.ts';
+import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { acquireLock, type Lock } from '../core/lock.ts';
 import type { Log } from '../core/log.ts';
@@ -36,7 +36,7 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
   const stops: (() => Promise<void> | void)[] = [];
   try {
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
-    fs.mkdirSync(data, { recursive: true, mode: 0o750 });
+    makeData(data);
     hold(stops, acquireLock(data, 'master target'));
     // Identity before lock: nothing may be created where a volume is not mounted.
     ensureVolume({ data, directory: retention, kind: 'retention' });
@@ -82,6 +82,15 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
 export const defaultPlaces = (data: string): { retention: string; replicas: string; control: string } => ({
   retention: join(data, 'retention'), replicas: join(data, 'replicas'), control: join(data, 'control.sock'),
 });
+
+function makeData(data: string): void {
+  try {
+    ensureDirectorySync(data);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOTDIR') throw error;
+    throw new HomewardError('not-a-volume', `${data} is not a directory`, { cause: error, hint: 'Give --data a directory.' });
+  }
+}
 
 function hold(stops: (() => void)[], lock: Lock): void {
   stops.push(() => lock.release());

@@ -1,11 +1,12 @@
 // One protected machine on this master target: its journal, cursor, replicas and the ways to read it.
 import fs from 'node:fs';
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import type { FileStore } from '../core/block/file-store.ts';
 import { syncDirectorySync } from '../core/atomic-file.ts';
 import { formatTime, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { assert, HomewardError, toHomewardError } from '../core/errors.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
@@ -16,7 +17,7 @@ import { Journal } from './journal/journal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import { readMachineFile, writeMachineFile, type MachineFile, type ProtectedDisk } from './replica/machine-file.ts';
-import { createReplicas, openReplicas } from './replica/replicas.ts';
+import { blankDevices, createReplicas, openReplicas } from './replica/replicas.ts';
 import type { ViewContent } from './replica/view-content.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
 
@@ -62,41 +63,74 @@ export class Machine {
       id: randomUUID(), name, created: formatTime(context.clock.now()), disks, seeding,
     };
     const paths = machinePaths(context.retention, file.id);
-    fs.mkdirSync(paths.redo, { recursive: true, mode: 0o750 });
-    createReplicas(context.replicas, file);
-    const time = context.clock.now();
-    writeCursor(paths.cursorFile, {
-      lsn: 0, stepTo: null, pin: null, generation: 1, durable: 0, firstPoint: seeding ? null : 0, time,
-    });
-    writeMachineFile(paths.machineFile, file);
-    syncDirectorySync(context.retention);
-    return Machine.open(context, file.id);
+    try {
+      fs.mkdirSync(paths.redo, { recursive: true, mode: 0o750 });
+      createReplicas(context.replicas, file);
+      if (!seeding) await blankDevices(context.replicas, file);
+      const time = context.clock.now();
+      writeCursor(paths.cursorFile, {
+        lsn: 0, stepTo: null, pin: null, generation: 1, durable: 0, firstPoint: seeding ? null : 0, time,
+      });
+      writeMachineFile(paths.machineFile, file);
+      syncDirectorySync(context.retention);
+      return await Machine.open(context, file.id);
+    } catch (error) {
+      Machine.#remove(context, file.id);
+      throw error;
+    }
+  }
+
+  /** Takes back a machine that nobody has written to. One rename makes it nobody's; a crash after it leaves files only. */
+  async takeBack(): Promise<void> {
+    await this.close();
+    Machine.#remove(this.#context, this.id);
+  }
+
+  static #remove({ retention, replicas }: MachineContext, id: string): void {
+    const { directory } = machinePaths(retention, id);
+    const removed = `${directory}.removed`;
+    if (fs.existsSync(directory)) fs.renameSync(directory, removed);
+    fs.rmSync(removed, { recursive: true, force: true });
+    fs.rmSync(join(replicas, id), { recursive: true, force: true });
   }
 
   /** A machine whose directory is there. Throws `foreign-machine`, `foreign-segment`, `damaged`, `target-missing` …. */
   static async open(context: MachineContext, id: string): Promise<Machine> {
     const paths = machinePaths(context.retention, id);
     const file = readMachineFile(paths.machineFile);
-    if (file === null) throw new HomewardError('no-such-machine', `${paths.machineFile} is missing`);
-    if (file.id !== id) throw new HomewardError('foreign-machine', `${paths.directory} holds machine ${file.id}`);
+    if (file === null) throw missing(paths.machineFile);
+    if (file.id !== id) {
+      throw new HomewardError('foreign-machine', `${paths.directory} holds machine ${file.id} (${file.name}), not ${id}`);
+    }
     const cursor = readCursor(paths.cursorFile);
-    if (cursor === null) throw new HomewardError('damaged', `${paths.cursorFile} is missing`);
+    if (cursor === null) throw missing(paths.cursorFile);
     const replicas = await openReplicas(context.replicas, file);
+    try {
+      const journal = await Machine.#openJournal(context, file, cursor);
+      const machine = new Machine(context, file, cursor, journal, replicas);
+      await machine.#settleSeeding();
+      return machine;
+    } catch (error) {
+      for (const store of replicas) await store.close();
+      throw error;
+    }
+  }
+
+  static #openJournal(context: MachineContext, file: MachineFile, cursor: Cursor): Promise<Journal> {
     const { config } = context;
-    const journal = await Journal.open({
-      files: hostFiles, clock: context.clock, log: context.log, merger: context.merger, directory: paths.redo,
-      machine: Buffer.from(id.replaceAll('-', ''), 'hex'), generation: cursor.generation,
-      segmentBytes: config.segmentBytes, syncBytes: limits.syncBytes, syncIntervalMs: config.syncIntervalMs,
+    return Journal.open({
+      files: hostFiles, clock: context.clock, log: context.log, merger: context.merger,
+      directory: machinePaths(context.retention, file.id).redo,
+      machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'), generation: cursor.generation,
+      segmentBytes: config.segmentBytes, reserveBytes: config.retentionReserveBytes, syncBytes: limits.syncBytes, syncIntervalMs: config.syncIntervalMs,
       appliedLsn: cursor.lsn, durableLsn: cursor.durable,
       openGap: file.seeding ? { lsn: 1, time: Date.parse(file.created) * 1000, reason: seedingReason } : null,
     });
-    const machine = new Machine(context, file, cursor, journal, replicas);
-    await machine.#settleSeeding();
-    return machine;
   }
 
   get id(): string { return this.file.id; }
   get name(): string { return this.file.name; }
+  get reserveBytes(): number { return this.#context.config.retentionReserveBytes; }
   get cursor(): Readonly<Cursor> { return this.#cursor; }
 
   /** Crash order: cursor first (the point is there), then `machine.json` (no longer seeding). */
@@ -155,7 +189,10 @@ export class Machine {
 
   /** Content at `lsn`, which `resolve` gave. Until `release`, nothing that it needs is applied over or pruned. */
   hold(lsn: number): HeldContent {
-    assert(lsn >= this.#cursor.lsn, 'what is shown lies at or above the cursor');
+    // Since `resolve` a step may have begun.
+    if (lsn < (this.oldestLsn ?? Infinity)) {
+      throw new HomewardError('outside-window', `lsn:${lsn} has just left the window, which begins at lsn:${this.oldestLsn}`);
+    }
     const snapshot = this.journal.snapshot(lsn, this.#cursor.lsn);
     const key = Symbol('view');
     this.#shown.set(key, lsn);
@@ -208,4 +245,9 @@ export class Machine {
     this.file.seeding = false;
     writeMachineFile(this.paths.machineFile, this.file);
   }
+}
+
+/** One file of a machine's directory is gone, and no other can stand in for it. */
+function missing(file: string): HomewardError {
+  return new HomewardError('damaged', `${file} is missing`, { hint: 'Put back the file from a copy, then start again.' });
 }

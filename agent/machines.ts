@@ -4,14 +4,19 @@ import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { checkDiskName, checkDiskSize, checkMachineName } from '../core/names.ts';
 import type { DiskRequest } from './control/service.ts';
 import { Machine, type MachineContext } from './machine.ts';
-import { machinePaths } from './machine-paths.ts';
+import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import { readMachineFile, type ProtectedDisk } from './replica/machine-file.ts';
 import { inspectDevice, refuseUnsafeTarget } from './replica/target-device.ts';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A machine whose directory is there but cannot be opened: the others go on, and status says why. */
-export interface BrokenMachine { id: string; name: string; error: HomewardError }
+export interface BrokenMachine {
+  id: string;
+  /** The id when the file that says the name cannot be read. */
+  name: string;
+  error: HomewardError;
+}
 
 export class Machines {
   readonly #context: MachineContext;
@@ -27,7 +32,7 @@ export class Machines {
     const machines = new Machines(context);
     const { retention, log } = context;
     for (const id of fs.readdirSync(retention).filter((name) => uuid.test(name)).sort()) {
-      if (!fs.existsSync(machinePaths(retention, id).machineFile)) {
+      if (isUnfinished(machinePaths(retention, id))) {
         log.warn('machine-unfinished', { directory: machinePaths(retention, id).directory });
         continue;
       }
@@ -65,7 +70,7 @@ export class Machines {
       refuseOtherDisks(known, disks);
       return { machine: known, made: false };
     }
-    if (this.broken.some((broken) => broken.name === name || broken.id === name)) this.get(name);
+    this.#refuseBroken(name);
     checkMachineName(name);
     for (const disk of disks) {
       if (disk.replica.kind === 'device') refuseUnsafeTarget(inspectDevice(disk.replica.byId), disk.size, []);
@@ -74,6 +79,23 @@ export class Machines {
     this.#machines.set(machine.id, machine);
     this.#context.log.info('machine-made', { machine: machine.id, name, disks: disks.length, seeding });
     return { machine, made: true };
+  }
+
+  /** Undoes `ensure` for a machine that it made, before anybody could write to it. */
+  async takeBack(machine: Machine): Promise<void> {
+    this.#machines.delete(machine.id);
+    await machine.takeBack();
+    this.#context.log.info('machine-taken-back', { machine: machine.id, name: machine.name });
+  }
+
+  /** A machine that cannot be opened is not to be made a second time, nor one that may be it. */
+  #refuseBroken(name: string): void {
+    if (this.broken.some((broken) => broken.name === name || broken.id === name)) this.get(name);
+    const nameless = this.broken.find((broken) => broken.name === broken.id);
+    if (nameless === undefined) return;
+    throw new HomewardError('conflict', `${nameless.id} may be "${name}": ${nameless.error.message}`, {
+      hint: `Mend ${nameless.id} or move its directory away, then start again; until then no machine can be made.`,
+    });
   }
 
   async close(): Promise<void> {
@@ -97,6 +119,11 @@ function refuseOtherDisks(machine: Machine, disks: readonly ProtectedDisk[]): vo
   const had = spell(machine.file.disks);
   const asked = spell(disks);
   if (had !== asked) throw new HomewardError('machine-differs', `${machine.name} has the disks ${had}, not ${asked}`);
+}
+
+/** Its making was interrupted: nothing can have been recorded before `machine.json` was there. */
+function isUnfinished({ machineFile, redo }: MachinePaths): boolean {
+  return !fs.existsSync(machineFile) && (!fs.existsSync(redo) || fs.readdirSync(redo).length === 0);
 }
 
 function tryName(machineFile: string): string | null {

@@ -48,7 +48,10 @@ export class MasterTarget implements MasterTargetService {
     if (!made && request.seeding && !machine.file.seeding) {
       throw new HomewardError('conflict', `${machine.name} has points already: it cannot be seeded again in this version`);
     }
-    const opened = await this.reopenIngest(machine, request.listen);
+    const opened = await this.reopenIngest(machine, request.listen).catch(async (error: unknown) => {
+      if (made) await machines.takeBack(machine); // so that the same name can be had with other disks
+      throw error;
+    });
     return {
       machine: machine.name, id: machine.id, listen: request.listen, seeding: machine.file.seeding,
       exports: machine.file.disks.map(({ name }) => name), changed: made || opened,

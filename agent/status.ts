@@ -1,5 +1,6 @@
 // What a machine looks like from outside: its status line and its points, as data.
 import fs from 'node:fs';
+import { formatSize } from '../core/units.ts';
 import type { MachineStatus, PointsReport, TagReport } from './control/service.ts';
 import type { Gap, Tag } from './journal/catalogue.ts';
 import { Machine } from './machine.ts';
@@ -70,8 +71,14 @@ function stateOf(machine: Machine, listen: string | null, trouble: Error | null)
   if (trouble !== null) return { state: 'failed', detail: trouble.message };
   if (lost !== undefined) return { state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` };
   if (machine.file.seeding) return { state: 'seeding', detail: 'the first copy is under way: no point yet' };
-  if (machine.journal.noSpace) return { state: 'no-space', detail: 'the retention volume is full: writers are refused' };
+  if (machine.journal.noSpace) return { state: 'no-space', detail: noSpaceDetail(machine) };
   return { state: listen === null ? 'idle' : 'ok', detail: null };
+}
+
+function noSpaceDetail({ paths, reserveBytes }: Machine): string {
+  const reserve = reserveBytes === 0 ? '' : `, of which ${formatSize(reserveBytes)} are reserved for housekeeping`;
+  const free = `${formatSize(freeBytes(paths.directory))} free${reserve}`;
+  return `the retention volume is full (${free}): writers get "no space" until there is room again`;
 }
 
 /** Age of the newest point: nothing is outstanding when all that arrived is durable. */

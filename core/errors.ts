@@ -48,6 +48,7 @@ export const errorTable = {
   'not-a-volume': kind(6, 409, false, 'Give an empty directory, or one that a master target has used before.'),
   'foreign-machine': kind(6, 409, false, 'Move the directory away, or put back the one that belongs here.'),
   'foreign-segment': kind(6, 409, false, 'Move the file away, or put back the one that belongs here.'),
+  'not-writable': kind(6, 409, false, 'Mount it for writing, or give the user that Homeward runs as the right to write there.'),
   'target-too-small': kind(6, 409, false, 'Choose a device at least as large as the disk.'),
   'target-mounted': kind(6, 409, false, 'Unmount it, or choose another device.'),
   'target-signature': kind(6, 409, false, 'If it may be overwritten, give --overwrite-disk with its WWID, typed in full.'),
@@ -94,12 +95,16 @@ export function errnoOf(error: unknown): string | null {
   return null;
 }
 
-/** Any thrown value as a HomewardError; what is not one already is a bug, or a full disk. */
+const environmental: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'no-space', EDQUOT: 'no-space', EROFS: 'not-writable', EACCES: 'not-writable', EPERM: 'not-writable',
+  EFBIG: 'target-too-small',
+};
+
+/** Any thrown value as a HomewardError; what is not one already is what a disk refused, or a bug. */
 export function toHomewardError(error: unknown): HomewardError {
   if (error instanceof HomewardError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  if (errnoOf(error) === 'ENOSPC') return new HomewardError('no-space', message, { cause: error });
-  return new HomewardError('bug', message, { cause: error });
+  return new HomewardError(environmental[errnoOf(error) ?? ''] ?? 'bug', message, { cause: error });
 }
 
 /** Throws a bug report when something we promise ourselves does not hold. */

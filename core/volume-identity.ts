@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { readSealedJson, syncDirectorySync, writeSealedJson } from './atomic-file.ts';
+import { ensureDirectorySync } from './directory.ts';
 import { HomewardError, errnoOf } from './errors.ts';
 
 export type VolumeKind = 'retention' | 'replicas';
@@ -71,7 +72,7 @@ function createIdentity(directory: string, kind: VolumeKind): VolumeIdentity {
     throw notAVolume(`${directory} cannot become the ${kind} volume: it holds ${some}`);
   }
   const identity: VolumeIdentity = { id: randomUUID(), kind, created: new Date().toISOString() };
-  const firstMade = fs.mkdirSync(directory, { recursive: true });
+  const firstMade = ensureDirectorySync(directory);
   if (firstMade) syncDirectorySync(path.dirname(firstMade));
   writeSealedJson(path.join(directory, identityName), identityFormat, identity);
   return identity;

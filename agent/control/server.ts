@@ -2,6 +2,7 @@
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
+import { listenError } from '../../core/listen-error.ts';
 import type { Log } from '../../core/log.ts';
 import { addRoutes } from './routes.ts';
 import type { MasterTargetService } from './service.ts';
@@ -33,7 +34,7 @@ export async function startControlServer({
   const stopping = new AbortController();
   const app = createApp(log);
   addRoutes(app, { service, stopping: stopping.signal, report: (error) => reportError(error, log) });
-  await app.listen({ path });
+  await app.listen({ path }).catch((error: unknown) => { throw listenError({ kind: 'unix', path }, error); });
   shareSocket(path, log);
   return {
     async close() {

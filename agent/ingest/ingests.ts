@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { HomewardError } from '../../core/errors.ts';
+import { listenError } from '../../core/listen-error.ts';
 import type { Log } from '../../core/log.ts';
 import { formatListen, type Listen } from '../../core/names.ts';
 import { exportList } from '../../core/nbd/export-list.ts';
@@ -53,8 +54,7 @@ export class Ingests {
     try {
       await server.listen(listen.kind === 'unix' ? { path: listen.path } : { host: listen.host, port: listen.port });
     } catch (error) {
-      if (error instanceof HomewardError) throw error;
-      throw new HomewardError('bad-listen', `cannot listen on ${address}: ${(error as Error).message}`, { cause: error });
+      throw listenError(listen, error);
     }
     this.#open.set(machine, { listen, server });
     this.#save([...this.#entries.filter((entry) => entry.machine !== machine), { machine, listen }]);

@@ -1,5 +1,5 @@
 // Takes requests as they come and makes groups of them: one append for all that arrived in a turn of the event loop.
-import { HomewardError, toHomewardError } from '../../core/errors.ts';
+import { type HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { checkPayload } from '../../core/record/payload.ts';
 import { recordHeaderBytes, type MachineMark, type RecordHeader, type RecordKind } from '../../core/record/record.ts';
@@ -37,6 +37,7 @@ export class IntakeQueue {
   noSpace = false;
   #waiting: Intake[] = [];
   #scheduled = false;
+  #appending = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -59,16 +60,25 @@ export class IntakeQueue {
     });
   }
 
-  /** Appends what is waiting now, unless a failed sync is being healed: then it stays waiting. */
+  /**
+   * Appends what is waiting now, unless a failed sync is being healed: then it stays waiting. Called once more by a
+   * request that completes meanwhile, it leaves the rest to the call under way.
+   */
   appendAll(): void {
+    if (this.#appending) return;
+    this.#appending = true;
     const waiting = this.#waiting;
     let from = 0;
-    while (from < waiting.length && !this.#options.log.suspended) {
-      const to = groupEnd(waiting, from);
-      this.#appendGroup(waiting.slice(from, to));
-      from = to;
+    try {
+      while (from < waiting.length && !this.#options.log.suspended) {
+        const to = groupEnd(waiting, from);
+        this.#appendGroup(waiting.slice(from, to));
+        from = to;
+      }
+    } finally {
+      this.#waiting = from === waiting.length ? [] : waiting.slice(from);
+      this.#appending = false;
     }
-    this.#waiting = from === waiting.length ? [] : waiting.slice(from);
   }
 
   #appendGroup(requests: readonly Intake[]): void {

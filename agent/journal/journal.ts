@@ -28,6 +28,8 @@ export interface JournalOptions {
   machine: Buffer;
   generation: number;
   segmentBytes: number;
+  /** Space on the volume that further segments leave free; none when left out. */
+  reserveBytes?: number;
   syncBytes: number;
   syncIntervalMs: number;
   /** From the cursor file. */
@@ -81,7 +83,7 @@ export class Journal {
 
   /** Reads the segments back. Throws `foreign-segment` for another machine's. */
   static async open(options: JournalOptions, stateChanged: () => void = () => undefined): Promise<Journal> {
-    const index = new RedoIndex(options.merger, sourceOf(options));
+    const index = new RedoIndex(options.merger, sourceOf(options), options.appliedLsn);
     const { openGap } = options;
     if (openGap !== null) index.catalogue.syncBegins(openGap.lsn, openGap.time, openGap.reason);
     const found = { lastTime: 0, generation: 0 };
@@ -91,7 +93,7 @@ export class Journal {
       visitor: index.recovery(found),
       events: {
         sealed: (segment) => index.sealed(segment),
-        relocated: () => index.rebuild(log.segments),
+        relocated: (current) => index.rebuild(log.segments, current),
         stateChanged: () => {
           if (journal !== null) journal.#intake.schedule();
           stateChanged();
@@ -164,13 +166,16 @@ export class Journal {
   /** What a view at `lsn` is made of; `lsn` is durable and not below the cursor, `appliedLsn`. */
   snapshot(lsn: number, appliedLsn: number): JournalSnapshot {
     assert(lsn >= appliedLsn && lsn <= this.#log.appendedLsn, 'a snapshot lies between the cursor and the head');
+    this.#index.appliedLsn = appliedLsn;
     const held = this.segments.filter((segment) => segment.lastLsn > appliedLsn && segment.firstLsn <= lsn);
     const at = this.segments.findLastIndex((segment) => segment.firstLsn <= lsn);
     const tables = lsn === appliedLsn ? [] : this.#index.tablesAt(this.segments, at, lsn, this.#log.appendedLsn);
     for (const segment of held) segment.users += 1;
     let isHeld = true;
     return {
-      lsn, tables, segments: byOrdinal(held), firstLiveSegment: this.#index.firstLiveSegment,
+      lsn, tables, segments: byOrdinal(held),
+      // What lies below the cursor is in the replica, though its files may still be waiting for a reader to let go.
+      firstLiveSegment: Math.max(this.#index.firstLiveSegment, held[0]?.ordinal ?? 0),
       release() {
         if (isHeld) for (const segment of held) segment.users -= 1;
         isHeld = false;
@@ -216,6 +221,7 @@ export class Journal {
 
   /** Drops what lies at or below the cursor and is needed by nobody; gives back how many segments went. */
   prune(appliedLsn: number): number {
+    this.#index.appliedLsn = appliedLsn;
     const count = this.#log.prune(appliedLsn);
     if (count > 0) this.#index.drop();
     return count;

@@ -20,18 +20,23 @@ import { contentKindOf, extentsOf, noteRecord, pushLost, pushRecord, type Record
  */
 export class RedoIndex {
   readonly catalogue = new Catalogue();
+  /** Records up to here are in the replica, and those that are lost were there before: neither is read again. */
+  appliedLsn: number;
   readonly #merger: BackgroundMerger;
   readonly #source: RecordSource;
   #levels: LevelledIndex;
   #segments = new Map<number, Segment>();
 
-  constructor(merger: BackgroundMerger, source: RecordSource) {
+  constructor(merger: BackgroundMerger, source: RecordSource, appliedLsn: number) {
+    this.appliedLsn = appliedLsn;
     this.#merger = merger;
     this.#source = source;
     this.#levels = new LevelledIndex({ merger, firstSegment: 0 });
   }
 
   get firstLiveSegment(): number { return this.#levels.firstLiveSegment; }
+  /** Ordinal of the segment being written. */
+  get nextSegment(): number { return this.#levels.nextSegment; }
   segment(ordinal: number): Segment | undefined { return this.#segments.get(ordinal); }
 
   /** Takes one appended record. */
@@ -55,14 +60,13 @@ export class RedoIndex {
 
   /** Tables, newest first, of the records up to `lsn`, which lies in the segment at `at` of `segments`. */
   tablesAt(segments: readonly Segment[], at: number, lsn: number, headLsn: number): readonly ExtentTable[] {
-    const segment = segments[at];
-    if (segment === undefined) return [];
     if (lsn === headLsn) return this.#levels.headTables();
-    const expected = (segments[at - 1]?.lastLsn ?? segment.firstLsn - 1) + 1;
+    const segment = segments[at];
+    if (segment === undefined) return [this.#unknownTable()];
     if (lsn === segment.lastLsn && segment.ordinal < this.#levels.nextSegment) {
       return this.#levels.prefixTables(segment.ordinal + 1);
     }
-    const partial = buildTable(extentsOf(this.#source, segment, expected, lsn));
+    const partial = buildTable(this.#extentsOf(segments, at, lsn));
     return [partial, ...this.#levels.prefixTables(segment.ordinal)];
   }
 
@@ -76,18 +80,19 @@ export class RedoIndex {
     this.#levels.dropBefore(first);
   }
 
-  /** Reads everything again after records have moved to other files. */
-  rebuild(segments: readonly Segment[]): void {
+  /** Reads everything again after records have moved to other files; all but `current` are complete. */
+  rebuild(segments: readonly Segment[], current: Segment | null): void {
     this.#levels = new LevelledIndex({ merger: this.#merger, firstSegment: 0 });
     this.#segments = new Map();
     for (const [index, segment] of segments.entries()) {
       segment.ordinal = this.#levels.nextSegment;
       this.#segments.set(segment.ordinal, segment);
-      const expected = (segments[index - 1]?.lastLsn ?? segment.firstLsn - 1) + 1;
-      const list = extentsOf(this.#source, segment, expected, segment.lastLsn);
-      if (index < segments.length - 1) this.#levels.addSealed(buildTable(list));
-      else this.#insertAll(list);
+      const list = this.#extentsOf(segments, index, segment.lastLsn);
+      if (segment === current) this.#insertAll(list);
+      else this.#levels.addSealed(buildTable(list));
     }
+    const lastLsn = segments.at(-1)?.lastLsn ?? this.appliedLsn;
+    if (this.catalogue.lost.some((lost) => lost.from > lastLsn)) this.#insertUnknown();
   }
 
   /** Fills index and catalogue from what the log finds at start. */
@@ -102,12 +107,16 @@ export class RedoIndex {
       record: (header, position, content) => {
         report.lastTime = Math.max(report.lastTime, header.time);
         report.generation = Math.max(report.generation, header.generation);
-        pushRecord(list, this.#levels.nextSegment, current?.firstLsn ?? header.lsn, header, position);
+        if (header.lsn > this.appliedLsn) {
+          pushRecord(list, this.#levels.nextSegment, current?.firstLsn ?? header.lsn, header, position);
+        }
         noteRecord(this.catalogue, header, content, position);
       },
       lost: (lost) => {
         this.#noteLost(lost, current);
-        if (current !== null) pushLost(list, this.#levels.nextSegment, lost.from - current.firstLsn);
+        // Lost behind the last file: first of what the next segment says.
+        if (current === null) this.#insertUnknown();
+        else pushLost(list, this.#levels.nextSegment, lost.from - current.firstLsn);
       },
       segmentEnd: (segment) => {
         current = null;
@@ -120,8 +129,22 @@ export class RedoIndex {
 
   #noteLost(lost: Lost, segment: Segment | null): void {
     this.catalogue.lost.push({ from: lost.from, to: lost.to, file: segment?.path ?? '', start: lost.start, end: lost.end });
-    // Lost behind the last file: first of what the next segment says.
-    if (segment === null) this.#levels.insert(wholeMachine.start, wholeMachine.end, 0, 0, ContentKind.unknown);
+  }
+
+  #insertUnknown(): void {
+    this.#levels.insert(wholeMachine.start, wholeMachine.end, 0, 0, ContentKind.unknown);
+  }
+
+  #unknownTable(): ExtentTable {
+    const list = new ExtentList(1);
+    pushLost(list, this.#levels.nextSegment, 0);
+    return buildTable(list);
+  }
+
+  /** The extents of the records up to `lsn` of one of `segments`, after what is lost between it and the one before. */
+  #extentsOf(segments: readonly Segment[], at: number, lsn: number): ExtentList {
+    const before = segments[at - 1]?.lastLsn ?? this.appliedLsn;
+    return extentsOf(this.#source, segments[at]!, { afterLsn: Math.max(before, this.appliedLsn), lsn });
   }
 
   #insertAll(list: ExtentList): void {

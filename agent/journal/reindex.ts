@@ -28,13 +28,22 @@ export function visitSegment(source: RecordSource, segment: Segment, lsn: number
   scanSegment({ content, frames, machine: source.mark, firstLsn: segment.firstLsn, cutLsn: lsn + 1, durable: lsn, visitor });
 }
 
-/** The extents of one segment's records up to `lsn`; `expectedLsn` is the one after its predecessor's last. */
-export function extentsOf(source: RecordSource, segment: Segment, expectedLsn: number, lsn: number): ExtentList {
+/**
+ * The extents of one segment's records up to `lsn`. Up to `afterLsn` everything is known from elsewhere: from the
+ * replica or the segment before.
+ */
+export function extentsOf(
+  source: RecordSource, segment: Segment, { afterLsn, lsn }: { afterLsn: number; lsn: number },
+): ExtentList {
   const list = new ExtentList();
-  if (segment.firstLsn > expectedLsn) pushLost(list, segment.ordinal, 0);
+  if (segment.firstLsn > afterLsn + 1) pushLost(list, segment.ordinal, 0);
   visitSegment(source, segment, lsn, {
-    record: (header, position) => pushRecord(list, segment.ordinal, segment.firstLsn, header, position),
-    lost: (lost) => pushLost(list, segment.ordinal, lost.from - segment.firstLsn),
+    record: (header, position) => {
+      if (header.lsn > afterLsn) pushRecord(list, segment.ordinal, segment.firstLsn, header, position);
+    },
+    lost: (lost) => {
+      if (lost.to > afterLsn) pushLost(list, segment.ordinal, lost.from - segment.firstLsn);
+    },
   });
   return list;
 }

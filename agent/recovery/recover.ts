@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { syncDirectorySync } from '../../core/atomic-file.ts';
 import { openFileStore } from '../../core/block/file-store.ts';
+import { ensureDirectorySync } from '../../core/directory.ts';
 import { assert, errnoOf, HomewardError } from '../../core/errors.ts';
 import type { OnProgress, RecoverPlan, ViewReport } from '../control/service.ts';
 import type { ViewContent } from '../replica/view-content.ts';
@@ -27,7 +28,7 @@ const workerFile = new URL('./export-worker.ts', import.meta.url);
 export async function executeRecovery(execution: RecoverExecution): Promise<number> {
   const { plan } = execution;
   const files = plan.disks.filter(({ format }) => format !== 'block').map(({ to }) => to);
-  if (files[0] !== undefined) fs.mkdirSync(join(files[0], '..'), { recursive: true });
+  if (files[0] !== undefined) makeTarget(dirname(files[0]));
   try {
     const converted = plan.disks[0]?.format === 'qcow2' || plan.disks[0]?.format === 'vmdk';
     const written = converted ? await convertDisks(execution) : await copyDisks(execution);
@@ -36,6 +37,15 @@ export async function executeRecovery(execution: RecoverExecution): Promise<numb
   } catch (error) {
     for (const file of files) fs.rmSync(partial(file), { force: true });
     throw error;
+  }
+}
+
+function makeTarget(directory: string): void {
+  try {
+    ensureDirectorySync(directory, 0o777);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOTDIR') throw error;
+    throw new HomewardError('bad-target', `${directory} is not a directory`, { cause: error });
   }
 }
 

@@ -4,12 +4,13 @@ import { createLog, type LogLevel } from '../../core/log.ts';
 import { exportList } from '../../core/nbd/export-list.ts';
 import { NbdServer, type NbdAddress } from '../../core/nbd/server.ts';
 import type { NbdTls } from '../../core/nbd/tls.ts';
-import { toHomewardError } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import { listenError } from '../../core/listen-error.ts';
 import { ViewReader, type ViewContent } from '../replica/view-content.ts';
 import { viewExport } from './view-export.ts';
 
 export interface ViewJob { content: ViewContent; address: NbdAddress; tls: NbdTls | null; logLevel: LogLevel }
-export type ViewReply = { listening: NbdAddress } | { failed: { code: string; message: string } };
+export type ViewReply = { listening: NbdAddress } | { failed: { code: ErrorCode; message: string; hint: string } };
 
 await serve(workerData as ViewJob);
 
@@ -24,8 +25,10 @@ async function serve(job: ViewJob): Promise<void> {
   try {
     parentPort?.postMessage({ listening: await server.listen(job.address) } satisfies ViewReply);
   } catch (error) {
-    const { code, message } = toHomewardError(error);
-    parentPort?.postMessage({ failed: { code, message } } satisfies ViewReply);
+    const { address } = job;
+    const listen = 'path' in address ? { kind: 'unix', ...address } as const : { kind: 'tcp', ...address } as const;
+    const { code, message, hint } = listenError(listen, error);
+    parentPort?.postMessage({ failed: { code, message, hint } } satisfies ViewReply);
     parentPort?.close();
   }
 }

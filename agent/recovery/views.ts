@@ -106,7 +106,7 @@ function listening(worker: Worker): Promise<NbdAddress> {
     worker.once('error', reject);
     worker.once('message', (reply: ViewReply) => {
       if ('listening' in reply) resolve(reply.listening);
-      else reject(new HomewardError('bad-listen', `the view cannot listen there: ${reply.failed.message}`));
+      else reject(new HomewardError(reply.failed.code, reply.failed.message, { hint: reply.failed.hint }));
     });
   });
 }

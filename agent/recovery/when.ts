@@ -40,7 +40,9 @@ function parseTime(text: string): number | null {
   const [, date, clock, fraction = '', zone = ''] = match;
   const seconds = Date.parse(`${date}T${clock}${zone.toUpperCase()}`);
   if (Number.isNaN(seconds)) return null;
-  return seconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
+  const time = seconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
+  if (!Number.isSafeInteger(time)) throw new HomewardError('in-future', `${text} has not come yet`);
+  return time;
 }
 
 /** What resolving needs to know of a machine. */

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { FileStore } from '../../core/block/file-store.ts';
 import { openFileStore } from '../../core/block/file-store.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
+import { formatSize } from '../../core/units.ts';
 import { devicePath } from './target-device.ts';
 import type { MachineFile, ProtectedDisk } from './machine-file.ts';
 
@@ -18,9 +19,34 @@ export function createReplicas(replicas: string, machine: MachineFile): void {
     const path = replicaPath(replicas, machine.id, disk);
     fs.mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640);
-    fs.ftruncateSync(fd, disk.size);
-    fs.fsyncSync(fd);
-    fs.closeSync(fd);
+    try {
+      fs.ftruncateSync(fd, disk.size);
+      fs.fsyncSync(fd);
+    } catch (error) {
+      throw errnoOf(error) === 'EFBIG' ? tooLarge(path, disk, error) : error;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+}
+
+function tooLarge(path: string, disk: ProtectedDisk, cause: unknown): HomewardError {
+  const message = `the file system takes no file as large as disk ${disk.name}, ${formatSize(disk.size)}: ${path}`;
+  const hint = 'Put the replicas on a file system with larger files, such as XFS, or give the disk a device: NAME=SIZE@DEVICE.';
+  return new HomewardError('target-too-small', message, { cause, hint });
+}
+
+/** A new machine's disks are blank: what its devices carried before must not show through. Large devices take a while. */
+export async function blankDevices(replicas: string, machine: MachineFile): Promise<void> {
+  for (const disk of machine.disks) {
+    if (disk.replica.kind !== 'device') continue;
+    const store = openReplica(replicaPath(replicas, machine.id, disk), disk);
+    try {
+      await store.zero(0, disk.size, { punch: true });
+      await store.flush();
+    } finally {
+      await store.close();
+    }
   }
 }
 

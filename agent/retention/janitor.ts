@@ -85,7 +85,9 @@ export class Janitor {
   }
 
   #next(machine: Kept, target: number): ReturnType<typeof nextStep> {
-    return nextStep(machine.journal.segments, machine.cursor.lsn, target, machine.journal.catalogue.tags);
+    // A view may have opened during the step before: nothing above what it shows is applied under it.
+    const bound = Math.min(target, machine.leastShownLsn ?? Infinity);
+    return nextStep(machine.journal.segments, machine.cursor.lsn, bound, machine.journal.catalogue.tags);
   }
 
   #target(machine: Kept): number {

@@ -21,4 +21,6 @@ export interface Files {
   unlink(path: string): void;
   ensureDirectory(path: string): void;
   list(directory: string): string[];
+  /** Bytes that may still be allocated on the volume that the directory lies on. */
+  freeBytes(directory: string): number;
 }

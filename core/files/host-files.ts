@@ -24,6 +24,10 @@ export const hostFiles: Files = {
   unlink: (path) => fs.unlinkSync(path),
   ensureDirectory: (path) => { fs.mkdirSync(path, { recursive: true }); },
   list: (directory) => fs.readdirSync(directory),
+  freeBytes(directory) {
+    const { bavail, bsize } = fs.statfsSync(directory);
+    return bavail * bsize;
+  },
 };
 
 function allocateFile(fd: number, bytes: number): void {

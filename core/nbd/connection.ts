@@ -4,6 +4,7 @@ import { limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { NbdExports } from './export.ts';
 import { Negotiation, type Step } from './negotiate.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import { Inbox } from './receive.ts';
 import type { ReceivePool } from './receive-pool.ts';
 import { copyingSource, directSource, type Sink, type Source } from './socket-source.ts';
@@ -14,6 +15,7 @@ export interface ConnectionOptions {
   exports: NbdExports;
   tls: NbdTls | null;
   pool: ReceivePool;
+  readBuffers: ReadBuffers;
   log: Log;
   negotiationMs: number;
   /** The socket is gone and all that it held is given back, except to requests still in flight. */
@@ -21,8 +23,8 @@ export interface ConnectionOptions {
 }
 
 /**
- * Lives from accept to the socket's 'close'. Bytes land in the inbox; until `transmit` the negotiation takes them out
- * again at once, after it the transmission does. `#paused`: the source waits for `resume`.
+ * Lives from accept to the socket's 'close'. Bytes land in the inbox; until `transmit` the negotiation takes
+ * them out again at once, after it the transmission does. `#paused`: the source waits for `resume`.
  */
 export class Connection implements Sink, Wire {
   readonly #options: ConnectionOptions;
@@ -61,7 +63,10 @@ export class Connection implements Sink, Wire {
     this.#socket.write(this.#negotiation.greeting());
   }
 
-  /** Milliseconds since the client last sent anything, while it is in the middle of a request; 0 between requests. */
+  /**
+   * Milliseconds since the client last sent anything, while it is in the middle of a request; 0 between
+   * requests.
+   */
   get stalledMs(): number {
     return this.#inbox.pendingBytes > 0 ? performance.now() - this.#lastReceivedMs : 0;
   }
@@ -93,11 +98,15 @@ export class Connection implements Sink, Wire {
 
   get unsentBytes(): number { return this.#socket.writableLength; }
 
-  send(buffers: Buffer[]): void {
+  send(buffers: Buffer[], written?: () => void): void {
     const socket = this.#socket;
     if (socket.destroyed || !socket.writable) return;
-    if (buffers.length > 1) socket.cork();
-    for (const buffer of buffers) socket.write(buffer);
+    // After an error nobody knows whether the system still reads from the buffers: then they are not used
+    // again.
+    const done = written && ((error: Error | null | undefined): void => { if (!error) written(); });
+    let left = buffers.length;
+    if (left > 1) socket.cork();
+    for (const buffer of buffers) socket.write(buffer, --left === 0 ? done : undefined);
     if (buffers.length > 1) socket.uncork();
   }
 
@@ -133,7 +142,7 @@ export class Connection implements Sink, Wire {
   }
 
   #leaveNegotiation(step: Exclude<Step, { do: 'send' }>, pendingBytes: number): Buffer | null {
-    const { log } = this.#options;
+    const { log, readBuffers } = this.#options;
     if (step.do === 'close') {
       log.debug('nbd.negotiation-ended', { reason: step.reason });
       this.finished();
@@ -148,7 +157,8 @@ export class Connection implements Sink, Wire {
     this.#inbox.consume(pendingBytes - step.rest);
     log.debug('nbd.connected', { export: step.export.name, structured: step.structured });
     this.#transmission = new Transmission({
-      export: step.export, structured: step.structured, allocation: step.allocation, inbox: this.#inbox, wire: this, log,
+      export: step.export, structured: step.structured, allocation: step.allocation,
+      inbox: this.#inbox, wire: this, readBuffers, log,
     });
     return this.#transmission.advance();
   }

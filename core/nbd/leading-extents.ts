@@ -1,4 +1,5 @@
-// Answers block status for as much as can be told cheaply: a client asks for a whole disk and may use one extent of it.
+// Answers block status for as much as can be told cheaply: a client asks for a whole disk and may use one
+// extent of it.
 import { appendExtent } from '../block/append-extent.ts';
 import type { BlockExtent } from '../block/block-store.ts';
 import { MiB } from '../units.ts';
@@ -7,8 +8,9 @@ const firstWindowBytes = MiB;
 const windowGrowth = 4;
 
 /**
- * The extents at the beginning of [offset, offset + length), at least one. The window that is looked at grows as long as
- * it is all of one kind, so the work is in proportion to what is answered, not to what was asked for.
+ * The extents at the beginning of [offset, offset + length), at least one. The window that is looked at grows
+ * as long as it is all of one kind, so the work is in proportion to what is answered, not to what was asked
+ * for.
  */
 export async function leadingExtents(
   source: { extents(offset: number, length: number): Promise<BlockExtent[]> }, offset: number, length: number,

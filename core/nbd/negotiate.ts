@@ -22,8 +22,8 @@ export type Step =
 export type TlsMode = 'none' | 'offered' | 'required';
 
 /**
- * Holds at most one option: its header and up to `limits.nbdOptionBytes` of data; longer data is counted, not kept.
- * Never throws, whatever comes in.
+ * Holds at most one option: its header and up to `limits.nbdOptionBytes` of data; longer data is counted, not
+ * kept. Never throws, whatever comes in.
  */
 export class Negotiation {
   readonly #exports: NbdExports;

@@ -18,7 +18,9 @@ export function encodeGreeting(): Buffer {
   return bytes;
 }
 
-export function encodeOptionReply(option: number, reply: OptionReply, data: Uint8Array = new Uint8Array(0)): Buffer {
+export function encodeOptionReply(
+  option: number, reply: OptionReply, data: Uint8Array = new Uint8Array(0),
+): Buffer {
   const bytes = Buffer.alloc(optionReplyHeaderBytes + data.length);
   bytes.writeBigUInt64BE(Magic.optionReply, 0);
   bytes.writeUInt32BE(option, 8);
@@ -42,7 +44,9 @@ export function encodeOptionEnd(option: number, reply: OptionReply): Buffer {
 }
 
 export function transmissionFlags(served: NbdExport, structured: boolean): number {
-  const { hasFlags, readOnly, sendFlush, sendFua, sendTrim, sendWriteZeroes, sendDf, canMultiConn } = TransmissionFlag;
+  const {
+    hasFlags, readOnly, sendFlush, sendFua, sendTrim, sendWriteZeroes, sendDf, canMultiConn,
+  } = TransmissionFlag;
   return hasFlags | sendFlush | sendFua
     | (served.readOnly ? readOnly : sendTrim | sendWriteZeroes)
     | (structured ? sendDf : 0)
@@ -62,7 +66,8 @@ export function encodeServer(name: string, description: string): Buffer {
   const nameBytes = Buffer.from(name);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(nameBytes.length, 0);
-  return encodeOptionReply(Option.list, OptionReply.server, Buffer.concat([length, nameBytes, Buffer.from(description)]));
+  const data = Buffer.concat([length, nameBytes, Buffer.from(description)]);
+  return encodeOptionReply(Option.list, OptionReply.server, data);
 }
 
 export function encodeMetaContext(option: number, id: number, context: string): Buffer {
@@ -72,7 +77,9 @@ export function encodeMetaContext(option: number, id: number, context: string): 
 }
 
 /** One NBD_REP_INFO; null for kinds of information we do not have. */
-export function encodeInfo(option: number, info: number, served: NbdExport, structured: boolean): Buffer | null {
+export function encodeInfo(
+  option: number, info: number, served: NbdExport, structured: boolean,
+): Buffer | null {
   const data = infoData(info, served, structured);
   return data === null ? null : encodeOptionReply(option, OptionReply.info, data);
 }

@@ -1,4 +1,5 @@
-// The memory that requests are received into: blocks that all connections share, counted by who still needs them.
+// The memory that requests are received into: blocks that all connections share, counted by who still needs
+// them.
 import { limits } from '../limits.ts';
 import type { ReceiveBuffer } from './export.ts';
 
@@ -30,8 +31,8 @@ export interface BlockHolder {
 interface Waiter { bytes: number; take: (block: ReceiveBlock) => void }
 
 /**
- * Invariants: `heldBytes` (blocks in use, and reservations) never exceeds `bytesMost`; blocks in use and idle together
- * neither. Waiters are served in order, so a large request is not starved by small ones.
+ * Invariants: `heldBytes` (blocks in use, and reservations) never exceeds `bytesMost`; blocks in use and idle
+ * together neither. Waiters are served in order, so a large request is not starved by small ones.
  */
 export class ReceivePool {
   readonly #bytesMost: number;
@@ -66,7 +67,9 @@ export class ReceivePool {
   addHolder(holder: BlockHolder): void { this.#holders.add(holder); }
   removeHolder(holder: BlockHolder): void { this.#holders.delete(holder); }
 
-  /** A block of at least `bytes` with one reference, or null when the bound is reached or others wait already. */
+  /**
+   * A block of at least `bytes` with one reference, or null when the bound is reached or others wait already.
+   */
   tryTake(bytes: number): ReceiveBlock | null {
     return this.waiting ? null : this.#tryTake(bytes);
   }
@@ -111,7 +114,9 @@ export class ReceivePool {
   /** Lets go of the idle blocks that were not used for longest. */
   #trim(): void {
     const most = Math.min(this.#bytesMost / 2, this.#bytesMost - this.#heldBytes);
-    while (this.#idleBytes > most && this.#idle.length > 0) this.#idleBytes -= this.#idle.shift()?.bytes.length ?? 0;
+    while (this.#idleBytes > most && this.#idle.length > 0) {
+      this.#idleBytes -= this.#idle.shift()?.bytes.length ?? 0;
+    }
   }
 
   #serve(): void {

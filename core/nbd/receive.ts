@@ -5,7 +5,10 @@ import { KiB } from '../units.ts';
 import { requestBytes } from './protocol.ts';
 import { ReceiveBlock, type BlockHolder, type ReceivePool } from './receive-pool.ts';
 
-/** With more than this to come of a request, a read ends with it, so that the next request starts on fresh ground. */
+/**
+ * With more than this to come of a request, a read ends with it, so that the next request starts on fresh
+ * ground.
+ */
 const largeBytes = 64 * KiB;
 /** A read shorter than this is not worth the call, unless it completes a request. */
 const leastReadBytes = 4 * KiB;
@@ -17,16 +20,20 @@ export interface InboxEvents {
   moved(place: Buffer): void;
 }
 
-/** `busy`: being parsed; `reading`: a place is given out; `resting`: not reading until somebody asks for a place again. */
+/**
+ * `busy`: being parsed; `reading`: a place is given out; `resting`: not reading until somebody asks for a
+ * place again.
+ */
 type InboxState = 'busy' | 'reading' | 'resting' | 'closed';
 
 /**
- * Bytes land in `[end, …)` of the current block and are parsed from `[start, end)`. Payloads stay where they landed: what
- * still needs them holds the block. Only the bytes of an incomplete request are ever moved, to a block where it fits.
+ * Bytes land in `[end, …)` of the current block and are parsed from `[start, end)`. Payloads stay where they
+ * landed: what still needs them holds the block. Only the bytes of an incomplete request are ever moved, to a
+ * block where it fits.
  *
- * A connection starts in a small *home* block of its own and returns to it when that is free; a connection that keeps
- * more than that in flight takes blocks from the pool. Whoever waits for a block moves home as soon as it can, so that
- * those who wait never hold what the others wait for.
+ * A connection starts in a small *home* block of its own and returns to it when that is free; a connection
+ * that keeps more than that in flight takes blocks from the pool. Whoever waits for a block moves home as
+ * soon as it can, so that those who wait never hold what the others wait for.
  */
 export class Inbox implements BlockHolder {
   readonly #pool: ReceivePool;
@@ -70,8 +77,8 @@ export class Inbox implements BlockHolder {
   }
 
   /**
-   * Where to receive next, or null when there is no room now (`room` is called later). `need` is the whole length of the
-   * request that the pending bytes begin, 0 when that is not known yet.
+   * Where to receive next, or null when there is no room now (`room` is called later). `need` is the whole
+   * length of the request that the pending bytes begin, 0 when that is not known yet.
    */
   place(need: number): Buffer | null {
     this.#need = need;
@@ -92,7 +99,10 @@ export class Inbox implements BlockHolder {
     return this.#view();
   }
 
-  /** Nothing will be received until `place` is called again; the bytes pending are kept at home, if they fit there. */
+  /**
+   * Nothing will be received until `place` is called again; the bytes pending are kept at home, if they fit
+   * there.
+   */
   rest(): void {
     this.#state = 'resting';
     if (this.#pool.waiting) this.giveBack();
@@ -116,7 +126,10 @@ export class Inbox implements BlockHolder {
     this.#pool.unreserve(this.#home.bytes.length);
   }
 
-  /** In the middle of receiving a large request there is nowhere to go; a beginning that only waits can be kept at home. */
+  /**
+   * In the middle of receiving a large request there is nowhere to go; a beginning that only waits can be
+   * kept at home.
+   */
   #canGoHome(): boolean {
     const { length } = this.#home.bytes;
     if (this.#block === this.#home || this.#home.references > 0 || this.pendingBytes > length) return false;
@@ -128,7 +141,8 @@ export class Inbox implements BlockHolder {
     const missing = this.#need - this.pendingBytes;
     if (missing > largeBytes) return bytes.subarray(this.#end, this.#end + missing);
     // Less than a home holds, so that the beginning of a large request can always be moved there.
-    return bytes.subarray(this.#end, Math.min(bytes.length, this.#end + this.#home.bytes.length - requestBytes));
+    const most = this.#home.bytes.length - requestBytes;
+    return bytes.subarray(this.#end, Math.min(bytes.length, this.#end + most));
   }
 
   #fits(): boolean {
@@ -136,7 +150,10 @@ export class Inbox implements BlockHolder {
     return this.#need > 0 ? length - this.#start >= this.#need : length - this.#end >= leastReadBytes;
   }
 
-  /** Nothing is pending: chooses the block by what the last request was like, and begins it again if nobody needs it. */
+  /**
+   * Nothing is pending: chooses the block by what the last request was like, and begins it again if nobody
+   * needs it.
+   */
   #startAfresh(): void {
     const modest = this.#expect === 0 || this.#pool.waiting;
     if (modest && this.#home.references === 0) this.#moveTo(this.#takeHome());

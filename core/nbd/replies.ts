@@ -1,10 +1,15 @@
 // Writes NBD replies: the 16-byte simple ones collected, those with data in one buffer with their header.
 import type { BlockExtent } from '../block/block-store.ts';
 import type { NbdErrno } from './export.ts';
-import { Allocation, allocationContextId, Chunk, ChunkFlag, chunkHeaderBytes, Magic, simpleReplyBytes } from './protocol.ts';
+import {
+  Allocation, allocationContextId, Chunk, ChunkFlag, chunkHeaderBytes, Magic, simpleReplyBytes,
+} from './protocol.ts';
 
 /** No client of ours has use for more pieces in one answer; it asks again where the answer ends. */
 const extentsMost = 64 * 1024;
+
+/** What leaves together: the bytes, and the buffers that are free again when those have left. */
+export interface Outgoing { buffers: Buffer[]; borrowed: Buffer[] }
 
 /** Replies that wait to be written together. */
 export class ReplyBatch {
@@ -12,6 +17,7 @@ export class ReplyBatch {
   #simpleEnd = 0;
   #out: Buffer[] = [];
   #outBytes = 0;
+  #borrowed: Buffer[] = [];
 
   get bytes(): number { return this.#simpleEnd + this.#outBytes; }
   get empty(): boolean { return this.bytes === 0; }
@@ -22,19 +28,21 @@ export class ReplyBatch {
     this.#simpleEnd += simpleReplyBytes;
   }
 
-  /** A finished reply of any kind. */
-  add(reply: Buffer): void {
+  /** A finished reply of any kind; `borrowed` is the buffer that it lies in, if that is to be used again. */
+  add(reply: Buffer, borrowed: Buffer | null = null): void {
     this.#seal();
     this.#push(reply);
+    if (borrowed !== null) this.#borrowed.push(borrowed);
   }
 
   /** Everything collected since the last call, in order. */
-  take(): Buffer[] {
+  take(): Outgoing {
     this.#seal();
-    const out = this.#out;
+    const outgoing = { buffers: this.#out, borrowed: this.#borrowed };
     this.#out = [];
     this.#outBytes = 0;
-    return out;
+    this.#borrowed = [];
+    return outgoing;
   }
 
   #seal(): void {
@@ -49,14 +57,18 @@ export class ReplyBatch {
   }
 }
 
-export function writeSimpleReply(into: Buffer, at: number, cookieHigh: number, cookieLow: number, errno: NbdErrno): void {
+export function writeSimpleReply(
+  into: Buffer, at: number, cookieHigh: number, cookieLow: number, errno: NbdErrno,
+): void {
   into.writeUInt32BE(Magic.simpleReply, at);
   into.writeUInt32BE(errno, at + 4);
   into.writeUInt32BE(cookieHigh, at + 8);
   into.writeUInt32BE(cookieLow, at + 12);
 }
 
-function writeChunkHeader(into: Buffer, chunk: number, cookieHigh: number, cookieLow: number, length: number): void {
+function writeChunkHeader(
+  into: Buffer, chunk: number, cookieHigh: number, cookieLow: number, length: number,
+): void {
   into.writeUInt32BE(Magic.structuredReply, 0);
   into.writeUInt16BE(ChunkFlag.done, 4);
   into.writeUInt16BE(chunk, 6);
@@ -65,21 +77,24 @@ function writeChunkHeader(into: Buffer, chunk: number, cookieHigh: number, cooki
   into.writeUInt32BE(length, 16);
 }
 
-/** Where the data begins in a buffer from `dataReply`. */
-export const dataStart = (structured: boolean): number => (structured ? chunkHeaderBytes + 8 : simpleReplyBytes);
+/** Where the data begins in the reply to a READ. */
+export const dataStart = (structured: boolean): number =>
+  (structured ? chunkHeaderBytes + 8 : simpleReplyBytes);
 
-/** The reply to a READ with room for its data: one simple reply, or one chunk, so that DF is kept by all. */
-export function dataReply(
-  structured: boolean, cookieHigh: number, cookieLow: number, offset: number, length: number,
-): Buffer {
-  const bytes = Buffer.allocUnsafe(dataStart(structured) + length);
+/**
+ * Begins the reply to a READ in `bytes`, which has room for the data too: one simple reply, or one chunk, so
+ * that DF is kept by all.
+ */
+export function beginDataReply(
+  bytes: Buffer, structured: boolean, cookieHigh: number, cookieLow: number, offset: number,
+): void {
   if (structured) {
+    const length = bytes.length - dataStart(structured);
     writeChunkHeader(bytes, Chunk.offsetData, cookieHigh, cookieLow, 8 + length);
     bytes.writeBigUInt64BE(BigInt(offset), chunkHeaderBytes);
   } else {
     writeSimpleReply(bytes, 0, cookieHigh, cookieLow, 0);
   }
-  return bytes;
 }
 
 /** An error for a request whose reply has to be structured. */
@@ -91,7 +106,9 @@ export function errorChunk(cookieHigh: number, cookieLow: number, errno: NbdErrn
 }
 
 /** The reply to BLOCK_STATUS for `base:allocation`; neighbours that are alike become one. */
-export function blockStatusReply(cookieHigh: number, cookieLow: number, extents: BlockExtent[], one: boolean): Buffer {
+export function blockStatusReply(
+  cookieHigh: number, cookieLow: number, extents: BlockExtent[], one: boolean,
+): Buffer {
   const merged = mergeExtents(extents, one ? 1 : extentsMost);
   const bytes = Buffer.alloc(chunkHeaderBytes + 4 + 8 * merged.length);
   writeChunkHeader(bytes, Chunk.blockStatus, cookieHigh, cookieLow, 4 + 8 * merged.length);

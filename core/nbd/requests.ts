@@ -1,4 +1,5 @@
-// NBD requests as they stand in the receive buffer, and the rules that decide whether one may reach the export.
+// NBD requests as they stand in the receive buffer, and the rules that decide whether one may reach the
+// export.
 import { limits } from '../limits.ts';
 import { NbdErrno, type NbdExport } from './export.ts';
 import { Command, CommandFlag, Magic, requestBytes } from './protocol.ts';
@@ -60,10 +61,14 @@ export function checkRequest(header: RequestHeader, served: NbdExport, agreed: A
   const carriesData = header.command === Command.read || header.command === Command.write;
   if (carriesData && header.length > limits.recordDataBytes) return NbdErrno.EINVAL;
   if (header.offset + header.length <= served.size) return NbdErrno.ok;
-  return header.command === Command.write || header.command === Command.writeZeroes ? NbdErrno.ENOSPC : NbdErrno.EINVAL;
+  const fills = header.command === Command.write || header.command === Command.writeZeroes;
+  return fills ? NbdErrno.ENOSPC : NbdErrno.EINVAL;
 }
 
-/** Flags that a command may carry; null for commands we do not know. FUA is harmless on all, so it is allowed on all. */
+/**
+ * Flags that a command may carry; null for commands we do not know. FUA is harmless on all, so it is allowed
+ * on all.
+ */
 function allowedFlags(command: number, agreed: Agreed): number | null {
   switch (command) {
     case Command.read: return agreed.structured ? fua | df : fua;

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import { Connection } from './connection.ts';
 import type { NbdExports } from './export.ts';
 import { nbdPort } from './protocol.ts';
+import { ReadBuffers } from './read-buffers.ts';
 import { ReceivePool } from './receive-pool.ts';
 import type { NbdTls } from './tls.ts';
 
@@ -26,6 +27,7 @@ export type NbdAddress = { path: string } | { host: string; port: number };
 export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #pool: ReceivePool;
+  readonly #readBuffers = new ReadBuffers();
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   #watch: NodeJS.Timeout | null = null;
@@ -35,20 +37,23 @@ export class NbdServer {
     this.#pool = options.receivePool ?? new ReceivePool();
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
     this.#server.maxConnections = options.connectionsMost ?? limits.nbdConnections;
-    this.#server.on('drop', () => options.log.warn('nbd.too-many-connections', { most: this.#server.maxConnections }));
+    this.#server.on('drop', () => {
+      options.log.warn('nbd.too-many-connections', { most: this.#server.maxConnections });
+    });
     this.#server.on('connection', socket => this.#accept(socket));
   }
 
   get connections(): number { return this.#connections.size; }
 
   /**
-   * Resolves with the address listened on; port 0 takes a free one, and is told. A Unix socket is for its owner only
-   * (mode 0600). Errors are those of node:net, with `code` set.
+   * Resolves with the address listened on; port 0 takes a free one, and is told. A Unix socket is for its
+   * owner only (mode 0600). Errors are those of node:net, with `code` set.
    */
   async listen(address: NbdAddress | { host: string; port?: number }): Promise<NbdAddress> {
     if ('path' in address) {
       if (Buffer.byteLength(address.path) > limits.unixPathBytes) {
-        throw new HomewardError('bad-listen', `"${address.path}" is longer than ${limits.unixPathBytes} bytes`);
+        const problem = `"${address.path}" is longer than ${limits.unixPathBytes} bytes`;
+        throw new HomewardError('bad-listen', problem);
       }
       await this.#listenOnPath(address.path);
       chmodSync(address.path, 0o600);
@@ -61,7 +66,9 @@ export class NbdServer {
     return { host: bound.address, port: bound.port };
   }
 
-  /** Takes no more connections or requests, lets those in flight end for `graceMs`, then closes every socket. */
+  /**
+   * Takes no more connections or requests, lets those in flight end for `graceMs`, then closes every socket.
+   */
   async close(graceMs: number = limits.nbdCloseMs): Promise<void> {
     if (this.#watch !== null) clearInterval(this.#watch);
     if (!this.#server.listening) return;
@@ -80,6 +87,7 @@ export class NbdServer {
       exports,
       tls: tls ?? null,
       pool: this.#pool,
+      readBuffers: this.#readBuffers,
       log,
       negotiationMs: negotiationMs ?? limits.nbdNegotiationMs,
       closed: () => this.#connections.delete(connection),
@@ -113,8 +121,9 @@ export class NbdServer {
     this.#watch = setInterval(() => {
       if (!this.#pool.waiting) return;
       for (const connection of this.#connections) {
-        if (connection.stalledMs <= limits.nbdStallMs) continue;
-        this.#options.log.warn('nbd.stalled-client-dropped', { seconds: Math.round(connection.stalledMs / 1000) });
+        const { stalledMs } = connection;
+        if (stalledMs <= limits.nbdStallMs) continue;
+        this.#options.log.warn('nbd.stalled-client-dropped', { seconds: Math.round(stalledMs / 1000) });
         connection.destroy();
       }
     }, limits.nbdStallMs / 4).unref();

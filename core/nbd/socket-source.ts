@@ -57,16 +57,20 @@ const socketOptions = (handle: Handle, onread: object): ConstructorParameters<ty
   ({ handle, onread, allowHalfOpen: true }) as unknown as ConstructorParameters<typeof Socket>[0];
 
 /**
- * Takes over the handle of a socket that was accepted with `pauseOnConnect` and reads straight into the sink's places.
+ * Takes over the handle of a socket that was accepted with `pauseOnConnect` and reads straight into the
+ * sink's places.
  *
- * Why: 'data' events bring at most 64 KiB at a time, each in memory allocated for it, and a payload would have to be
- * copied out of it; that costs half the throughput of large writes. Node's `onread` option asks for a buffer before each
- * read, but only for sockets that one makes oneself: hence a second Socket on the first one's handle.
+ * Why: 'data' events bring at most 64 KiB at a time, each in memory allocated for it, and a payload would
+ * have to be copied out of it; that costs half the throughput of large writes. Node's `onread` option asks
+ * for a buffer before each read, but only for sockets that one makes oneself: hence a second Socket on the
+ * first one's handle.
  *
- * Node asks for the next buffer right after a read, also when the sink pauses and has none. Then it gets a small spare
- * one; the first read after the pause lands there and is copied.
+ * Node asks for the next buffer right after a read, also when the sink pauses and has none. Then it gets a
+ * small spare one; the first read after the pause lands there and is copied.
  */
-export function directSource(accepted: Socket, sink: Sink, first: Buffer): { socket: Socket; source: Source } {
+export function directSource(
+  accepted: Socket, sink: Sink, first: Buffer,
+): { socket: Socket; source: Source } {
   const owner = accepted as unknown as { _handle: Handle | null };
   const handle = owner._handle;
   if (handle === null) throw new Error('the socket was closed before it was taken over');

@@ -1,6 +1,6 @@
 // Serves any block store over NBD.
 import type { BlockExtent, BlockStore } from '../block/block-store.ts';
-import { NbdErrno, type Done, type NbdExport, type NbdExports } from './export.ts';
+import { NbdErrno, type Done, type NbdExport } from './export.ts';
 import { nbdErrnoOf } from './nbd-errno.ts';
 
 export interface StoreExportOptions {
@@ -30,7 +30,8 @@ export function storeExport(options: StoreExportOptions): NbdExport {
     multiConnection: options.multiConnection ?? true,
     read: (target, offset, done) => finish(store.read(target, offset), done),
     // The server keeps the payload's buffer until `done`, and the store needs it no longer than that.
-    write: (payload, offset, fua, _buffer, done) => finish(thenFlush(store, store.write(payload, offset), fua), done),
+    write: (payload, offset, fua, _buffer, done) =>
+      finish(thenFlush(store, store.write(payload, offset), fua), done),
     zero: (offset, length, { punch, fua }, done) =>
       finish(thenFlush(store, store.zero(offset, length, { punch }), fua), done),
     flush: done => finish(store.flush(), done),
@@ -41,12 +42,4 @@ export function storeExport(options: StoreExportOptions): NbdExport {
 async function thenFlush(store: BlockStore, work: Promise<void>, fua: boolean): Promise<void> {
   await work;
   if (fua) await store.flush();
-}
-
-/** A fixed list of exports; the first one is also the default. */
-export function exportList(exports: readonly NbdExport[]): NbdExports {
-  return {
-    list: () => exports.map(({ name, description }) => ({ name, description })),
-    find: name => exports.find(one => one.name === name) ?? (name === '' ? exports[0] ?? null : null),
-  };
 }

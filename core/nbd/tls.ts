@@ -15,8 +15,8 @@ export interface NbdTls {
 }
 
 /**
- * Resolves with the encrypted socket after the handshake. A `tls.Server` of its own for each connection, because only
- * that checks client certificates, and so that certificates renewed on disk need no restart.
+ * Resolves with the encrypted socket after the handshake. A `tls.Server` of its own for each connection,
+ * because only that checks client certificates, and so that certificates renewed on disk need no restart.
  */
 export function startTls(socket: Socket, tls: NbdTls): Promise<TLSSocket> {
   const server = createServer({

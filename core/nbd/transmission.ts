@@ -1,19 +1,25 @@
-// The transmission phase of one connection without its socket: requests out of the inbox, replies into a batch.
-import { leadingExtents } from './leading-extents.ts';
+// The transmission phase of one connection without its socket: requests out of the inbox, replies into a
+// batch.
 import type { BlockExtent } from '../block/block-store.ts';
 import { toHomewardError } from '../errors.ts';
 import { limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { NbdErrno, type NbdExport } from './export.ts';
+import { leadingExtents } from './leading-extents.ts';
 import { nbdErrnoOf } from './nbd-errno.ts';
 import { Command, CommandFlag, requestBytes } from './protocol.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import type { Inbox } from './receive.ts';
-import { blockStatusReply, dataReply, dataStart, errorChunk, ReplyBatch } from './replies.ts';
+import { beginDataReply, blockStatusReply, dataStart, errorChunk, ReplyBatch } from './replies.ts';
 import { checkRequest, emptyHeader, readHeader, type Agreed, type RequestHeader } from './requests.ts';
 
 /** What the connection does for its transmission. */
 export interface Wire {
-  send(buffers: Buffer[]): void;
+  /**
+   * `written` is called when the buffers are not needed any more; not at all when the connection breaks
+   * before.
+   */
+  send(buffers: Buffer[], written?: () => void): void;
   /** Bytes sent that the client has not taken yet. */
   readonly unsentBytes: number;
   /** `advance` returned null because too much was waiting; it is worth calling again. */
@@ -26,18 +32,21 @@ export interface TransmissionOptions extends Agreed {
   export: NbdExport;
   inbox: Inbox;
   wire: Wire;
+  readBuffers: ReadBuffers;
   log: Log;
 }
 
 /**
- * Each request is answered exactly once, in the order in which they end. Requests with payload hold their receive block
- * until then. While `stalled` no further request is looked at: the client has to take its replies first.
+ * Each request is answered exactly once, in the order in which they end. Requests with payload hold their
+ * receive block until then. While `stalled` no further request is looked at: the client has to take its
+ * replies first.
  */
 export class Transmission {
   readonly #export: NbdExport;
   readonly #agreed: Agreed;
   readonly #inbox: Inbox;
   readonly #wire: Wire;
+  readonly #readBuffers: ReadBuffers;
   readonly #log: Log;
   readonly #replies = new ReplyBatch();
   readonly #header = emptyHeader();
@@ -56,12 +65,16 @@ export class Transmission {
     this.#agreed = { structured: options.structured, allocation: options.allocation };
     this.#inbox = options.inbox;
     this.#wire = options.wire;
+    this.#readBuffers = options.readBuffers;
     this.#log = options.log;
   }
 
   get inFlight(): number { return this.#inFlight; }
 
-  /** Takes all whole requests out of the inbox and returns where to receive next; null when there is nothing to receive now. */
+  /**
+   * Takes all whole requests out of the inbox and returns where to receive next; null when there is nothing
+   * to receive now.
+   */
   advance(): Buffer | null {
     this.#advancing = true;
     const need = this.#parse();
@@ -90,7 +103,8 @@ export class Transmission {
       if (this.#drainBytes > 0 && !this.#drain()) return 0;
       if (inbox.pendingBytes < requestBytes) return 0;
       if (this.#crowded()) {
-        // The client may take at once what is collected here; if not, it is on the wire to tell us when it has.
+        // The client may take at once what is collected here; if not, it is on the wire to tell us when it
+        // has.
         this.#flush();
         this.#stalled = this.#crowded();
         if (this.#stalled) return 0;
@@ -142,7 +156,10 @@ export class Transmission {
     block.retain();
     this.#inFlight += 1;
     this.#export.write(
-      block.bytes.subarray(start + requestBytes, start + need), offset, (flags & CommandFlag.fua) !== 0, block,
+      block.bytes.subarray(start + requestBytes, start + need),
+      offset,
+      (flags & CommandFlag.fua) !== 0,
+      block,
       errno => {
         block.release();
         this.#inFlight -= 1;
@@ -180,13 +197,20 @@ export class Transmission {
 
   #read(cookieHigh: number, cookieLow: number, offset: number, length: number): void {
     const { structured } = this.#agreed;
-    const reply = dataReply(structured, cookieHigh, cookieLow, offset, length);
+    const start = dataStart(structured);
+    const borrowed = this.#readBuffers.take(start + length);
+    const reply = borrowed?.subarray(0, start + length) ?? Buffer.allocUnsafe(start + length);
+    beginDataReply(reply, structured, cookieHigh, cookieLow, offset);
     this.#readBytes += length;
-    this.#export.read(reply.subarray(dataStart(structured)), offset, errno => {
+    this.#export.read(reply.subarray(start), offset, errno => {
       this.#inFlight -= 1;
       this.#readBytes -= length;
-      if (errno === NbdErrno.ok) this.#add(reply);
-      else this.#refuse(Command.read, cookieHigh, cookieLow, errno);
+      if (errno === NbdErrno.ok) {
+        this.#add(reply, borrowed);
+        return;
+      }
+      if (borrowed !== null) this.#readBuffers.give(borrowed);
+      this.#refuse(Command.read, cookieHigh, cookieLow, errno);
     });
   }
 
@@ -203,7 +227,9 @@ export class Transmission {
     leadingExtents(this.#export, offset, length).then(answered, failed);
   }
 
-  /** READ has to be answered in chunks once those are agreed on, BLOCK_STATUS always; the rest need not be. */
+  /**
+   * READ has to be answered in chunks once those are agreed on, BLOCK_STATUS always; the rest need not be.
+   */
   #refuse(command: number, cookieHigh: number, cookieLow: number, errno: NbdErrno): void {
     const chunk = this.#agreed.structured && (command === Command.read || command === Command.blockStatus);
     if (chunk) this.#add(errorChunk(cookieHigh, cookieLow, errno));
@@ -215,8 +241,8 @@ export class Transmission {
     this.#planFlush();
   }
 
-  #add(reply: Buffer): void {
-    this.#replies.add(reply);
+  #add(reply: Buffer, borrowed: Buffer | null = null): void {
+    this.#replies.add(reply, borrowed);
     this.#planFlush();
   }
 
@@ -235,7 +261,10 @@ export class Transmission {
   };
 
   #flush(): void {
-    if (!this.#replies.empty) this.#wire.send(this.#replies.take());
+    if (this.#replies.empty) return;
+    const { buffers, borrowed } = this.#replies.take();
+    if (borrowed.length === 0) this.#wire.send(buffers);
+    else this.#wire.send(buffers, () => { for (const buffer of borrowed) this.#readBuffers.give(buffer); });
   }
 
   #finishIfDone(): void {

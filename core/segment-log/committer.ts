@@ -37,6 +37,7 @@ export class Committer {
   #newEntries = false;
   #waiters: Waiter[] = [];
   #syncing = false;
+  #running: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | null = null;
   #idleTimer: NodeJS.Timeout | null = null;
   #closed = false;
@@ -54,7 +55,7 @@ export class Committer {
     this.#unsyncedBytes += group.bodyBytes;
     this.rewritten(segment);
     if (this.#unsyncedBytes >= this.#options.syncBytes) this.#start();
-    else this.#timer ??= setTimeout(() => this.#start(), this.#options.syncIntervalMs);
+    else this.#startLater();
   }
 
   rewritten(segment: Segment): void {
@@ -74,13 +75,17 @@ export class Committer {
   commit(lsn: number, done: (error: Error | null) => void): void {
     if (lsn <= this.durableLsn) return done(null);
     if (this.failure !== null) return done(this.failure);
+    if (this.#closed) return done(closed());
     this.#waiters.push({ lsn, done });
     this.#start();
   }
 
-  close(): void {
+  /** Begins nothing any more; resolves when what is under way has ended, so that files may be closed then. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#clearTimers();
+    await this.#running;
+    for (const waiter of this.#waiters.splice(0)) waiter.done(closed());
   }
 
   #clearTimers(): void {
@@ -94,7 +99,14 @@ export class Committer {
     if (this.#syncing || this.#closed) return;
     this.#syncing = true;
     this.#clearTimers();
-    void this.#run();
+    this.#running = this.#run();
+  }
+
+  #startLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null; // a sync may be under way: `#continue` then sees to the next
+      this.#start();
+    }, this.#options.syncIntervalMs);
   }
 
   /** Never rejects: a failure ends in `failure`, with another try to come. */
@@ -108,7 +120,9 @@ export class Committer {
     try {
       await this.#options.sync(segments, directory);
     } catch (error) {
-      return this.#heal(error);
+      const { durableLsn } = this;
+      this.#options.log.error('sync-failed', { errno: errnoOf(error), durableLsn, unsyncedBytes: this.#unsyncedBytes });
+      return this.#heal();
     }
     this.#syncing = false;
     this.#release(target);
@@ -119,7 +133,7 @@ export class Committer {
   #continue(): void {
     if (this.#closed) return;
     if (this.#waiters.length > 0 || this.#unsyncedBytes >= this.#options.syncBytes) this.#start();
-    else if (this.#unsynced.length > 0) this.#timer ??= setTimeout(() => this.#start(), this.#options.syncIntervalMs);
+    else if (this.#unsynced.length > 0) this.#startLater();
     else this.#idleTimer ??= setTimeout(() => this.#idle(), idleNoteMs).unref();
   }
 
@@ -152,19 +166,19 @@ export class Committer {
   }
 
   /** The files whose sync failed are not trusted again: what is unacknowledged goes to a new one, then that is synced. */
-  async #heal(cause: unknown): Promise<void> {
+  async #heal(): Promise<void> {
     const { log } = this.#options;
-    log.error('sync-failed', { errno: errnoOf(cause), durableLsn: this.durableLsn, unsyncedBytes: this.#unsyncedBytes });
     this.suspended = true;
     this.#dirty = [];
     const groups = [...this.#unsynced];
     try {
       await this.#options.moveToNewSegment(this.durableLsn, groups);
+      this.#options.syncBegins();
       await this.#options.sync(this.#dirty, true);
     } catch (error) {
-      log.error('journal-failed', { errno: errnoOf(error), retryMs });
+      if (this.failure === null) log.error('journal-failed', { errno: errnoOf(error), retryMs });
       this.#fail(error);
-      if (!this.#closed) this.#timer = setTimeout(() => void this.#heal(error), retryMs).unref();
+      if (!this.#closed) this.#healLater();
       return;
     }
     this.failure = null;
@@ -179,6 +193,13 @@ export class Committer {
     this.#continue();
   }
 
+  #healLater(): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#running = this.#heal();
+    }, retryMs).unref();
+  }
+
   #fail(cause: unknown): void {
     const failure = new HomewardError('journal-failed', `a sync failed with ${errnoOf(cause) ?? String(cause)}`, { cause });
     const failed = this.#waiters;
@@ -189,3 +210,5 @@ export class Committer {
     this.#options.stateChanged();
   }
 }
+
+const closed = (): HomewardError => new HomewardError('journal-failed', 'the journal has been closed');

@@ -28,11 +28,15 @@ export interface RecoveryRequest {
   visitor: RecoveryVisitor;
 }
 
+/** Content from `start` on that is not known to be durable. */
+export interface Tail { segment: Segment; start: number }
+
 export interface Recovered {
   /** Oldest first; all sound to read. */
   segments: Segment[];
   /** Files that hold nothing that counts: below the cursor, empty, or behind a cut. */
   unneeded: Segment[];
+  tails: Tail[];
   lastLsn: number;
   /** A torn tail was left out. */
   cut: boolean;
@@ -40,16 +44,25 @@ export interface Recovered {
 
 /** Reads the log. Changes nothing on disk. */
 export function recoverSegments(request: RecoveryRequest): Recovered {
-  const found = findSegments(request);
+  const found: Segment[] = [];
+  try {
+    findSegments(request, found);
+    return readSegments(request, found);
+  } catch (error) {
+    for (const segment of found) request.files.close(segment.fd);
+    throw error;
+  }
+}
+
+function readSegments(request: RecoveryRequest, found: readonly Segment[]): Recovered {
   const durable = Math.max(request.durable, request.appliedLsn, learnDurable(request, found));
-  const result: Recovered = { segments: [], unneeded: [], lastLsn: request.appliedLsn, cut: false };
+  const result: Recovered = { segments: [], unneeded: [], tails: [], lastLsn: request.appliedLsn, cut: false };
   for (const [index, segment] of found.entries()) {
     const cutLsn = found[index + 1]?.firstLsn ?? Infinity;
     const expected = result.segments.length === 0 ? request.appliedLsn + 1 : result.lastLsn + 1;
     const behindTheTail = segment.firstLsn > expected && expected > durable;
     result.cut ||= behindTheTail;
     if (result.cut || cutLsn <= request.appliedLsn + 1) {
-      segment.recyclable &&= !result.cut;
       result.unneeded.push(segment);
       continue;
     }
@@ -70,25 +83,38 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   if (segment.firstLsn > expected) visitor.lost({ from: expected, to: segment.firstLsn - 1, start: 0, end: 0 });
   const scan = scanSegment({
     content, frames, machine: request.mark, firstLsn: segment.firstLsn, cutLsn, durable,
-    visitor: notingTimes(segment, visitor),
+    visitor: judging(request, segment),
   });
   segment.lastLsn = scan.nextLsn - 1;
   segment.end = scan.end;
-  segment.recyclable = !scan.cut;
+  segment.recyclable = !scan.cut && !holdsMore(frames, cutLsn);
+  if (scan.tailStart !== null) result.tails.push({ segment, start: scan.tailStart });
   result.lastLsn = segment.lastLsn;
   result.cut = scan.cut;
   visitor.segmentEnd(segment);
   result.segments.push(segment);
 }
 
-function notingTimes(segment: Segment, next: ScanVisitor): ScanVisitor {
+/**
+ * Whether records that do not count lie behind the cut. Such a file is not written over: its LSNs may come again, and
+ * what it holds of them must not be taken for content then.
+ */
+function holdsMore({ frames }: FrameList, cutLsn: number): boolean {
+  const last = frames.at(-1);
+  return last !== undefined && last.firstLsn + last.records > cutLsn;
+}
+
+/** Notes the times of a segment; leaves out what is lost below the cursor, where the replica has it. */
+function judging({ visitor: next, appliedLsn }: RecoveryRequest, segment: Segment): ScanVisitor {
   return {
     record(header, position, content) {
       if (segment.firstTime === 0) segment.firstTime = header.time;
       segment.lastTime = header.time;
       next.record(header, position, content);
     },
-    lost: (lost) => next.lost(lost),
+    lost(lost) {
+      if (lost.to > appliedLsn) next.lost({ ...lost, from: Math.max(lost.from, appliedLsn + 1) });
+    },
   };
 }
 
@@ -100,17 +126,17 @@ function reportMissingEnd(request: RecoveryRequest, result: Recovered, durable: 
   request.visitor.lost({ from, to: durable, start: last?.end ?? 0, end: last?.bytes ?? 0 });
 }
 
-function findSegments(request: RecoveryRequest): Segment[] {
+function findSegments(request: RecoveryRequest, found: Segment[]): void {
   const { files, segmentFiles, directory } = request;
   const named = files.list(directory)
     .map((name) => ({ name, firstLsn: parseSegmentFileName(name) }))
     .filter((entry): entry is { name: string; firstLsn: number } => entry.firstLsn !== null)
     .sort((a, b) => a.firstLsn - b.firstLsn);
-  return named.map(({ name, firstLsn }) => segmentFiles.adopt(join(directory, name), firstLsn));
+  for (const { name, firstLsn } of named) found.push(segmentFiles.adopt(join(directory, name), firstLsn));
 }
 
 /** The largest previous durable LSN that any frame states; the newest file says it in its last frame. */
-function learnDurable(request: RecoveryRequest, segments: Segment[]): number {
+function learnDurable(request: RecoveryRequest, segments: readonly Segment[]): number {
   let durable = 0;
   for (let index = segments.length - 1; index >= 0; index--) {
     const segment = segments[index];

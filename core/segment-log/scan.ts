@@ -36,11 +36,13 @@ export interface ScanResult {
   end: number;
   /** Something above the durable LSN was left out: nothing later counts. */
   cut: boolean;
+  /** Where content above the durable LSN begins, or null. */
+  tailStart: number | null;
 }
 
 export function scanSegment(request: ScanRequest): ScanResult {
   const { frames, cutLsn } = request;
-  const state: ScanResult = { nextLsn: request.firstLsn, end: 0, cut: false };
+  const state: ScanResult = { nextLsn: request.firstLsn, end: 0, cut: false, tailStart: null };
   const durableHere = Math.min(request.durable, cutLsn - 1);
   for (const frame of frames.frames) {
     if (frame.firstLsn >= cutLsn) break;
@@ -66,6 +68,7 @@ function takeGroup(request: ScanRequest, state: ScanResult, frame: GroupHeader):
     return true;
   }
   if (mustBeWhole && !placed.every(({ header, position }) => payloadAtFits(content, header, position))) return false;
+  if (mustBeWhole && frame.firstLsn < request.cutLsn) state.tailStart ??= frame.position;
   for (const { header, position } of placed) {
     if (header.lsn < request.cutLsn) request.visitor.record(header, position, content);
   }

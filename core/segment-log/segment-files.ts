@@ -1,50 +1,82 @@
 // The files of one segment log: taken into use from a spare, allocated, recycled, removed.
 import { join } from 'node:path';
+import { HomewardError } from '../errors.ts';
 import type { Files } from '../files/files.ts';
+import { systemError } from '../system-error.ts';
+import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
 import { isSpareFileName, segmentFileName, type Segment } from './segment.ts';
+
+export interface SegmentFilesOptions {
+  files: Files;
+  directory: string;
+  /** UUID, 16 bytes. */
+  machine: Buffer;
+  segmentBytes: number;
+  /** Space on the volume that no further file may take; files that are there already are written over all the same. */
+  reserveBytes?: number;
+}
 
 export class SegmentFiles {
   readonly #files: Files;
   readonly #directory: string;
+  readonly #machine: Buffer;
   readonly #segmentBytes: number;
-  #spares: string[];
+  readonly #reserveBytes: number;
+  readonly #spares: string[] = [];
+  #leftovers: string[];
   #spareCount = 0;
 
-  constructor(files: Files, directory: string, segmentBytes: number) {
+  /** Changes nothing on disk. */
+  constructor({ files, directory, machine, segmentBytes, reserveBytes = 0 }: SegmentFilesOptions) {
     this.#files = files;
     this.#directory = directory;
+    this.#machine = machine;
     this.#segmentBytes = segmentBytes;
-    this.#spares = files.list(directory).filter(isSpareFileName).map((name) => join(directory, name));
-    for (const path of this.#spares) this.#spareCount = Math.max(this.#spareCount, spareNumber(path));
-    this.#spares = this.#spares.filter((path) => this.#keepsItsSize(path));
+    this.#reserveBytes = reserveBytes;
+    this.#leftovers = files.list(directory).filter(isSpareFileName).map((name) => join(directory, name));
+    for (const path of this.#leftovers) this.#spareCount = Math.max(this.#spareCount, spareNumber(path));
   }
 
+  /**
+   * Spares of an earlier run go. A power cut may have undone a renaming: such a file can hold records that were lost
+   * then, with LSNs that will be given again, and must not be taken into use with them in it.
+   */
+  removeLeftovers(): void {
+    for (const path of this.#leftovers) this.#files.unlink(path);
+    this.#leftovers = [];
+  }
+
+  /** A file that is there. Another machine's is 'foreign-segment', before anything is read from it or written over it. */
   adopt(path: string, firstLsn: number): Segment {
     const fd = this.#files.open(path);
-    return this.#segment(path, fd, firstLsn, this.#files.size(fd));
+    try {
+      this.#refuseForeign(path, fd);
+      return this.#segment(path, fd, firstLsn, this.#files.size(fd));
+    } catch (error) {
+      this.#files.close(fd);
+      throw error;
+    }
   }
 
-  /** A file that holds `leastBytes`, named for `firstLsn`, from a spare where there is one. Throws ENOSPC when full. */
-  take(firstLsn: number, leastBytes: number): Segment {
-    const path = join(this.#directory, segmentFileName(firstLsn));
-    if (leastBytes > this.#segmentBytes) {
-      return this.#segment(path, this.#allocate(path, leastBytes), firstLsn, leastBytes);
-    }
-    this.ensureSpare();
-    const spare = this.#spares.pop() ?? '';
-    this.#files.rename(spare, path);
-    return this.#segment(path, this.#files.open(path), firstLsn, this.#segmentBytes);
+  /**
+   * A file that holds `leastBytes`, named for `firstLsn`, from a spare where there is one. It gets its name last, so
+   * that whatever fails leaves none of that name. Throws ENOSPC when full.
+   */
+  take(firstLsn: number, leastBytes: number, { intoReserve = false } = {}): Segment {
+    const bytes = Math.max(leastBytes, this.#segmentBytes);
+    if (bytes === this.#segmentBytes && this.#spares.length > 0) return this.#name(this.#openSpare(), firstLsn, bytes);
+    return this.#name(this.#allocate(bytes, intoReserve), firstLsn, bytes);
   }
 
   /** Allocates the next file ahead of need, so that a full disk shows before anything waits. */
   ensureSpare(): void {
     if (this.#spares.length > 0) return;
-    const path = this.#nextSparePath();
-    this.#files.close(this.#allocate(path, this.#segmentBytes));
+    const { path, fd } = this.#allocate(this.#segmentBytes);
+    this.#files.close(fd);
     this.#spares.push(path);
   }
 
-  /** Ends a file's use: it becomes a spare when it may, else it goes. Called when nobody reads it any more. */
+  /** Ends a file's use: it becomes a spare when it may, else it goes. Nobody reads it any more. */
   dispose(segment: Segment, keepSpares: number): void {
     this.#files.close(segment.fd);
     if (segment.recyclable && segment.bytes === this.#segmentBytes && this.#spares.length < keepSpares) {
@@ -64,25 +96,53 @@ export class SegmentFiles {
     return this.#files.syncDirectory(this.#directory);
   }
 
-  /** A spare that a crash or another setting left with another size goes. */
-  #keepsItsSize(path: string): boolean {
+  #openSpare(): OpenFile {
+    const path = this.#spares.at(-1) ?? '';
     const fd = this.#files.open(path);
-    const fits = this.#files.size(fd) === this.#segmentBytes;
-    this.#files.close(fd);
-    if (!fits) this.#files.unlink(path);
-    return fits;
+    this.#spares.pop();
+    return { path, fd };
   }
 
-  #allocate(path: string, bytes: number): number {
+  #name({ path: from, fd }: OpenFile, firstLsn: number, bytes: number): Segment {
+    const path = join(this.#directory, segmentFileName(firstLsn));
+    try {
+      this.#files.rename(from, path);
+    } catch (error) {
+      this.#files.close(fd);
+      if (bytes === this.#segmentBytes) this.#spares.push(from);
+      else this.#files.unlink(from);
+      throw error;
+    }
+    return this.#segment(path, fd, firstLsn, bytes);
+  }
+
+  #refuseForeign(path: string, fd: number): void {
+    const first = Buffer.alloc(groupHeaderBytes);
+    this.#files.readSync(fd, first, 0);
+    const frame = decodeGroupHeader(first, 0);
+    if (frame === null || frame.position !== 0 || frame.machine.equals(this.#machine)) return;
+    const owner = frame.machine.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+    throw new HomewardError('foreign-segment', `${path} holds records of another machine, ${owner}`);
+  }
+
+  #allocate(bytes: number, intoReserve = false): OpenFile {
+    const path = this.#nextSparePath();
+    if (!intoReserve) this.#refuseReserve(path, bytes);
     const fd = this.#files.create(path);
     try {
       this.#files.allocate(fd, bytes);
-      return fd;
+      return { path, fd };
     } catch (error) {
       this.#files.close(fd);
       this.#files.unlink(path);
       throw error;
     }
+  }
+
+  /** The reserve is kept for housekeeping; what is full altogether says so by itself. */
+  #refuseReserve(path: string, bytes: number): void {
+    if (this.#reserveBytes === 0) return;
+    if (this.#files.freeBytes(this.#directory) - bytes < this.#reserveBytes) throw systemError('ENOSPC', 'fallocate', path);
   }
 
   #nextSparePath(): string {
@@ -97,5 +157,7 @@ export class SegmentFiles {
     };
   }
 }
+
+interface OpenFile { path: string; fd: number }
 
 const spareNumber = (path: string): number => Number(/(\d+)\.new$/.exec(path)?.[1] ?? 0);

@@ -8,10 +8,13 @@ import { machineMark } from '../record/record.ts';
 import { roundUp } from '../units.ts';
 import { Committer } from './committer.ts';
 import { encodeGroupHeader, groupHeaderBytes, syncedBlockBytes } from './group.ts';
-import { RecordGroup } from './record-group.ts';
-import { recoverSegments, type RecoveryVisitor } from './recover.ts';
+import type { RecordGroup } from './record-group.ts';
+import { recoverSegments, type RecoveryVisitor, type Tail } from './recover.ts';
 import { SegmentFiles } from './segment-files.ts';
 import { isEmpty, type Segment } from './segment.ts';
+
+/** Pruned files that are kept to be written over. */
+const sparesMost = 2;
 
 export interface SegmentLogOptions {
   files: Files;
@@ -22,6 +25,8 @@ export interface SegmentLogOptions {
   /** UUID, 16 bytes. */
   machine: Buffer;
   segmentBytes: number;
+  /** Space on the volume that further segments leave free; none when left out. */
+  reserveBytes?: number;
   syncBytes: number;
   syncIntervalMs: number;
   /** From the cursor: records up to here are in the replica; and what is known durable from elsewhere. */
@@ -34,8 +39,11 @@ export interface SegmentLogOptions {
 export interface SegmentLogEvents {
   /** A segment is complete; the next records go to another. */
   sealed(segment: Segment): void;
-  /** Unacknowledged records moved to other files after a failed sync: all positions above `durableLsn` are void. */
-  relocated(): void;
+  /**
+   * Unacknowledged records moved to other files after a failed sync: all positions above `durableLsn` are void. All
+   * segments are complete but `current`, which is the last of them, or null when there is none to write to.
+   */
+  relocated(current: Segment | null): void;
   /** The log takes records again after it had failed, or stopped taking them. */
   stateChanged(): void;
 }
@@ -52,6 +60,11 @@ export class SegmentLog {
   readonly #segmentFiles: SegmentFiles;
   readonly #committer: Committer;
   #current: Segment | null = null;
+  /** A write to it failed: what lies behind its content is not known, so nothing more is written there. */
+  #suspect: Segment | null = null;
+  /** Records are being moved after a failed sync; readers still find them where they were. */
+  #moving = false;
+  #closed = false;
   #identity: Buffer = Buffer.alloc(16);
   #position = 0;
   #appendedLsn = 0;
@@ -60,7 +73,7 @@ export class SegmentLog {
 
   private constructor(options: SegmentLogOptions) {
     this.options = options;
-    this.#segmentFiles = new SegmentFiles(options.files, options.directory, options.segmentBytes);
+    this.#segmentFiles = new SegmentFiles(options);
     this.#committer = new Committer({
       clock: options.clock, log: options.log, syncBytes: options.syncBytes, syncIntervalMs: options.syncIntervalMs,
       syncBegins: () => { this.#alignNext = true; },
@@ -123,34 +136,58 @@ export class SegmentLog {
 
   /** Ends the current segment, so that it can be applied and pruned. Its content need not be durable yet. */
   roll(): void {
+    if (this.suspended || this.failure !== null) return;
     if (this.#current !== null && !isEmpty(this.#current)) this.#begin(this.#appendedLsn + 1, 0);
   }
 
   /** Drops segments that end at or below `lsn` and that nobody uses; gives back how many went. */
   prune(lsn: number): number {
     let count = 0;
-    for (let first = this.segments[0]; first !== undefined && first !== this.#current; first = this.segments[0]) {
+    const kept = this.#moving ? this.segments.at(-1) : this.#current;
+    for (let first = this.segments[0]; first !== undefined && first !== kept; first = this.segments[0]) {
       if (first.lastLsn > lsn || first.users > 0) break;
       this.segments.shift();
       first.retired = true;
-      this.#segmentFiles.dispose(first, 2);
+      this.#dispose(first);
       count += 1;
     }
-    while (this.#removed[0]?.users === 0) this.options.files.close(this.#removed.shift()?.fd ?? -1);
+    if (!this.#moving) this.#closeRemoved();
     return count;
+  }
+
+  /** A file that cannot be removed lies below the cursor: the next start finds it so. */
+  #dispose(segment: Segment): void {
+    try {
+      this.#segmentFiles.dispose(segment, sparesMost);
+    } catch (error) {
+      this.options.log.warn('segment-not-removed', { path: segment.path, errno: errnoOf(error) });
+    }
+  }
+
+  #closeRemoved(): void {
+    for (const segment of this.#removed.splice(0)) {
+      if (segment.users > 0) this.#removed.push(segment);
+      else this.options.files.close(segment.fd);
+    }
   }
 
   /** Stops syncing in the background after one last sync. */
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     try {
       if (this.#appendedLsn > this.durableLsn) await this.flush();
-      this.#committer.close();
+      await this.#committer.close();
       const noted = this.#writeNote();
       if (noted !== null) await this.options.files.sync(noted.fd);
     } finally {
-      this.#committer.close();
-      for (const segment of [...this.segments, ...this.#removed]) this.options.files.close(segment.fd);
+      await this.#committer.close();
+      this.#closeAll([...this.segments, ...this.#removed]);
     }
+  }
+
+  #closeAll(segments: readonly Segment[]): void {
+    for (const segment of segments) this.options.files.close(segment.fd);
   }
 
   async #recover(): Promise<void> {
@@ -160,10 +197,19 @@ export class SegmentLog {
       appliedLsn, durable: durableLsn, visitor,
     });
     const kept = recovered.segments.filter((segment) => !isEmpty(segment));
-    for (const segment of kept) await files.sync(segment.fd);
     const unneeded = [...recovered.unneeded, ...recovered.segments.filter(isEmpty)];
-    for (const segment of unneeded) this.#segmentFiles.dispose(segment, 2);
-    await this.#segmentFiles.syncDirectory();
+    try {
+      for (const tail of recovered.tails) rewriteTail(files, tail);
+      for (const segment of kept) await files.sync(segment.fd);
+      for (const segment of unneeded) this.#segmentFiles.remove(segment);
+      this.#segmentFiles.removeLeftovers();
+      await this.#segmentFiles.syncDirectory();
+    } catch (error) {
+      this.#closeAll(kept);
+      throw error;
+    } finally {
+      this.#closeAll(unneeded);
+    }
     this.segments.push(...kept);
     this.#appendedLsn = recovered.lastLsn;
     this.#committer.startAt(recovered.lastLsn);
@@ -175,7 +221,8 @@ export class SegmentLog {
     const need = groupHeaderBytes + group.bodyBytes;
     if (this.#alignNext) this.#align();
     const current = this.#current;
-    if (current !== null && this.#position + need <= current.bytes) return current;
+    const isGood = current !== null && current !== this.#suspect;
+    if (isGood && this.#position + need <= current.bytes) return current;
     return this.#begin(group.firstLsn, need);
   }
 
@@ -185,31 +232,45 @@ export class SegmentLog {
   }
 
   #begin(firstLsn: number, need: number): Segment {
-    const previous = this.#current;
     let next: Segment;
     try {
-      next = this.#segmentFiles.take(firstLsn, need + 2 * syncedBlockBytes);
+      this.#abandonEmpty();
+      next = this.#segmentFiles.take(firstLsn, need + 2 * syncedBlockBytes, { intoReserve: this.#moving });
     } catch (error) {
       throw journalError(error, `no further segment could be allocated in ${this.options.directory}`);
     }
-    if (previous !== null && isEmpty(previous)) this.#abandon(previous);
+    const previous = this.#current;
     this.#current = next;
+    this.#suspect = null;
     this.segments.push(next);
     this.#identity = randomBytes(16);
     this.#position = 0;
     this.#alignNext = false;
     this.#committer.newSegment(next);
-    if (previous !== null && !isEmpty(previous)) this.options.events.sealed(previous);
+    if (previous !== null && !this.#moving) this.options.events.sealed(previous);
     setImmediate(() => this.#prepareSpare());
     return next;
   }
 
-  #abandon(segment: Segment): void {
-    this.segments.splice(this.segments.indexOf(segment), 1);
-    this.#segmentFiles.dispose(segment, 0);
+  /** A segment that got no records goes first: the next one has the same first LSN, and so the same name. */
+  #abandonEmpty(): void {
+    const empty = this.#current;
+    if (empty === null || !isEmpty(empty)) return;
+    this.#segmentFiles.remove(empty);
+    this.#current = null;
+    this.segments.splice(this.segments.indexOf(empty), 1);
+    empty.retired = true;
+    this.#takeOut(empty);
+  }
+
+  /** Closes a file that is not in the log any more, or leaves that to the last who reads it. */
+  #takeOut(segment: Segment): void {
+    if (segment.ordinal < 0 && segment.users === 0) this.options.files.close(segment.fd);
+    else this.#removed.push(segment);
   }
 
   #prepareSpare(): void {
+    if (this.#closed) return;
     try {
       this.#segmentFiles.ensureSpare();
     } catch (error) {
@@ -222,6 +283,8 @@ export class SegmentLog {
     try {
       this.options.files.write(segment.fd, group.parts, this.#position);
     } catch (error) {
+      this.#suspect = segment;
+      segment.recyclable = false;
       throw journalError(error, `writing to ${segment.path} failed`);
     }
     this.#lastBody = this.#position + groupHeaderBytes;
@@ -235,7 +298,8 @@ export class SegmentLog {
   /** An empty group: it says what is durable, so that damage to the newest records is not taken for a torn tail. */
   #writeNote(): Segment | null {
     const segment = this.#current;
-    if (segment === null || this.#notedDurable >= this.durableLsn || this.failure !== null) return null;
+    if (segment === null || segment === this.#suspect || this.suspended || this.failure !== null) return null;
+    if (this.#notedDurable >= this.durableLsn) return null;
     if (this.#alignNext) this.#align();
     if (this.#position + groupHeaderBytes > segment.bytes) return null;
     const frame = Buffer.alloc(groupHeaderBytes);
@@ -255,38 +319,56 @@ export class SegmentLog {
   }
 
   async #sync(segments: readonly Segment[], directory: boolean): Promise<void> {
-    for (const segment of segments) await this.options.files.sync(segment.fd);
+    for (const segment of segments) if (!segment.retired) await this.#syncSegment(segment);
     if (directory) await this.#segmentFiles.syncDirectory();
+  }
+
+  /** The file is held meanwhile, so that it is not pruned under the sync. */
+  async #syncSegment(segment: Segment): Promise<void> {
+    segment.users += 1;
+    try {
+      await this.options.files.sync(segment.fd);
+    } finally {
+      segment.users -= 1;
+    }
   }
 
   /**
    * After a failed sync, in this order: 1 files that begin above the durable LSN go, and the directory is synced, since
-   * they would cut the new one; 2 the file that holds the durable LSN is closed there; 3 the unacknowledged groups are
-   * written to a new segment. May be repeated until it works.
+   * they would cut the new one; 2 the unacknowledged groups are written to a new segment; 3 the file that holds the
+   * durable LSN ends there, and readers hear of it. May be repeated until it works; until then readers find the
+   * records where they were, since the files that went are still open.
    */
   async #moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void> {
-    while ((this.segments.at(-1)?.firstLsn ?? 0) > durableLsn) {
-      const segment = this.segments.pop();
-      if (segment === undefined) break;
-      this.#segmentFiles.remove(segment);
-      this.#removed.push(segment);
-    }
-    const last = this.segments.at(-1);
-    if (last !== undefined) {
-      last.lastLsn = Math.min(last.lastLsn, durableLsn);
-      last.recyclable = false;
-    }
+    this.#moving = true;
     this.#current = null;
+    for (let last = this.segments.at(-1); last !== undefined && last.firstLsn > durableLsn; last = this.segments.at(-1)) {
+      this.#segmentFiles.remove(last);
+      this.segments.pop();
+      this.#takeOut(last);
+    }
+    const closed = this.segments.at(-1);
+    if (closed !== undefined) closed.recyclable = false;
     await this.#segmentFiles.syncDirectory();
-    this.#appendedLsn = durableLsn;
     for (const group of groups) {
       const segment = this.#place(group);
       this.#write(segment, group);
       this.#committer.rewritten(segment);
-      this.#appendedLsn = group.lastLsn;
     }
-    this.options.events.relocated();
+    if (closed !== undefined) closed.lastLsn = Math.min(closed.lastLsn, durableLsn);
+    this.#moving = false;
+    this.options.events.relocated(this.#current);
   }
+}
+
+/**
+ * Writes what is not known to be durable once more, so that the sync to come covers it: after a failed sync the pages
+ * that it could not write count as written, also for the next process.
+ */
+function rewriteTail(files: Files, { segment, start }: Tail): void {
+  const tail = Buffer.allocUnsafe(segment.end - start);
+  files.readSync(segment.fd, tail, start);
+  files.write(segment.fd, [tail], start);
 }
 
 /** A failed write as the writer's error: no room, or a journal that does not take records. */

@@ -4,9 +4,16 @@ import { encodeRequest } from '../../core/nbd/requests.ts';
 import type { NbdAddress } from '../../core/nbd/server.ts';
 import { Chunk, Command, Magic, Option, OptionReply } from '../../core/nbd/protocol.ts';
 
-export interface OptionAnswer { reply: number; data: Buffer }
+export interface OptionAnswer {
+  reply: number;
+  data: Buffer;
+}
 /** `data` is what a READ or BLOCK_STATUS brought; null in a simple reply without payload. */
-export interface Reply { cookie: number; errno: number; data: Buffer | null }
+export interface Reply {
+  cookie: number;
+  errno: number;
+  data: Buffer | null;
+}
 
 export function encodeOption(option: number, data: Uint8Array = new Uint8Array(0)): Buffer {
   const header = Buffer.alloc(16);
@@ -57,7 +64,10 @@ export class NbdClient {
       this.#receivedBytes += chunk.length;
       this.#wake();
     });
-    const ended = (): void => { this.#ended = true; this.#wake(); };
+    const ended = (): void => {
+      this.#ended = true;
+      this.#wake();
+    };
     socket.on('close', ended);
     socket.on('end', ended);
     socket.on('error', ended);
@@ -71,7 +81,11 @@ export class NbdClient {
   }
 
   /** Connected and in the transmission phase. */
-  static async open(address: NbdAddress, name = '', options: { structured?: boolean } = {}): Promise<NbdClient> {
+  static async open(
+    address: NbdAddress,
+    name = '',
+    options: { structured?: boolean } = {},
+  ): Promise<NbdClient> {
     const client = await NbdClient.connect(address);
     client.write(encodeU32(3));
     if (options.structured ?? true) {
@@ -88,14 +102,19 @@ export class NbdClient {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  write(bytes: Uint8Array): void { this.socket.write(bytes); }
+  write(bytes: Uint8Array): void {
+    this.socket.write(bytes);
+  }
 
   async read(count: number): Promise<Buffer> {
     while (this.#receivedBytes < count) {
       if (this.#ended) throw new Error('closed by the server');
-      await new Promise<void>(resolve => { this.#waiting.push(resolve); });
+      await new Promise<void>(resolve => {
+        this.#waiting.push(resolve);
+      });
     }
-    const all = this.#received.length === 1 ? this.#received[0] ?? Buffer.alloc(0) : Buffer.concat(this.#received);
+    const all =
+      this.#received.length === 1 ? (this.#received[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#received);
     this.#received = [all.subarray(count)];
     this.#receivedBytes -= count;
     return all.subarray(0, count);
@@ -103,7 +122,10 @@ export class NbdClient {
 
   /** Resolves when the server has closed the connection. */
   async closed(): Promise<void> {
-    while (!this.#ended) await new Promise<void>(resolve => { this.#waiting.push(resolve); });
+    while (!this.#ended)
+      await new Promise<void>(resolve => {
+        this.#waiting.push(resolve);
+      });
   }
 
   /** Sends one option and reads its answers up to the last. */
@@ -122,7 +144,14 @@ export class NbdClient {
     }
   }
 
-  send(command: number, cookie: number, offset: number, length: number, payload?: Uint8Array, flags = 0): void {
+  send(
+    command: number,
+    cookie: number,
+    offset: number,
+    length: number,
+    payload?: Uint8Array,
+    flags = 0,
+  ): void {
     this.write(encodeRequest({ flags, command, cookieHigh: 0, cookieLow: cookie, offset, length }));
     if (payload !== undefined) this.write(payload);
   }
@@ -146,7 +175,13 @@ export class NbdClient {
   }
 
   /** One request and its reply, when nothing else is in flight. */
-  async ask(command: number, offset: number, length: number, payload?: Uint8Array, flags = 0): Promise<Reply> {
+  async ask(
+    command: number,
+    offset: number,
+    length: number,
+    payload?: Uint8Array,
+    flags = 0,
+  ): Promise<Reply> {
     this.send(command, 77, offset, length, payload, flags);
     return this.reply(command === Command.read && !this.structured ? length : 0);
   }

@@ -1,6 +1,8 @@
-// Serves one store over NBD as a process of its own, for tests with real clients. Says `ready <address>` when it listens.
-//   node serve-store.ts --listen unix:PATH|tcp:HOST:PORT [--memory SIZE | --file PATH [--size SIZE] | --null SIZE]
-//     [--name NAME] [--read-only] [--tls DIR [--client-certificates] [--tls-offered]] [--debug]
+// Serves one store over NBD as a process of its own, for tests with real clients. Says `ready <address>` when
+// it listens.
+//
+// --listen unix:PATH|tcp:HOST:PORT, one of --memory SIZE, --file PATH [--size SIZE] or --null SIZE, and
+// --name NAME, --read-only, --tls DIR [--client-certificates] [--tls-offered], --debug
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,7 +10,8 @@ import { openFileStore } from '../../core/block/file-store.ts';
 import { memoryStore } from '../../core/block/memory-store.ts';
 import { createLog } from '../../core/log.ts';
 import { NbdErrno, type NbdExport } from '../../core/nbd/export.ts';
-import { exportList, storeExport } from '../../core/nbd/store-export.ts';
+import { exportList } from '../../core/nbd/export-list.ts';
+import { storeExport } from '../../core/nbd/store-export.ts';
 import { NbdServer } from '../../core/nbd/server.ts';
 import type { NbdTls } from '../../core/nbd/tls.ts';
 import { parseSize } from '../../core/units.ts';
@@ -37,7 +40,10 @@ function nullExport(name: string, size: number): NbdExport {
     size,
     readOnly: false,
     multiConnection: true,
-    read: (target, _offset, done) => { target.fill(0); done(NbdErrno.ok); },
+    read: (target, _offset, done) => {
+      target.fill(0);
+      done(NbdErrno.ok);
+    },
     write: (_payload, _offset, _fua, _buffer, done) => done(NbdErrno.ok),
     zero: (_offset, _length, _options, done) => done(NbdErrno.ok),
     flush: done => done(NbdErrno.ok),
@@ -48,9 +54,10 @@ function nullExport(name: string, size: number): NbdExport {
 function chosenExport(): NbdExport {
   const { name } = values;
   if (values.null !== undefined) return nullExport(name, parseSize(values.null));
-  const store = values.file === undefined
-    ? memoryStore(parseSize(values.memory ?? '64M'))
-    : openFileStore(values.file, values.size === undefined ? {} : { create: parseSize(values.size) });
+  const store =
+    values.file === undefined
+      ? memoryStore(parseSize(values.memory ?? '64M'))
+      : openFileStore(values.file, values.size === undefined ? {} : { create: parseSize(values.size) });
   return storeExport({ name, description: 'a disk for tests', store, readOnly: values['read-only'] });
 }
 
@@ -73,7 +80,9 @@ const server = new NbdServer({
 });
 const [kind = '', host = '', port = '0'] = (values.listen ?? '').split(':');
 const address = await server.listen(kind === 'unix' ? { path: host } : { host, port: Number(port) });
-process.stdout.write(`ready ${'path' in address ? `unix:${address.path}` : `tcp:${address.host}:${address.port}`}\n`);
+process.stdout.write(
+  `ready ${'path' in address ? `unix:${address.path}` : `tcp:${address.host}:${address.port}`}\n`,
+);
 process.once('SIGTERM', () => {
   void server.close().then(() => process.exit(0));
 });

@@ -9,7 +9,7 @@ import { SimulatedFile, type CrashMode } from './simulated-file.ts';
 import { SimulatedDirectory, SimulatedTree, type SimulatedNode } from './simulated-tree.ts';
 
 export type { CrashMode } from './simulated-file.ts';
-export type FileCall = Exclude<keyof Files, 'close' | 'size' | 'list'>;
+export type FileCall = Exclude<keyof Files, 'close' | 'size' | 'list' | 'freeBytes'>;
 
 /**
  * Thrown by an `onCall` hook: the process ends here. Of a write, this part (0 to 1) still reaches the page
@@ -187,6 +187,11 @@ export class SimulatedFiles implements Files {
 
   list(directory: string): string[] {
     return [...this.directory('scandir', directory).entries.keys()].sort();
+  }
+
+  freeBytes(directory: string): number {
+    this.directory('statfs', directory);
+    return Math.max(this.capacityBytes - this.usedBlocks * blockBytes, 0);
   }
 
   private next(tree: SimulatedTree): SimulatedFiles {

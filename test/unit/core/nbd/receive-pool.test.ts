@@ -38,7 +38,12 @@ t.test('waiters are served in order: a small request does not pass a large one',
   const held = [pool.tryTake(100), pool.tryTake(100), pool.tryTake(100)];
   const served: string[] = [];
   const taken: ReceiveBlock[] = [];
-  const note = (name: string) => (block: ReceiveBlock): void => { served.push(name); taken.push(block); };
+  const note =
+    (name: string) =>
+    (block: ReceiveBlock): void => {
+      served.push(name);
+      taken.push(block);
+    };
   pool.wait(200, note('large'));
   pool.wait(100, note('small'));
   const leave = pool.wait(100, note('gone'));
@@ -61,7 +66,9 @@ t.test('a waiter that leaves lets the next one through', async t => {
   const held = pool.tryTake(100);
   let served = false;
   const leave = pool.wait(200, () => t.fail('it left'));
-  pool.wait(100, () => { served = true; });
+  pool.wait(100, () => {
+    served = true;
+  });
   t.notOk(served);
   leave();
   t.ok(served);
@@ -78,6 +85,8 @@ t.test('holders are asked for what they can do without as soon as somebody waits
     },
   });
   let served = false;
-  pool.wait(100, () => { served = true; });
+  pool.wait(100, () => {
+    served = true;
+  });
   t.ok(served);
 });

@@ -4,7 +4,13 @@ import t from 'tap';
 import { memoryStore } from '../../../../core/block/memory-store.ts';
 import { NbdErrno } from '../../../../core/nbd/export.ts';
 import { Command, CommandFlag } from '../../../../core/nbd/protocol.ts';
-import { checkRequest, emptyHeader, encodeRequest, readHeader, type Agreed } from '../../../../core/nbd/requests.ts';
+import {
+  checkRequest,
+  emptyHeader,
+  encodeRequest,
+  readHeader,
+  type Agreed,
+} from '../../../../core/nbd/requests.ts';
 import { storeExport } from '../../../../core/nbd/store-export.ts';
 import { MiB, TiB } from '../../../../core/units.ts';
 
@@ -18,29 +24,52 @@ const { EINVAL, EPERM, ENOSPC, ok } = NbdErrno;
 const { fua, noHole, df, reqOne, fastZero, payloadLength } = CommandFlag;
 
 const check = (
-  command: number, offset: number, length: number, options: { flags?: number; served?: typeof writable; agreed?: Agreed } = {},
-): NbdErrno => checkRequest(
-  { ...emptyHeader(), command, offset, length, flags: options.flags ?? 0 }, options.served ?? writable, options.agreed ?? all,
-);
+  command: number,
+  offset: number,
+  length: number,
+  options: { flags?: number; served?: typeof writable; agreed?: Agreed } = {},
+): NbdErrno =>
+  checkRequest(
+    { ...emptyHeader(), command, offset, length, flags: options.flags ?? 0 },
+    options.served ?? writable,
+    options.agreed ?? all,
+  );
 
 t.test('a request header is read as it was written', async t => {
   const u16 = fc.integer({ min: 0, max: 0xffff });
   const u32 = fc.integer({ min: 0, max: 0xffffffff });
   const headers = fc.record({
-    flags: u16, command: u16, cookieHigh: u32, cookieLow: u32, offset: fc.maxSafeNat(), length: u32,
+    flags: u16,
+    command: u16,
+    cookieHigh: u32,
+    cookieLow: u32,
+    offset: fc.maxSafeNat(),
+    length: u32,
   });
-  fc.assert(fc.property(headers, header => {
-    const read = emptyHeader();
-    if (!readHeader(Buffer.concat([Buffer.from('xyz'), encodeRequest(header)]), 3, read)) throw new Error('magic');
-    t.same(read, header);
-  }), { numRuns: 200 });
-  t.equal(encodeRequest({ ...emptyHeader(), command: 1, offset: 2 ** 33, length: 512 }).toString('hex'),
-    '25609513' + '0000' + '0001' + '0000000000000000' + '0000000200000000' + '00000200');
+  fc.assert(
+    fc.property(headers, header => {
+      const read = emptyHeader();
+      if (!readHeader(Buffer.concat([Buffer.from('xyz'), encodeRequest(header)]), 3, read))
+        throw new Error('magic');
+      t.same(read, header);
+    }),
+    { numRuns: 200 },
+  );
+  t.equal(
+    encodeRequest({ ...emptyHeader(), command: 1, offset: 2 ** 33, length: 512 }).toString('hex'),
+    '25609513' + '0000' + '0001' + '0000000000000000' + '0000000200000000' + '00000200',
+  );
   t.notOk(readHeader(Buffer.alloc(28), 0, emptyHeader()), 'without the magic it is none');
 });
 
 t.test('requests inside the disk are taken, up to its last byte and up to 32 MiB of data', async t => {
-  for (const command of [Command.read, Command.write, Command.trim, Command.writeZeroes, Command.blockStatus]) {
+  for (const command of [
+    Command.read,
+    Command.write,
+    Command.trim,
+    Command.writeZeroes,
+    Command.blockStatus,
+  ]) {
     t.equal(check(command, size - 1, 1), ok);
     t.equal(check(command, 0, 32 * MiB), ok);
   }
@@ -62,7 +91,13 @@ t.test('beyond the end: no space for what writes, invalid for the rest', async t
 t.test('too long, of no length, or unknown is invalid', async t => {
   t.equal(check(Command.read, 0, 32 * MiB + 1), EINVAL);
   t.equal(check(Command.write, 0, 32 * MiB + 1), EINVAL);
-  for (const command of [Command.read, Command.write, Command.trim, Command.writeZeroes, Command.blockStatus]) {
+  for (const command of [
+    Command.read,
+    Command.write,
+    Command.trim,
+    Command.writeZeroes,
+    Command.blockStatus,
+  ]) {
     t.equal(check(command, 0, 0), EINVAL);
   }
   for (const command of [Command.cache, Command.resize, 9, 0xffff]) t.equal(check(command, 0, 512), EINVAL);

@@ -1,0 +1,53 @@
+// `npm run bench`: measures the rows of the speed table beside their peers, in one run, on this machine.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { CaseResult } from './parts/compare.ts';
+import { parseOptions, usage, type BenchOptions } from './parts/options.ts';
+import { killAll } from './parts/processes.ts';
+import { circumstances, formatReport, writeDocs } from './parts/report.ts';
+import { recoverRow } from './rows/recover-row.ts';
+import { viewRow } from './rows/view-row.ts';
+import { writeRow, type RowContext } from './rows/write-rows.ts';
+
+const page = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
+
+function measureRow(row: number, context: RowContext): Promise<CaseResult[]> {
+  if (row === 9) return viewRow(context);
+  return row === 10 ? recoverRow(context) : writeRow(row, context);
+}
+
+async function main(options: BenchOptions, command: string): Promise<void> {
+  const parent = options.directory ?? os.tmpdir();
+  const about = await circumstances(parent, command, options.note);
+  const results: CaseResult[] = [];
+  for (const row of options.rows) {
+    const directory = fs.mkdtempSync(path.join(parent, 'homeward-bench-'));
+    process.once('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
+    try {
+      results.push(...(await measureRow(row, { directory, pairs: options.pairs, seconds: options.seconds })));
+    } finally {
+      killAll();
+      fs.rmSync(directory, { recursive: true, force: true });
+    }
+    // What is measured is not lost when a later row fails.
+    if (options.json !== null)
+      fs.writeFileSync(options.json, JSON.stringify({ about, results }, null, 2) + '\n');
+  }
+  const text = formatReport(results, about);
+  process.stdout.write(text);
+  if (options.writeDocs) writeDocs(page, text);
+}
+
+const args = process.argv.slice(2);
+process.once('exit', killAll);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+let options: BenchOptions;
+try {
+  options = parseOptions(args);
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n${usage}\n`);
+  process.exit(2);
+}
+await main(options, ['npm run bench --', ...args.filter((arg) => arg !== '--write-docs')].join(' '));

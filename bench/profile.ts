@@ -1,0 +1,38 @@
+// Where the time of the master target goes in rows 1 and 2: `node bench/profile.ts [ROW …]` prints a table for each.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { BenchTarget } from './parts/master-target.ts';
+import { killAll } from './parts/processes.ts';
+import { readProfiles, shares } from './parts/profile-shares.ts';
+import { diskBytes, findWriteRow, Runs, windowMaxBytes } from './rows/write-rows.ts';
+
+const seconds = 8;
+const runs = 2;
+
+async function profileRow(row: number, directory: string): Promise<void> {
+  const profiles = path.join(directory, 'profiles');
+  const work = new Runs(findWriteRow(row), { directory, pairs: 1, seconds });
+  const target = await BenchTarget.start(path.join(directory, 'target'), diskBytes, windowMaxBytes, {
+    NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}`,
+  });
+  for (let run = 0; run < runs; run++) await work.ours(target, run);
+  await target.stop();
+  process.stdout.write(`\nRow ${row}: share of the busy time of each thread\n`);
+  for (const profile of readProfiles(profiles)) {
+    process.stdout.write(`\n| ${profile.thread}, busy ${profile.busySeconds.toFixed(1)} s | share |\n|---|---|\n`);
+    for (const { name, share } of shares(profile)) {
+      process.stdout.write(`| ${name} | ${(100 * share).toFixed(1)} % |\n`);
+    }
+  }
+}
+
+process.once('exit', killAll);
+for (const row of process.argv.length > 2 ? process.argv.slice(2) : ['1', '2']) {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'homeward-profile-'));
+  try {
+    await profileRow(Number(row), directory);
+  } finally {
+    if (process.env.KEEP) fs.cpSync(directory + '/profiles', process.env.KEEP, { recursive: true }); fs.rmSync(directory, { recursive: true, force: true });
+  }
+}

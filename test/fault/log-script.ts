@@ -1,0 +1,73 @@
+// What the crash tests let a segment log do.
+import type { LogDriver } from './log-driver.ts';
+
+export type Step = (driver: LogDriver) => void | Promise<unknown>;
+
+/** Groups, commits, rolls, prunes that recycle, notes of an idle log, records larger than a segment, restarts. */
+export const script: readonly Step[] = [
+  (d) => d.open(),
+  (d) => d.append(100, 700, 512),
+  (d) => d.commit(),
+  (d) => d.append(3000),
+  (d) => d.append(40),
+  (d) => d.wait(200),
+  (d) => d.append(5000, 5000),
+  (d) => d.append(2000),
+  (d) => d.append(600),
+  (d) => d.commit(),
+  (d) => d.roll(),
+  (d) => d.wait(1000),
+  (d) => d.prune(),
+  (d) => d.append(10, 20, 30, 40),
+  (d) => d.append(9000),
+  (d) => d.append(20_000),
+  (d) => d.commit(),
+  (d) => d.prune(),
+  (d) => d.wait(1000),
+  (d) => d.append(7000),
+  (d) => d.roll(),
+  (d) => d.append(7001),
+  (d) => d.wait(200),
+  (d) => d.prune(),
+  (d) => d.append(50),
+  (d) => d.append(51),
+  (d) => d.reopen(),
+  (d) => d.append(600, 601),
+  (d) => d.append(602),
+  (d) => d.commit(),
+  (d) => d.append(9000),
+  (d) => d.append(9001),
+  (d) => d.prune(),
+  (d) => d.append(604),
+  (d) => d.commit(),
+  (d) => d.append(11_000),
+  (d) => d.append(4000, 605),
+  (d) => d.wait(200),
+  (d) => d.wait(1000),
+  (d) => d.prune(),
+  (d) => d.reopen(),
+  (d) => d.append(606),
+  (d) => d.append(12_000),
+  (d) => d.commit(),
+];
+
+/** Runs until the process ends; false when it came to the end of the script. */
+export async function runUntilCrash(driver: LogDriver, steps: readonly Step[]): Promise<boolean> {
+  for (const step of steps) {
+    try {
+      await step(driver);
+    } catch {
+      return true;
+    }
+    if (driver.log?.failure) return true;
+  }
+  return false;
+}
+
+/** What a log does that has been started again. */
+export const afterRestart: readonly Step[] = [
+  (d) => d.append(333, 4444),
+  (d) => d.commit(),
+  (d) => d.append(5555),
+  (d) => d.append(666),
+];
