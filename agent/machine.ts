@@ -108,6 +108,7 @@ export class Machine {
     try {
       const journal = await Machine.#openJournal(context, file, cursor);
       const machine = new Machine(context, file, cursor, journal, replicas);
+      machine.#noteDurable();
       await machine.#settleSeeding();
       return machine;
     } catch (error) {
@@ -226,6 +227,16 @@ export class Machine {
       this.moveCursor({});
     } finally {
       for (const store of this.replicas) await store.close();
+    }
+  }
+
+  /** Recovery may have learned of a higher durable LSN from a frame that is gone now. A full volume can do without. */
+  #noteDurable(): void {
+    if (this.journal.durableLsn <= this.#cursor.durable) return;
+    try {
+      this.moveCursor({});
+    } catch (error) {
+      this.#context.log.warn('cursor-not-written', { machine: this.name, errno: errnoOf(error) });
     }
   }
 

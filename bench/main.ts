@@ -26,11 +26,17 @@ async function main(options: BenchOptions, command: string): Promise<void> {
     const directory = fs.mkdtempSync(path.join(parent, 'homeward-bench-'));
     process.once('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
     try {
-      results.push(...(await measureRow(row, { directory, pairs: options.pairs, seconds: options.seconds })));
+      const context = { directory, pairs: options.pairs, seconds: options.seconds };
+      results.push(...(await measureRow(row, context)));
+    } catch (error) {
+      // The other rows are worth having all the same.
+      process.stderr.write(`row ${row} failed: ${error instanceof Error ? error.stack : String(error)}\n`);
+      process.exitCode = 1;
     } finally {
       killAll();
       fs.rmSync(directory, { recursive: true, force: true });
     }
+    results.sort((a, b) => a.row - b.row);
     // What is measured is not lost when a later row fails.
     if (options.json !== null)
       fs.writeFileSync(options.json, JSON.stringify({ about, results }, null, 2) + '\n');
@@ -50,4 +56,5 @@ try {
   process.stderr.write(`${(error as Error).message}\n${usage}\n`);
   process.exit(2);
 }
-await main(options, ['npm run bench --', ...args.filter((arg) => arg !== '--write-docs')].join(' '));
+const { rows, pairs, seconds } = options;
+await main(options, `npm run bench -- --rows ${rows.join(',')} --pairs ${pairs} --seconds ${seconds}`);

@@ -1,4 +1,4 @@
-// Where the time of the master target goes in rows 1 and 2: `node bench/profile.ts [ROW …]` prints a table for each.
+// Where the master target's time goes in rows 1 and 2: `node bench/profile.ts [ROW …]` prints tables.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -20,7 +20,9 @@ async function profileRow(row: number, directory: string): Promise<void> {
   await target.stop();
   process.stdout.write(`\nRow ${row}: share of the busy time of each thread\n`);
   for (const profile of readProfiles(profiles)) {
-    process.stdout.write(`\n| ${profile.thread}, busy ${profile.busySeconds.toFixed(1)} s | share |\n|---|---|\n`);
+    process.stdout.write(
+      `\n| ${profile.thread}, busy ${profile.busySeconds.toFixed(1)} s | share |\n|---|---|\n`,
+    );
     for (const { name, share } of shares(profile)) {
       process.stdout.write(`| ${name} | ${(100 * share).toFixed(1)} % |\n`);
     }
@@ -33,6 +35,6 @@ for (const row of process.argv.length > 2 ? process.argv.slice(2) : ['1', '2']) 
   try {
     await profileRow(Number(row), directory);
   } finally {
-    if (process.env.KEEP) fs.cpSync(directory + '/profiles', process.env.KEEP, { recursive: true }); fs.rmSync(directory, { recursive: true, force: true });
+    fs.rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -5,8 +5,8 @@ import { errnoOf } from './errors.ts';
 import { systemError } from './system-error.ts';
 
 /**
- * Makes `directory` and those above it where they are missing; gives back the topmost that it made, or null. Why not
- * `recursive: true`: on a read-only volume Node then says ENOENT. A file in its place is ENOTDIR.
+ * Makes `directory` and those above it where they are missing; gives back the topmost that it made, or null.
+ * Why not `recursive: true`: on a read-only volume Node then says ENOENT. A file in its place is ENOTDIR.
  */
 export function ensureDirectorySync(directory: string, mode = 0o750): string | null {
   if (fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return null;

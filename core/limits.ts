@@ -28,6 +28,8 @@ export const limits = {
   syncIntervalMs: 200,
   /** Apply flushes the replica after this much, so that a waiting commit gets its turn. */
   applyFlushBytes: 32 * MiB,
+  /** One call of apply writes at most about this much. */
+  applyWriteBytes: MiB,
   /** A recovery asks for extents of this much at a time, and moves data in pieces of that much. */
   exportStretchBytes: 256 * MiB,
   exportBufferBytes: 4 * MiB,

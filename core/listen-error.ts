@@ -4,17 +4,19 @@ import path from 'node:path';
 import { errnoOf, HomewardError } from './errors.ts';
 import { formatListen, type Listen } from './names.ts';
 
-/** What a failed `listen` means: 'conflict' when somebody else has the address, 'bad-listen' when nobody can have it. */
+/** A failed `listen`: 'conflict' when somebody else has the address, 'bad-listen' when nobody can have it. */
 export function listenError(listen: Listen, error: unknown): HomewardError {
   if (error instanceof HomewardError) return error;
   const address = formatListen(listen);
   if (errnoOf(error) === 'EADDRINUSE') {
     return new HomewardError('conflict', `${address} is in use already`, {
-      cause: error, hint: 'Choose another address, or end what listens there.',
+      cause: error,
+      hint: 'Choose another address, or end what listens there.',
     });
   }
   return new HomewardError('bad-listen', `cannot listen on ${address}: ${reason(listen, error)}`, {
-    cause: error, hint: 'Give an address of this host that may be listened on: unix:PATH or tcp:HOST:PORT.',
+    cause: error,
+    hint: 'Give an address of this host that may be listened on: unix:PATH or tcp:HOST:PORT.',
   });
 }
 
@@ -30,4 +32,5 @@ function reason(listen: Listen, error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-const isDirectory = (directory: string): boolean => fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false;
+const isDirectory = (directory: string): boolean =>
+  fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false;

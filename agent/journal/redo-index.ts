@@ -91,8 +91,6 @@ export class RedoIndex {
       if (segment === current) this.#insertAll(list);
       else this.#levels.addSealed(buildTable(list));
     }
-    const lastLsn = segments.at(-1)?.lastLsn ?? this.appliedLsn;
-    if (this.catalogue.lost.some((lost) => lost.from > lastLsn)) this.#insertUnknown();
   }
 
   /** Fills index and catalogue from what the log finds at start. */

@@ -1,6 +1,7 @@
 // The thread that carries out steps of apply: the newest content of each extent of a run of redo goes to the replica.
 import { parentPort } from 'node:worker_threads';
 import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
+import { writeFullySync } from '../../core/full-io.ts';
 import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import { addressDisk, addressOffset } from '../../core/extents/address.ts';
 import { buildTable } from '../../core/extents/build.ts';
@@ -42,25 +43,60 @@ async function applyStep(job: StepJob): Promise<number> {
   const redo = readRedo(job);
   const table = buildTable(extentsOfStep(redo));
   const stores = job.disks.map(({ fd }) => lentFileStore(fd));
+  const run = new WriteRun();
   const checked = new Set<number>();
   let unflushed = 0;
-  let bytes = 0;
   for (let index = 0; index < table.count; index++) {
     const extent = table.columns.extent(index);
     const store = stores[addressDisk(extent.start)];
-    if (store === undefined) throw new HomewardError('damaged', `${job.segment.path} writes to a disk that is not there`);
-    bytes += await applyExtent(redo, extent, store, checked);
+    if (store === undefined) throw damaged(`${job.segment.path} writes to a disk that is not there`);
+    const offset = addressOffset(extent.start);
+    if (extent.kind === ContentKind.zero) await store.zero(offset, extent.end - extent.start, { punch: true });
+    else run.add(store.fd, offset, dataOf(redo, extent, offset, checked));
     unflushed += extent.end - extent.start;
     if (unflushed < limits.applyFlushBytes) continue;
+    run.write();
     await flushAll(stores);
     unflushed = 0;
   }
+  run.write();
   await flushAll(stores);
-  return bytes;
+  return run.bytes;
 }
 
+/** Pieces that lie one behind the other on one disk, written with one call. */
+class WriteRun {
+  bytes = 0;
+  #fd = -1;
+  #start = 0;
+  #end = 0;
+  #parts: Buffer[] = [];
+
+  add(fd: number, offset: number, data: Buffer): void {
+    if (fd !== this.#fd || offset !== this.#end || this.#end - this.#start >= limits.applyWriteBytes) {
+      this.write();
+      this.#fd = fd;
+      this.#start = offset;
+    }
+    this.#parts.push(data);
+    this.#end = offset + data.length;
+  }
+
+  write(): void {
+    if (this.#parts.length === 0) return;
+    writeFullySync(this.#fd, this.#parts, this.#start);
+    this.bytes += this.#end - this.#start;
+    this.#parts = [];
+    this.#fd = -1;
+  }
+}
+
+/** Steps come one after another and segments are large: the memory for one serves them all. */
+let memory = Buffer.alloc(0);
+
 function readRedo(job: StepJob): Redo {
-  const content = Buffer.allocUnsafe(job.segment.end);
+  if (memory.length < job.segment.end) memory = Buffer.allocUnsafeSlow(job.segment.end);
+  const content = memory.subarray(0, job.segment.end);
   const read = hostFiles.readSync(job.segment.fd, content, 0);
   return { content: content.subarray(0, read), job, machine: Buffer.from(job.machine) };
 }
@@ -83,20 +119,9 @@ function extentsOfStep({ content, job, machine }: Redo): ExtentList {
   return list;
 }
 
-async function applyExtent(redo: Redo, extent: Extent, store: FileStore, checked: Set<number>): Promise<number> {
-  const offset = addressOffset(extent.start);
-  const length = extent.end - extent.start;
-  if (extent.kind === ContentKind.zero) {
-    await store.zero(offset, length, { punch: true });
-    return 0;
-  }
-  if (extent.kind !== ContentKind.data) throw damaged(`${redo.job.segment.path} holds content that is unknown`);
-  await store.write(dataOf(redo, extent, offset, checked), offset);
-  return length;
-}
-
 /** The piece of a record's data that is the extent; the record's payload is checked once. */
 function dataOf({ content, machine, job }: Redo, extent: Extent, offset: number, checked: Set<number>): Buffer {
+  if (extent.kind !== ContentKind.data) throw damaged(`${job.segment.path} holds content that is unknown`);
   const header = decodeRecordHeader(content, extent.position, machineMark(machine));
   if (header === null) throw damaged(`the record at byte ${extent.position} of ${job.segment.path} is damaged`);
   const start = extent.position + recordHeaderBytes;

@@ -114,5 +114,6 @@ function brief(ours: readonly Measured[], peer: readonly Measured[], unit: strin
   const b = peer.at(-1);
   if (a === undefined || b === undefined) return '';
   const remark = a.remark === undefined ? '' : ` (${a.remark})`;
-  return `${a.value.toPrecision(4)} / ${b.value.toPrecision(4)} ${unit} = ${(a.value / b.value).toFixed(2)}${remark}`;
+  const values = `${a.value.toPrecision(4)} / ${b.value.toPrecision(4)} ${unit}`;
+  return `${values} = ${(a.value / b.value).toFixed(2)}${remark}`;
 }

@@ -1,4 +1,4 @@
-// A master target for a run: the program as it is shipped, in directories of its own, asked over its control socket.
+// A master target for a run: the program as it is shipped, in directories of its own, with one machine.
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';

@@ -19,8 +19,8 @@ export interface BenchOptions {
 
 export const builtRows = [1, 2, 3, 4, 9, 10];
 
-export const usage = `npm run bench -- [--rows 1,2,9] [--json FILE] [--pairs N] [--seconds S] [--directory DIR]
-             [--write-docs [--note TEXT]]
+export const usage = `npm run bench -- [--rows 1,2,9] [--json FILE] [--pairs N] [--seconds S]
+             [--directory DIR] [--write-docs [--note TEXT]]
 rows: ${builtRows.join(', ')}`;
 
 /** Throws a RangeError or TypeError with a sentence for what is wrong. */

@@ -10,7 +10,7 @@ export interface Peer {
   stop(): Promise<void>;
 }
 
-/** A raw file with all of its blocks allocated and written, as a disk that has been used: nothing of it is a hole. */
+/** A raw file with all of its blocks allocated and written, as a disk in use has: no holes. */
 export async function writtenFile(path: string, bytes: number): Promise<void> {
   const mebibytes = Math.ceil(bytes / 1024 ** 2);
   await runCommand([
@@ -29,7 +29,7 @@ export function nbdkitFile(directory: string, file: string): Promise<Peer> {
   return serve(directory, (socket) => ['nbdkit', '--foreground', '--unix', socket, 'file', file], []);
 }
 
-/** Keeps the old data: the file stays as it is, writes go to a copy-on-write file that goes with the server. */
+/** Keeps the old data: the file stays as it is, writes go to a file that goes with the server. */
 export function nbdkitCow(directory: string, file: string): Promise<Peer> {
   return serve(
     directory,

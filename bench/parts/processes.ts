@@ -89,9 +89,15 @@ function tryUsageOf(pid: number): Usage | null {
   }
 }
 
-function start(command: readonly string[], environment: Record<string, string> = {}): { child: ChildProcess; output: () => string } {
+function start(
+  command: readonly string[],
+  environment: Record<string, string> = {},
+): { child: ChildProcess; output: () => string } {
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   let output = '';
   running.add(child);
   const take = (text: Buffer): void => {

@@ -48,7 +48,7 @@ export function writeDocs(file: string, text: string): void {
 export function formatReport(results: readonly CaseResult[], at: Circumstances): string {
   const remarks = results.filter(({ remark }) => remark !== null);
   return [
-    '| # | work | against | ratio | to reach | ours | peer | CPU s/GB, ours / peer | peak memory, ours / peer |',
+    '| # | work | against | ratio | to reach | ours | peer | CPU s/GB | peak MiB |',
     '|---|---|---|---|---|---|---|---|---|',
     ...results.map(line),
     '',
@@ -67,11 +67,18 @@ function line(result: CaseResult): string {
   const { row, unit, goal, reached, cpuSecondsPerGB, peakBytes, ratio, peerName } = result;
   const goalText = goal === null ? '(for comparison)' : `${goal}${reached ? '' : ': **not reached**'}`;
   const megabytes = (bytes: number): string => (bytes / MiB).toFixed(0);
-  return (
-    `| ${row} | ${result.case} | ${peerName} | **${ratio.toFixed(2)}** | ${goalText} | ${figure(result.ours)} ${unit} ` +
-    `| ${figure(result.peer)} ${unit} | ${sides(cpuSecondsPerGB, (value) => value.toFixed(2))} ` +
-    `| ${sides(peakBytes, megabytes)} MiB |`
-  );
+  const cells = [
+    row,
+    result.case,
+    peerName,
+    `**${ratio.toFixed(2)}**`,
+    goalText,
+    `${figure(result.ours)} ${unit}`,
+    `${figure(result.peer)} ${unit}`,
+    sides(cpuSecondsPerGB, (value) => value.toFixed(2)),
+    sides(peakBytes, megabytes),
+  ];
+  return `| ${cells.join(' | ')} |`;
 }
 
 const sides = ({ ours, peer }: Side, spell: (value: number) => string): string =>

@@ -1,4 +1,4 @@
-// Row 9: random reads from a view in the middle of a journal, beside a chain of qcow2 overlays with the same bytes.
+// Row 9: random reads from a view in the middle of a journal, beside a qcow2 chain with the same bytes.
 import { join } from 'node:path';
 import { GiB, KiB, MiB } from '../../core/units.ts';
 import { compare, measureUsage, type CaseResult, type Measured } from '../parts/compare.ts';

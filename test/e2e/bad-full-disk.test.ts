@@ -1,4 +1,4 @@
-// A retention volume that runs full while writers write: they get "no space", nothing accepted before is lost, and
+// A retention volume that runs full while writers write: they get "no space", nothing accepted is lost, and
 // writing goes on by itself once there is room.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,13 +11,23 @@ import { skipUnless } from '../support/needs.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import { mountInPlace } from '../support/volumes.ts';
 
-const skip = skipUnless({ root: true, commands: ['qemu-io', 'nbdcopy', 'fio', 'mkfs.ext4'], files: ['/dev/loop-control'] });
+const skip = skipUnless({
+  root: true,
+  commands: ['qemu-io', 'nbdcopy', 'fio', 'mkfs.ext4'],
+  files: ['/dev/loop-control'],
+});
 const MiB = 1024 * 1024;
 const diskBytes = 64 * MiB;
 const writeBytes = 256 * 1024;
 const ENOSPC = 28;
 
-interface Site { target: MasterTarget; retention: string; ballast: string; client: ControlClient; socket: string }
+interface Site {
+  target: MasterTarget;
+  retention: string;
+  ballast: string;
+  client: ControlClient;
+  socket: string;
+}
 
 /** A master target with one machine on a retention volume of 220 MiB, of which a ballast file takes 120. */
 async function site(t: Test, settings: Settings): Promise<Site> {
@@ -74,73 +84,115 @@ async function clientsAreRefused(t: Test, { target, socket }: Site): Promise<voi
   const copy = await run('nbdcopy', [source, uri]);
   t.not(copy.status, 0);
   t.match(copy.err, /No space left on device/);
-  const fio = await run('fio', ['--name=full', '--ioengine=nbd', `--uri=${uri}`, '--rw=write', '--bs=1M', '--size=16M', '--offset=0']);
+  const fio = await run('fio', [
+    '--name=full',
+    '--ioengine=nbd',
+    `--uri=${uri}`,
+    '--rw=write',
+    '--bs=1M',
+    '--size=16M',
+    '--offset=0',
+  ]);
   t.not(fio.status, 0);
   t.match(fio.out + fio.err, /No space left on device/);
 }
 
-t.test('a full volume refuses writers, keeps what it took, and takes more once there is room', { skip }, async (t) => {
-  const here = await site(t, { RetentionReserveBytes: '0' });
-  const { target, client, socket, ballast } = here;
-  const nbd = await NbdClient.open({ path: socket }, 'root');
-  const model = new Model();
-  const first = await model.writeUntilRefused(nbd);
-  t.match(first, { errno: ENOSPC });
-  t.ok(first.accepted > 100, `${first.accepted} writes were taken before`);
-  t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0, 'what was taken can be made durable');
-  t.match(await stateOf(client), { state: 'no-space', detail: /the retention volume is full \(.* free\): writers get "no space"/ });
-  const full = await target.status('web');
-  t.equal(full.durableLsn, full.headLsn);
-  t.equal((await nbd.ask(Command.read, 0, 512)).errno, 0, 'reads go on');
-  t.ok((await copyOf(target, socket)).equals(model.content), 'every write that was taken is there, and no other');
-  await clientsAreRefused(t, here);
-  // Small requests still fit in the segment that is open; then nothing does.
-  for (let n = 0; (await nbd.ask(Command.trim, diskBytes - 512, 512)).errno === 0; n++) if (n > 200_000) throw new Error('no end');
-  model.content.fill(0, diskBytes - 512);
-  t.match(await target.refused('tag', 'web', '--name', 'full'), { status: 8, code: 'no-space', message: /no space left/ });
-  t.match(
-    await target.refused('ingest', 'open', 'new', '--disk', 'root=1M', '--listen', `unix:${target.inDirectory('new.sock')}`, '--seeding'),
-    { status: 8, code: 'no-space' },
-  );
+/** Small requests still fit in the segment that is open, until it is full, too. */
+async function nothingGoesAnyMore(t: Test, { target, client }: Site, nbd: NbdClient): Promise<void> {
+  for (let n = 0; (await nbd.ask(Command.trim, 0, 512)).errno === 0; n++) {
+    if (n > 200_000) throw new Error('it never runs full');
+  }
+  const tagged = await target.refused('tag', 'web', '--name', 'full');
+  t.match(tagged, { status: 8, code: 'no-space', message: /no space left/ });
+  const open = ['ingest', 'open', 'new', '--disk', 'root=1M', '--seeding'];
+  const opened = await target.refused(...open, '--listen', `unix:${target.inDirectory('new.sock')}`);
+  t.match(opened, { status: 8, code: 'no-space' });
   t.equal((await client.status()).machines.length, 1, 'a machine that could not be made leaves nothing');
-  const lastSeen = await copyOf(target, socket);
-  t.ok(lastSeen.subarray(16 * MiB).equals(model.content.subarray(16 * MiB)), 'refused clients changed nothing elsewhere');
-  fs.rmSync(ballast);
-  t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 3))).errno, 0, 'there is room: it goes on');
-  t.match(await stateOf(client), { state: 'ok', detail: null });
-  await client.tag('web', 'room');
-  await target.kill();
-  await target.restart();
-  t.ok((await copyOf(target, socket)).subarray(512).equals(lastSeen.subarray(512)), 'after kill -9 it is all there still');
-  await runOk('qemu-io', ['-f', 'raw', '-c', 'write -P 4 0 8M', '-c', 'flush', nbdUri(socket, 'root')]);
-  t.notMatch(target.log, /level=error event=(?!journal)/);
-});
+}
 
-t.test('it starts on a full volume, serves every point, and goes on when there is room', { skip }, async (t) => {
-  const { target, client, socket, ballast, retention } = await site(t, { RetentionReserveBytes: '0' });
-  const model = new Model();
-  await model.writeUntilRefused(await NbdClient.open({ path: socket }, 'root'));
-  const { headLsn } = await target.status('web');
-  await target.kill();
-  // To the last byte.
-  t.throws(() => fs.writeFileSync(path.join(retention, 'more'), Buffer.alloc(64 * MiB)), { code: 'ENOSPC' });
-  await target.restart();
-  t.match(await target.status('web'), { headLsn, durableLsn: headLsn });
-  const view = await target.view('web', 'latest');
-  t.ok((await copyOf(target, view.socket)).equals(model.content));
-  const nbd = await NbdClient.open({ path: socket }, 'root');
-  t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, ENOSPC);
-  t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0);
-  t.match(await stateOf(client), { state: 'no-space' });
-  fs.rmSync(ballast);
-  fs.rmSync(path.join(retention, 'more'));
-  t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, 0);
-  t.equal(await target.stop(), 0);
-});
+t.test(
+  'a full volume refuses writers, keeps what it took, and takes more once there is room',
+  { skip },
+  async (t) => {
+    const here = await site(t, { RetentionReserveBytes: '0' });
+    const { target, client, socket, ballast } = here;
+    const nbd = await NbdClient.open({ path: socket }, 'root');
+    const model = new Model();
+    const first = await model.writeUntilRefused(nbd);
+    t.match(first, { errno: ENOSPC });
+    t.ok(first.accepted > 100, `${first.accepted} writes were taken before`);
+    t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0, 'what was taken can be made durable');
+    t.match(await stateOf(client), {
+      state: 'no-space',
+      detail: /the retention volume is full \(.* free\): writers get "no space"/,
+    });
+    const full = await target.status('web');
+    t.equal(full.durableLsn, full.headLsn);
+    t.equal((await nbd.ask(Command.read, 0, 512)).errno, 0, 'reads go on');
+    t.ok(
+      (await copyOf(target, socket)).equals(model.content),
+      'every write that was taken is there, and no other',
+    );
+    await clientsAreRefused(t, here);
+    await nothingGoesAnyMore(t, here, nbd);
+    const lastSeen = await copyOf(target, socket);
+    t.ok(
+      lastSeen.subarray(16 * MiB).equals(model.content.subarray(16 * MiB)),
+      'refused clients changed nothing elsewhere',
+    );
+    fs.rmSync(ballast);
+    t.equal(
+      (await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 3))).errno,
+      0,
+      'there is room: it goes on',
+    );
+    t.match(await stateOf(client), { state: 'ok', detail: null });
+    await client.tag('web', 'room');
+    await target.kill();
+    await target.restart();
+    t.ok(
+      (await copyOf(target, socket)).subarray(512).equals(lastSeen.subarray(512)),
+      'after kill -9 it is all there still',
+    );
+    await runOk('qemu-io', ['-f', 'raw', '-c', 'write -P 4 0 8M', '-c', 'flush', nbdUri(socket, 'root')]);
+    t.notMatch(target.log, /level=error event=(?!journal)/);
+  },
+);
+
+t.test(
+  'it starts on a full volume, serves every point, and goes on when there is room',
+  { skip },
+  async (t) => {
+    const { target, client, socket, ballast, retention } = await site(t, { RetentionReserveBytes: '0' });
+    const model = new Model();
+    await model.writeUntilRefused(await NbdClient.open({ path: socket }, 'root'));
+    const { headLsn } = await target.status('web');
+    await target.kill();
+    // To the last byte.
+    t.throws(() => fs.writeFileSync(path.join(retention, 'more'), Buffer.alloc(64 * MiB)), {
+      code: 'ENOSPC',
+    });
+    await target.restart();
+    t.match(await target.status('web'), { headLsn, durableLsn: headLsn });
+    const view = await target.view('web', 'latest');
+    t.ok((await copyOf(target, view.socket)).equals(model.content));
+    const nbd = await NbdClient.open({ path: socket }, 'root');
+    t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, ENOSPC);
+    t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0);
+    t.match(await stateOf(client), { state: 'no-space' });
+    fs.rmSync(ballast);
+    fs.rmSync(path.join(retention, 'more'));
+    t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, 0);
+    t.equal(await target.stop(), 0);
+  },
+);
 
 t.test('the reserve is left to housekeeping, which makes room in it', { skip }, async (t) => {
   const reserve = 40 * MiB;
-  const { target, client, socket, retention } = await site(t, { RetentionReserveBytes: '40M', WindowHours: '52w' });
+  const { target, client, socket, retention } = await site(t, {
+    RetentionReserveBytes: '40M',
+    WindowHours: '52w',
+  });
   const random = seededRandom(chooseSeed(t));
   const model = new Model();
   const nbd = await NbdClient.open({ path: socket }, 'root');
@@ -148,7 +200,10 @@ t.test('the reserve is left to housekeeping, which makes room in it', { skip }, 
   const { bavail, bsize } = fs.statfsSync(retention);
   t.ok(bavail * bsize >= reserve, `${bavail * bsize} bytes are left`);
   t.ok(bavail * bsize < reserve + 16 * MiB, 'and not more than a segment beyond the reserve');
-  t.match(await stateOf(client), { state: 'no-space', detail: /MiB free, of which 40 MiB are reserved for housekeeping/ });
+  t.match(await stateOf(client), {
+    state: 'no-space',
+    detail: /MiB free, of which 40 MiB are reserved for housekeeping/,
+  });
   t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0);
   // The window shrinks: apply moves the cursor in the reserve, and what it prunes is written over.
   await target.stop();
@@ -158,7 +213,10 @@ t.test('the reserve is left to housekeeping, which makes room in it', { skip }, 
   const again = await NbdClient.open({ path: socket }, 'root');
   for (let n = 0; n < 50; n++) {
     const offset = random.below(diskBytes / writeBytes) * writeBytes;
-    const data = random.bytes(64).toString('hex').repeat(writeBytes / 128);
+    const data = random
+      .bytes(64)
+      .toString('hex')
+      .repeat(writeBytes / 128);
     t.equal((await again.ask(Command.write, offset, writeBytes, Buffer.from(data))).errno, 0);
     model.content.write(data, offset);
   }

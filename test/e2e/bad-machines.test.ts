@@ -1,56 +1,13 @@
-// Machines whose files are damaged, missing or another's: each is refused with the reason in `status`, nothing on disk
-// is changed, and the other machines go on.
+// Machines whose files are damaged, missing or another's: each is refused, `status` says why, nothing on disk
+// is changed, and the others go on.
 import fs from 'node:fs';
 import path from 'node:path';
-import t, { type Test } from 'tap';
-import { connectControl, type ControlClient, type VerifyReport } from '../../agent/control/client.ts';
-import { MasterTarget, nbdUri, run, runOk } from '../support/homeward.ts';
+import t from 'tap';
+import { goesOn, sites, withClient, type Site } from '../support/machine-sites.ts';
 import { skipUnless } from '../support/needs.ts';
-import { chooseSeed, seededRandom } from '../support/random.ts';
 import { snapshot } from '../support/volumes.ts';
 
 const skip = skipUnless({ commands: ['qemu-io'] });
-const blocks = 40;
-
-/** One machine on a stopped master target, and where its things are. */
-interface Site { id: string; name: string; directory: string; replica: string; segments: string[] }
-
-/** Machines with the same 40 writes of 64 KiB, pattern n + 1 at block n, in segments of 1 MiB. */
-async function sites(t: Test, names: readonly string[]): Promise<{ target: MasterTarget; sites: Map<string, Site> }> {
-  const target = await MasterTarget.start(t, { SegmentBytes: '1M' });
-  const found = new Map<string, Site>();
-  const writes = Array.from({ length: blocks }, (_, n) => ['-c', `write -P ${n + 1} ${n * 64}k 64k`]).flat();
-  await withClient(target, async (client) => {
-    for (const name of names) {
-      const socket = target.inDirectory(`${name}.sock`);
-      const disks = [{ name: 'root', sizeBytes: 16 * 1024 * 1024 }];
-      const { id } = await client.openIngest({ machine: name, disks, listen: `unix:${socket}`, seeding: false });
-      await runOk('qemu-io', ['-f', 'raw', ...writes, '-c', 'flush', nbdUri(socket, 'root')]);
-      const directory = target.inData('retention', id);
-      const segments = fs.readdirSync(path.join(directory, 'redo')).filter((file) => file.endsWith('.seg')).sort()
-        .map((file) => path.join(directory, 'redo', file));
-      found.set(name, { id, name, directory, replica: target.inData('replicas', id), segments });
-    }
-  });
-  t.equal(await target.stop(), 0);
-  return { target, sites: found };
-}
-
-async function withClient(target: MasterTarget, use: (client: ControlClient) => Promise<void>): Promise<void> {
-  const client = connectControl(target.control);
-  try {
-    await use(client);
-  } finally {
-    await client.close();
-  }
-}
-
-async function goesOn(t: Test, target: MasterTarget, name: string): Promise<void> {
-  const io = ['-c', 'read -P 1 0 64k', '-c', 'write -P 99 8m 64k', '-c', 'flush', '-c', 'read -P 99 8m 64k'];
-  const { status, out, err } = await run('qemu-io', ['-f', 'raw', ...io, nbdUri(target.inDirectory(`${name}.sock`), 'root')]);
-  t.equal(status, 0, `machine ${name} goes on ${out}${err}`);
-  t.equal((await target.status(name)).state, 'ok');
-}
 
 interface Damage {
   name: string;
@@ -64,62 +21,110 @@ interface Damage {
   moved?(site: Site): string;
 }
 
-const edit = (file: string, change: (text: string) => string | Buffer | null): () => void => {
+const edit = (file: string, change: (text: string) => string | Buffer | null): (() => void) => {
   const before = fs.readFileSync(file);
   const after = change(before.toString('latin1'));
   if (after === null) fs.rmSync(file);
   else fs.writeFileSync(file, after);
   return () => fs.writeFileSync(file, before);
 };
-const machineFile = (change: (text: string) => string | null) => ({ directory }: Site) => edit(path.join(directory, 'machine.json'), change);
-const cursorFile = (change: (text: string) => string | null) => ({ directory }: Site) => edit(path.join(directory, 'cursor'), change);
+const machineFile =
+  (change: (text: string) => string | null) =>
+  ({ directory }: Site) =>
+    edit(path.join(directory, 'machine.json'), change);
+const cursorFile =
+  (change: (text: string) => string | null) =>
+  ({ directory }: Site) =>
+    edit(path.join(directory, 'cursor'), change);
 
 const another = /^\/.*\.seg holds records of another machine, [0-9a-f-]{36} \(foreign-segment\)$/;
 /** Another machine's segment under a name that ours does not have. */
-const stray = (name: string): Damage['damage'] => ({ directory }, { segments }) => {
-  const place = path.join(directory, 'redo', name);
-  fs.copyFileSync(segments[1] ?? '', place);
-  return () => fs.rmSync(place);
-};
+const stray =
+  (name: string): Damage['damage'] =>
+  ({ directory }, { segments }) => {
+    const place = path.join(directory, 'redo', name);
+    fs.copyFileSync(segments[1] ?? '', place);
+    return () => fs.rmSync(place);
+  };
 const renamedTo = ({ directory, id }: Site): string =>
-  path.join(path.dirname(directory), id.replace(/^./, (digit) => (digit === '0' ? '1' : '0')));
+  path.join(
+    path.dirname(directory),
+    id.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
+  );
 
 const damages: Damage[] = [
   {
-    name: 'alien-in-place', code: 'foreign-segment', detail: another,
+    name: 'alien-in-place',
+    code: 'foreign-segment',
+    detail: another,
     damage: ({ segments }, other) => edit(segments[1] ?? '', () => fs.readFileSync(other.segments[1] ?? '')),
   },
   { name: 'alien-above', code: 'foreign-segment', detail: another, damage: stray('00000000000003e8.seg') },
   { name: 'alien-below', code: 'foreign-segment', detail: another, damage: stray('0000000000000000.seg') },
-  { name: 'no-machine-file', code: 'damaged', nameless: true, detail: /machine\.json is missing/, damage: machineFile(() => null) },
   {
-    name: 'machine-file-changed', code: 'damaged', nameless: true, detail: /machine\.json does not have the content it was written with/,
+    name: 'no-machine-file',
+    code: 'damaged',
+    nameless: true,
+    detail: /machine\.json is missing/,
+    damage: machineFile(() => null),
+  },
+  {
+    name: 'machine-file-changed',
+    code: 'damaged',
+    nameless: true,
+    detail: /machine\.json does not have the content it was written with/,
     damage: machineFile((text) => text.replace('16777216', '16777217')),
   },
-  { name: 'machine-file-cut', code: 'damaged', nameless: true, detail: /machine\.json is not JSON/, damage: machineFile((text) => text.slice(0, 60)) },
-  { name: 'machine-file-empty', code: 'damaged', nameless: true, detail: /machine\.json is not JSON/, damage: machineFile(() => '') },
-  { name: 'no-cursor', code: 'damaged', detail: /cursor is missing/, damage: cursorFile(() => null) },
-  { name: 'cursor-changed', code: 'damaged', detail: /cursor does not have the content/, damage: cursorFile((text) => text.replace('"lsn": 0', '"lsn": 1')) },
   {
-    name: 'cursor-too-new', code: 'damaged', detail: /cursor has version 9; this program reads 1/,
+    name: 'machine-file-cut',
+    code: 'damaged',
+    nameless: true,
+    detail: /machine\.json is not JSON/,
+    damage: machineFile((text) => text.slice(0, 60)),
+  },
+  {
+    name: 'machine-file-empty',
+    code: 'damaged',
+    nameless: true,
+    detail: /machine\.json is not JSON/,
+    damage: machineFile(() => ''),
+  },
+  { name: 'no-cursor', code: 'damaged', detail: /cursor is missing/, damage: cursorFile(() => null) },
+  {
+    name: 'cursor-changed',
+    code: 'damaged',
+    detail: /cursor does not have the content/,
+    damage: cursorFile((text) => text.replace('"lsn": 0', '"lsn": 1')),
+  },
+  {
+    name: 'cursor-too-new',
+    code: 'damaged',
+    detail: /cursor has version 9; this program reads 1/,
     damage: cursorFile((text) => text.replace('"version": 1', '"version": 9')),
   },
   {
-    name: 'other-directory', code: 'foreign-machine', detail: /holds machine [0-9a-f-]{36} \(other-directory\), not /, moved: renamedTo,
+    name: 'other-directory',
+    code: 'foreign-machine',
+    detail: /holds machine [0-9a-f-]{36} \(other-directory\), not /,
+    moved: renamedTo,
     damage: (site) => {
       fs.renameSync(site.directory, renamedTo(site));
       return () => fs.renameSync(renamedTo(site), site.directory);
     },
   },
   {
-    name: 'no-replica', code: 'target-missing', detail: /root\.raw, replica of disk root, cannot be opened \(ENOENT\)/,
+    name: 'no-replica',
+    code: 'target-missing',
+    detail: /root\.raw, replica of disk root, cannot be opened \(ENOENT\)/,
     damage: ({ replica }) => {
       fs.renameSync(replica, `${replica}.away`);
       return () => fs.renameSync(`${replica}.away`, replica);
     },
   },
   {
-    name: 'short-replica', code: 'target-too-small', detail: /root\.raw has 1048576 bytes; disk root has 16777216/,
+    name: 'short-replica',
+    code: 'target-too-small',
+    detail: /root\.raw has 1048576 bytes; disk root has 16777216/,
     damage: ({ replica }) => {
       fs.truncateSync(path.join(replica, 'root.raw'), 1024 * 1024);
       return () => fs.truncateSync(path.join(replica, 'root.raw'), 16 * 1024 * 1024);
@@ -140,12 +145,25 @@ t.test('a machine with damaged or foreign files is refused, and left as it is', 
       const { directory } = site(name);
       const id = path.basename(moved?.(site(name)) ?? directory);
       const known = nameless ? id : name;
-      t.match(machines.find((machine) => machine.id === id), { name: known, state: 'failed', detail, listen: null }, name);
+      t.match(
+        machines.find((machine) => machine.id === id),
+        { name: known, state: 'failed', detail, listen: null },
+        name,
+      );
       await t.rejects(client.points(known), { code });
       await t.rejects(client.tag(known, 'x'), { code });
       await t.rejects(client.closeIngest(known), { code });
-      const again = { machine: name, disks: [{ name: 'root', sizeBytes: 16 * 1024 * 1024 }], listen: `unix:${target.inDirectory('again.sock')}`, seeding: false };
-      await t.rejects(client.openIngest(again), { code: nameless ? 'conflict' : code }, `${name} is not made a second time`);
+      const again = {
+        machine: name,
+        disks: [{ name: 'root', sizeBytes: 16 * 1024 * 1024 }],
+        listen: `unix:${target.inDirectory('again.sock')}`,
+        seeding: false,
+      };
+      await t.rejects(
+        client.openIngest(again),
+        { code: nameless ? 'conflict' : code },
+        `${name} is not made a second time`,
+      );
     }
     await t.rejects(client.points('nobody'), { code: 'no-such-machine' });
   });
@@ -155,66 +173,29 @@ t.test('a machine with damaged or foreign files is refused, and left as it is', 
   await goesOn(t, target, 'well');
   t.equal(await target.stop(), 0);
   const well = path.basename(site('well').directory);
-  const without = (files: Record<string, string>): object => Object.fromEntries(Object.entries(files).filter(([file]) => !file.startsWith(well)));
+  const without = (files: Record<string, string>): object =>
+    Object.fromEntries(Object.entries(files).filter(([file]) => !file.startsWith(well)));
   t.same(without(snapshot(target.inData('retention'))), without(before), 'nothing was changed');
   t.same(without(snapshot(target.inData('replicas'))), without(replicas), 'nor were replicas');
   for (const each of undo) each();
   await target.restart();
-  for (const { name } of damages) t.equal((await target.status(name)).state, 'ok', `put right, ${name} is served again`);
+  for (const { name } of damages)
+    t.equal((await target.status(name)).state, 'ok', `put right, ${name} is served again`);
 });
 
-interface Loss { name: string; at: number; damage(file: string): void }
-
-t.test('a truncated, missing or garbage segment: what was in it is named, and is an error to read', { skip }, async (t) => {
-  const random = seededRandom(chooseSeed(t));
-  const garbage = (file: string): void => fs.writeFileSync(file, random.bytes(fs.statSync(file).size));
-  const losses: Loss[] = [
-    { name: 'empty', at: 1, damage: (file) => fs.truncateSync(file, 0) },
-    { name: 'missing', at: 1, damage: (file) => fs.rmSync(file) },
-    { name: 'garbage', at: 1, damage: garbage },
-    { name: 'last-garbage', at: 2, damage: garbage },
-    { name: 'last-empty', at: 2, damage: (file) => fs.truncateSync(file, 0) },
-    { name: 'last-missing', at: 2, damage: (file) => fs.rmSync(file) },
-  ];
-  const { target, sites: all } = await sites(t, ['well', ...losses.map(({ name }) => name)]);
-  for (const { name, at, damage } of losses) damage(all.get(name)?.segments[at] ?? '');
-  await target.restart();
-  for (const { name, at } of losses) {
-    const { segments } = all.get(name) as Site;
-    const from = parseInt(path.basename(segments[at] ?? ''), 16);
-    const to = at === 2 ? blocks : parseInt(path.basename(segments[at + 1] ?? ''), 16) - 1;
-    await t.test(name, (t) => lostRecords(t, target, name, from, to));
-  }
-  await goesOn(t, target, 'well');
-  t.equal(await target.stop(), 0);
-});
-
-/** The points before the loss are exact, those in it are refused, what may have been in it is an error to read. */
-async function lostRecords(t: Test, target: MasterTarget, name: string, from: number, to: number): Promise<void> {
-  await withClient(target, async (client) => {
-    const status = (await client.status()).machines.find((machine) => machine.name === name);
-    t.match(status, { state: 'damaged', detail: `records ${from} to ${to} are lost`, headLsn: blocks }, 'no number is given twice');
-    const report: VerifyReport = await client.verify({ machine: name, part: null, forMs: null }, () => undefined, AbortSignal.timeout(10_000));
-    t.match(report, { ok: false, damaged: [{ fromLsn: from, toLsn: to }] });
-    const socket = target.inDirectory(`view-${name}.sock`);
-    const request = { machine: name, listen: `unix:${socket}`, writable: false, leaseMs: null };
-    await t.rejects(client.openView({ ...request, at: `lsn:${from}` }), { code: 'damaged', message: `lsn:${from} is among the lost records ${from} to ${to}` });
-    await client.openView({ ...request, at: `lsn:${from - 1}` });
-    const reads = Array.from({ length: from - 1 }, (_, n) => ['-c', `read -P ${n + 1} ${n * 64}k 64k`]).flat();
-    await runOk('qemu-io', ['-f', 'raw', '-r', ...reads, '-c', `read -P 0 ${(from - 1) * 64}k 64k`, nbdUri(socket, 'root')]);
-  });
-  const head = await run('qemu-io', ['-f', 'raw', '-c', 'read 0 64k', '-c', 'write -P 77 0 64k', '-c', 'read -P 77 0 64k',
-    nbdUri(target.inDirectory(`${name}.sock`), 'root')]);
-  t.match(head.out + head.err, /read failed: Input\/output error\nwrote 65536[^]*\nread 65536/, 'what is written later reads as data');
-}
-
-t.test('a file that is none of ours is left alone, and so is a machine whose making was interrupted', { skip }, async (t) => {
-  const { target, sites: all } = await sites(t, ['web']);
-  const notes = path.join(all.get('web')?.directory ?? '', 'redo', 'notes.txt');
-  fs.writeFileSync(notes, 'mine');
-  fs.mkdirSync(target.inData('retention', '00000000-0000-4000-8000-000000000000', 'redo'), { recursive: true });
-  await target.restart();
-  await goesOn(t, target, 'web');
-  t.equal(fs.readFileSync(notes, 'utf8'), 'mine');
-  t.match(target.log, /event=machine-unfinished/);
-});
+t.test(
+  'a file that is none of ours is left alone, and so is a machine whose making was interrupted',
+  { skip },
+  async (t) => {
+    const { target, sites: all } = await sites(t, ['web']);
+    const notes = path.join(all.get('web')?.directory ?? '', 'redo', 'notes.txt');
+    fs.writeFileSync(notes, 'mine');
+    fs.mkdirSync(target.inData('retention', '00000000-0000-4000-8000-000000000000', 'redo'), {
+      recursive: true,
+    });
+    await target.restart();
+    await goesOn(t, target, 'web');
+    t.equal(fs.readFileSync(notes, 'utf8'), 'mine');
+    t.match(target.log, /event=machine-unfinished/);
+  },
+);

@@ -1,10 +1,17 @@
-// Real file systems with a real database writing on them: at any moment they mount, are sound, and hold what was committed.
+// Real file systems with a database writing on them: at any moment they mount, are sound, and hold what was
+// committed.
 import fs from 'node:fs';
 import t, { type Test } from 'tap';
 import { MasterTarget, nbdUri, runOk } from '../support/homeward.ts';
 import { loopDeviceMissing } from '../support/loop-device.ts';
 import {
-  attachFile, attachNbd, checkFileSystem, makeFileSystem, mount, mountCommands, type FileSystem,
+  attachFile,
+  attachNbd,
+  checkFileSystem,
+  makeFileSystem,
+  mount,
+  mountCommands,
+  type FileSystem,
 } from '../support/mounted-disk.ts';
 import { skipUnless } from '../support/needs.ts';
 import { chooseSeed, seededRandom, type Random } from '../support/random.ts';
@@ -12,11 +19,16 @@ import { SqlSession } from '../support/sql-session.ts';
 
 t.setTimeout(240_000);
 
-const missing = skipUnless({ root: true, commands: [...mountCommands, 'sqlite3'], files: ['/dev/fuse'] })
-  || (loopDeviceMissing() ?? false);
+const missing =
+  skipUnless({ root: true, commands: [...mountCommands, 'sqlite3'], files: ['/dev/fuse'] }) ||
+  (loopDeviceMissing() ?? false);
 
 /** Transaction `n` was committed when `lsn` was the newest LSN, and not yet begun at `begunAfter`. */
-interface Commit { n: number; begunAfter: number; lsn: number }
+interface Commit {
+  n: number;
+  begunAfter: number;
+  lsn: number;
+}
 
 /** At `lsn` at least this many transactions are there, and at most that many. */
 function expectedCommits(commits: readonly Commit[], lsn: number): [number, number] {
@@ -34,11 +46,17 @@ const schema = `
 const transaction = (n: number, body: string): string => `BEGIN; INSERT INTO entry VALUES (${n}, '${body}');
   UPDATE total SET entries = entries + 1, bytes = bytes + ${body.length}; COMMIT; SELECT ${n};`;
 
-/** How many transactions there are; the last part is 1 when both tables agree and none is missing in between. */
-const countEntries = `SELECT count(*) || ' ' || (count(*) = coalesce(max(id), 0) AND count(*) = (SELECT entries FROM total)
+/** How many transactions there are; then 1 when both tables agree and none is missing in between. */
+const countEntries = `SELECT count(*) || ' ' || (count(*) = coalesce(max(id), 0)
+  AND count(*) = (SELECT entries FROM total)
   AND coalesce(sum(length(body)), 0) = (SELECT bytes FROM total)) FROM entry;`;
 
-async function commitMany(target: MasterTarget, session: SqlSession, random: Random, count: number): Promise<Commit[]> {
+async function commitMany(
+  target: MasterTarget,
+  session: SqlSession,
+  random: Random,
+  count: number,
+): Promise<Commit[]> {
   const commits: Commit[] = [];
   const head = async (): Promise<number> => (await target.status('shop')).headLsn;
   for (let n = 1; n <= count; n += 1) {
@@ -49,7 +67,12 @@ async function commitMany(target: MasterTarget, session: SqlSession, random: Ran
   return commits;
 }
 
-interface Run { kind: FileSystem; size: string; journalMode: string; points: number }
+interface Run {
+  kind: FileSystem;
+  size: string;
+  journalMode: string;
+  points: number;
+}
 
 async function sqliteRun(t: Test, { kind, size, journalMode, points }: Run): Promise<void> {
   const random = seededRandom(chooseSeed(t));
@@ -74,7 +97,12 @@ async function sqliteRun(t: Test, { kind, size, journalMode, points }: Run): Pro
   }
 }
 
-interface Point { target: MasterTarget; kind: FileSystem; lsn: number; bounds: [number, number] }
+interface Point {
+  target: MasterTarget;
+  kind: FileSystem;
+  lsn: number;
+  bounds: [number, number];
+}
 
 async function checkSqlite(t: Test, { target, kind, lsn, bounds: [least, most] }: Point): Promise<void> {
   const directory = target.inDirectory(`at-${lsn}`);
@@ -83,12 +111,20 @@ async function checkSqlite(t: Test, { target, kind, lsn, bounds: [least, most] }
   const disk = `${directory}/disk`;
   const unmount = await mount(t, kind, device, disk);
   const database = `${disk}/shop.db`;
-  t.equal((await runOk('sqlite3', [database, 'PRAGMA integrity_check'])).trim(), 'ok', `lsn:${lsn}: the database is sound`);
+  t.equal(
+    (await runOk('sqlite3', [database, 'PRAGMA integrity_check'])).trim(),
+    'ok',
+    `lsn:${lsn}: the database is sound`,
+  );
   const [count, whole] = (await runOk('sqlite3', [database, countEntries])).trim().split(' ').map(Number);
   t.equal(whole, 1, 'its transactions are whole, and none is missing in between');
   t.ok((count ?? -1) >= least && (count ?? -1) <= most, `there are ${count}, between ${least} and ${most}`);
   await unmount();
-  t.match(await checkFileSystem(kind, device), { status: 0 }, 'the file system is clean after the replay of its journal');
+  t.match(
+    await checkFileSystem(kind, device),
+    { status: 0 },
+    'the file system is clean after the replay of its journal',
+  );
   await runOk('losetup', ['--detach', device]);
   fs.rmSync(directory, { recursive: true });
 }
@@ -97,8 +133,12 @@ t.test('SQLite on ext4 is right at every LSN of the run', { skip: missing }, asy
   await sqliteRun(t, { kind: 'ext4', size: '96M', journalMode: 'WAL', points: 11 });
 });
 
-t.test('SQLite on XFS is right at every LSN of the run', {
-  skip: missing || skipUnless({ commands: ['mkfs.xfs', 'xfs_repair'] }),
-}, async (t) => {
-  await sqliteRun(t, { kind: 'xfs', size: '320M', journalMode: 'DELETE', points: 6 });
-});
+t.test(
+  'SQLite on XFS is right at every LSN of the run',
+  {
+    skip: missing || skipUnless({ commands: ['mkfs.xfs', 'xfs_repair'] }),
+  },
+  async (t) => {
+    await sqliteRun(t, { kind: 'xfs', size: '320M', journalMode: 'DELETE', points: 6 });
+  },
+);

@@ -1,4 +1,5 @@
-// PostgreSQL on a protected disk: images of any moment go through its crash recovery and hold what was committed.
+// PostgreSQL on a protected disk: images of any moment go through its crash recovery and hold what was
+// committed.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -6,7 +7,12 @@ import t, { type Test } from 'tap';
 import { MasterTarget, nbdUri, run, runOk, until } from '../support/homeward.ts';
 import { loopDeviceMissing } from '../support/loop-device.ts';
 import {
-  attachFile, attachNbd, checkFileSystem, makeFileSystem, mount, mountCommands,
+  attachFile,
+  attachNbd,
+  checkFileSystem,
+  makeFileSystem,
+  mount,
+  mountCommands,
 } from '../support/mounted-disk.ts';
 import { skipUnless } from '../support/needs.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
@@ -15,8 +21,15 @@ import { SqlSession } from '../support/sql-session.ts';
 t.setTimeout(240_000);
 
 const programs = postgresPrograms();
-const missing = skipUnless({ root: true, full: true, commands: [...mountCommands, 'psql', 'setpriv'], files: ['/dev/fuse'] })
-  || (loopDeviceMissing() ?? false) || (programs === null ? 'needs a PostgreSQL server' : false);
+const missing =
+  skipUnless({
+    root: true,
+    full: true,
+    commands: [...mountCommands, 'psql', 'setpriv'],
+    files: ['/dev/fuse'],
+  }) ||
+  (loopDeviceMissing() ?? false) ||
+  (programs === null ? 'needs a PostgreSQL server' : false);
 
 /** Debian keeps them in a directory for each version. */
 function postgresPrograms(): string | null {
@@ -42,10 +55,14 @@ async function startServer(t: Test, data: string): Promise<{ stop(): Promise<voi
     child.kill('SIGQUIT');
     if (child.exitCode === null && child.signalCode === null) await ended;
   });
-  await until('PostgreSQL to be ready', async () => {
-    if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${log}`);
-    return (await run('psql', ['-h', data, '-U', 'postgres', '-c', 'SELECT 1'])).status === 0;
-  }, 60_000);
+  await until(
+    'PostgreSQL to be ready',
+    async () => {
+      if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${log}`);
+      return (await run('psql', ['-h', data, '-U', 'postgres', '-c', 'SELECT 1'])).status === 0;
+    },
+    60_000,
+  );
   return {
     async stop() {
       child.kill('SIGINT');
@@ -54,7 +71,8 @@ async function startServer(t: Test, data: string): Promise<{ stop(): Promise<voi
   };
 }
 
-const query = (data: string, sql: string): Promise<string> => runOk('psql', ['-h', data, '-U', 'postgres', '-AtXc', sql]);
+const query = (data: string, sql: string): Promise<string> =>
+  runOk('psql', ['-h', data, '-U', 'postgres', '-AtXc', sql]);
 
 t.test('PostgreSQL recovers at every LSN of the run', { skip: missing }, async (t) => {
   const random = seededRandom(chooseSeed(t));
@@ -68,7 +86,7 @@ t.test('PostgreSQL recovers at every LSN of the run', { skip: missing }, async (
   const data = `${disk}/data`;
   fs.mkdirSync(data, { mode: 0o700 });
   await runOk('chown', ['postgres:postgres', data]);
-  await runOk('setpriv', [...asPostgres, `${programs}/initdb`, '-D', data, '-A', 'trust', '-N'], { cwd: '/' });
+  await runOk('setpriv', [...asPostgres, `${programs}/initdb`, '-D', data, '-A', 'trust'], { cwd: '/' });
   const server = await startServer(t, data);
   await query(data, 'CREATE TABLE entry (id integer PRIMARY KEY, body text NOT NULL)');
   await query(data, 'CREATE TABLE total (entries integer NOT NULL)');
@@ -79,7 +97,10 @@ t.test('PostgreSQL recovers at every LSN of the run', { skip: missing }, async (
   const committed: number[] = [];
   for (let n = 1; n <= 120; n += 1) {
     const body = `'x' || repeat('y', ${random.below(4000)})`;
-    await session.ask(`BEGIN; INSERT INTO entry VALUES (${n}, ${body}); UPDATE total SET entries = ${n}; COMMIT; SELECT ${n};`);
+    await session.ask(
+      `BEGIN; INSERT INTO entry VALUES (${n}, ${body});
+        UPDATE total SET entries = ${n}; COMMIT; SELECT ${n};`,
+    );
     committed.push(await head());
   }
   const last = await head();
@@ -101,12 +122,21 @@ async function checkImage(t: Test, target: MasterTarget, lsn: number, least: num
   const unmount = await mount(t, 'ext4', device, `${directory}/disk`);
   const data = `${directory}/disk/data`;
   const server = await startServer(t, data);
-  const found = (await query(data, 'SELECT count(*), coalesce(max(id), 0), (SELECT entries FROM total) FROM entry')).trim();
+  const found = (
+    await query(data, 'SELECT count(*), coalesce(max(id), 0), (SELECT entries FROM total) FROM entry')
+  ).trim();
   const [count = -1, newest, total] = found.split('|').map(Number);
-  t.ok(count === newest && count === total, `lsn:${lsn}: ${found}: transactions are whole, none is missing in between`);
+  t.ok(
+    count === newest && count === total,
+    `lsn:${lsn}: ${found}: transactions are whole, none is missing in between`,
+  );
   t.ok(count >= least && count <= least + 1, `there are ${count}; ${least} had been committed`);
   await query(data, 'SELECT sum(length(body)) FROM entry');
   await server.stop();
   await unmount();
-  t.match(await checkFileSystem('ext4', device), { status: 0 }, 'the file system is clean after the replay of its journal');
+  t.match(
+    await checkFileSystem('ext4', device),
+    { status: 0 },
+    'the file system is clean after the replay of its journal',
+  );
 }

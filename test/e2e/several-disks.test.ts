@@ -11,10 +11,15 @@ import { chooseSeed, seededRandom, type Random } from '../support/random.ts';
 
 const size = 8 * MiB;
 
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
-/** Two disks, and for each an oracle whose writes are told apart on a disk: no zeros, so that prefixes are plain. */
-interface TwoDisks { target: MasterTarget; socket: string; oracles: [Oracle, Oracle]; random: Random }
+/** Two disks, and for each an oracle; only writes, no zeros, so that prefixes are plain. */
+interface TwoDisks {
+  target: MasterTarget;
+  socket: string;
+  oracles: [Oracle, Oracle];
+  random: Random;
+}
 
 async function twoDisks(t: Test): Promise<TwoDisks> {
   const random = seededRandom(chooseSeed(t));
@@ -24,16 +29,29 @@ async function twoDisks(t: Test): Promise<TwoDisks> {
 }
 
 function writers({ socket, oracles, random }: TwoDisks): Promise<[OracleWriter, OracleWriter]> {
-  const connect = (disk: 0 | 1): Promise<OracleWriter> => OracleWriter.connect(
-    socket, disk === 0 ? 'system' : 'data', { oracle: oracles[disk], random, onlyWrites: true, window: 16 },
-  );
+  const connect = (disk: 0 | 1): Promise<OracleWriter> =>
+    OracleWriter.connect(socket, disk === 0 ? 'system' : 'data', {
+      oracle: oracles[disk],
+      random,
+      onlyWrites: true,
+      window: 16,
+    });
   return Promise.all([connect(0), connect(1)]);
 }
 
-/** Both images are prefixes of what was written to their disks, and together they are the first `lsn` writes. */
-function checkMoment(t: Test, images: readonly [Buffer, Buffer], oracles: readonly [Oracle, Oracle], lsn: number): void {
+/** Each image is a prefix of what was written to its disk, and together they are the first `lsn` writes. */
+function checkMoment(
+  t: Test,
+  images: readonly [Buffer, Buffer],
+  oracles: readonly [Oracle, Oracle],
+  lsn: number,
+): void {
   const prefixes = oracles.map((oracle, disk) => oracle.newest(images[disk] ?? Buffer.alloc(0)));
-  t.equal(prefixes.reduce((sum, count) => sum + count, 0), lsn, `lsn:${lsn} is ${prefixes.join(' + ')} writes`);
+  t.equal(
+    prefixes.reduce((sum, count) => sum + count, 0),
+    lsn,
+    `lsn:${lsn} is ${prefixes.join(' + ')} writes`,
+  );
   for (const [disk, oracle] of oracles.entries()) {
     t.same(oracle.compare(images[disk] ?? Buffer.alloc(0), prefixes[disk] ?? 0), [], `disk ${disk} is exact`);
   }
@@ -43,24 +61,30 @@ async function readBoth(socket: string): Promise<[Buffer, Buffer]> {
   return Promise.all([readExport(socket, 'system', size), readExport(socket, 'data', size)]);
 }
 
-t.test('two disks share one sequence: a view and a recovery at an LSN show the same moment of both', async (t) => {
-  const disks = await twoDisks(t);
-  const { target, oracles, random } = disks;
-  await Promise.all((await writers(disks)).map((writer) => writer.writeMore(300)));
-  t.equal((await target.status('pair')).headLsn, 600, 'every write took one LSN');
-  for (const lsn of [0, 600, ...Array.from({ length: 4 }, () => random.below(600))]) {
-    const view = await target.view('pair', `lsn:${lsn}`);
-    t.same(view.exports, ['system', 'data']);
-    const images = await readBoth(view.socket);
-    checkMoment(t, images, oracles, lsn);
-    await target.closeView(view.id);
-    if (lsn % 2 === 1) continue;
-    const directory = target.inDirectory(`recovered-${lsn}`);
-    await target.ask('recover', 'pair', '--at', `lsn:${lsn}`, '--to', `raw:${directory}`);
-    t.ok(fs.readFileSync(`${directory}/system.raw`).equals(images[0]), 'the recovered system disk is the view');
-    t.ok(fs.readFileSync(`${directory}/data.raw`).equals(images[1]), 'the recovered data disk is the view');
-  }
-});
+t.test(
+  'two disks share one sequence: a view and a recovery at an LSN show the same moment of both',
+  async (t) => {
+    const disks = await twoDisks(t);
+    const { target, oracles, random } = disks;
+    await Promise.all((await writers(disks)).map((writer) => writer.writeMore(300)));
+    t.equal((await target.status('pair')).headLsn, 600, 'every write took one LSN');
+    for (const lsn of [0, 600, ...Array.from({ length: 4 }, () => random.below(600))]) {
+      const view = await target.view('pair', `lsn:${lsn}`);
+      t.same(view.exports, ['system', 'data']);
+      const images = await readBoth(view.socket);
+      checkMoment(t, images, oracles, lsn);
+      await target.closeView(view.id);
+      if (lsn % 2 === 1) continue;
+      const directory = target.inDirectory(`recovered-${lsn}`);
+      await target.ask('recover', 'pair', '--at', `lsn:${lsn}`, '--to', `raw:${directory}`);
+      t.ok(
+        fs.readFileSync(`${directory}/system.raw`).equals(images[0]),
+        'the recovered system disk is the view',
+      );
+      t.ok(fs.readFileSync(`${directory}/data.raw`).equals(images[1]), 'the recovered data disk is the view');
+    }
+  },
+);
 
 t.test('views stay exact, several at once, while writing goes on', async (t) => {
   const disks = await twoDisks(t);
@@ -71,16 +95,26 @@ t.test('views stay exact, several at once, while writing goes on', async (t) => 
   const writing = [first, second].map((writer) => writer.write(() => stop));
   for (let count = 0; count < 5; count += 1) views.push(await target.view('pair', 'latest'));
   const lsns = views.map(({ lsn }) => lsn);
-  t.same(lsns, lsns.toSorted((a, b) => a - b), 'latest only moves on');
+  t.same(
+    lsns,
+    lsns.toSorted((a, b) => a - b),
+    'latest only moves on',
+  );
   const early = await Promise.all(views.map(({ socket }) => readBoth(socket)));
   stop = true;
   await Promise.all(writing);
   for (const [at, { lsn, socket }] of views.entries()) {
     const late = await readBoth(socket);
     checkMoment(t, late, oracles, lsn);
-    t.ok(late.every((image, disk) => early[at]?.[disk]?.equals(image)), 'and it never changed');
+    t.ok(
+      late.every((image, disk) => early[at]?.[disk]?.equals(image)),
+      'and it never changed',
+    );
   }
-  t.ok(oracles[0].changes.length + oracles[1].changes.length > Math.max(...lsns), 'writing went on meanwhile');
+  t.ok(
+    oracles[0].changes.length + oracles[1].changes.length > Math.max(...lsns),
+    'writing went on meanwhile',
+  );
 });
 
 t.test('zeros and discards read back as zeros, and lsn:0 is the disk before the first write', async (t) => {

@@ -7,9 +7,14 @@ import { NbdClient } from '../support/nbd-client.ts';
 
 // A time without a zone is read in the host's; this one is nine hours ahead all the year.
 process.env['TZ'] = 'Asia/Tokyo';
-t.setTimeout(60_000);
+t.setTimeout(240_000);
 
-interface Day { target: MasterTarget; client: NbdClient; lsnOf(when: string): Promise<number>; timeOf(lsn: number): Promise<string> }
+interface Day {
+  target: MasterTarget;
+  client: NbdClient;
+  lsnOf(when: string): Promise<number>;
+  timeOf(lsn: number): Promise<string>;
+}
 
 /** One write a moment: LSNs 1 to 3, tag `noon` at 4, 5 and 6, tag `night` at 7, 8. */
 async function startDay(t: Test): Promise<Day> {
@@ -20,12 +25,17 @@ async function startDay(t: Test): Promise<Day> {
   const plan = (when: string): Promise<RecoverPlan> =>
     target.client.planRecovery({ machine: 'box', at: when, target: none, overwrite: [] });
   const day = {
-    target, client,
+    target,
+    client,
     lsnOf: async (when: string) => (await plan(when)).lsn,
     timeOf: async (lsn: number) => (await plan(`lsn:${lsn}`)).time ?? '',
   };
   for (let count = 0; count < 3; count += 1) await write(day);
-  t.match(await target.ask<TagReport>('tag', 'box', '--name', 'noon'), { lsn: 4, name: 'noon', consistency: 'crash' });
+  t.match(await target.ask<TagReport>('tag', 'box', '--name', 'noon'), {
+    lsn: 4,
+    name: 'noon',
+    consistency: 'crash',
+  });
   for (let count = 0; count < 2; count += 1) await write(day);
   t.match(await target.ask<TagReport>('tag', 'box', '--name', 'night'), { lsn: 7 });
   await write(day);
@@ -53,7 +63,14 @@ t.test('names, tags and LSNs mean what they say', async (t) => {
   t.equal(await lsnOf('lsn:5'), 5);
   t.equal(await lsnOf('lsn:0'), 0);
   const points = await target.ask<PointsReport>('points', 'box');
-  t.match(points, { window: { from: { lsn: 0 }, to: { lsn: 8 } }, gaps: [], tags: [{ name: 'noon', lsn: 4 }, { name: 'night', lsn: 7 }] });
+  t.match(points, {
+    window: { from: { lsn: 0 }, to: { lsn: 8 } },
+    gaps: [],
+    tags: [
+      { name: 'noon', lsn: 4 },
+      { name: 'night', lsn: 7 },
+    ],
+  });
   await target.kill();
   await target.restart();
   t.equal(await lsnOf('tag:noon'), 4, 'tags survive kill -9');
@@ -82,7 +99,11 @@ t.test('a while ago is reckoned from now', async (t) => {
   const ago = (Date.now() - before) / 1000 - 0.7;
   t.equal(await day.lsnOf(`-${ago.toFixed(3)}s`), 8);
   const args = ['recover', 'box', '--at', '-0s', '--to', 'raw:none', '--plan'];
-  t.match(await day.target.ask<RecoverPlan>(...args), { lsn: 9 }, 'also as an argument that begins with a dash');
+  t.match(
+    await day.target.ask<RecoverPlan>(...args),
+    { lsn: 9 },
+    'also as an argument that begins with a dash',
+  );
 });
 
 t.test('what cannot be shown is refused with what could be', async (t) => {

@@ -6,7 +6,13 @@ import { crashAt, frozenTimers, LogDriver, newFiles } from './log-driver.ts';
 import { afterRestart, runUntilCrash, script } from './log-script.ts';
 import { skipUnless } from '../support/needs.ts';
 
-interface Ending { name: string; restart(files: SimulatedFiles, n: number): SimulatedFiles; isKill: boolean }
+t.setTimeout(110_000);
+
+interface Ending {
+  name: string;
+  restart(files: SimulatedFiles, n: number): SimulatedFiles;
+  isKill: boolean;
+}
 
 const kill: Ending = { name: 'kill -9', restart: (files) => files.kill(), isKill: true };
 const powerCut = (mode: CrashMode, seed: number): Ending => ({
@@ -16,7 +22,8 @@ const powerCut = (mode: CrashMode, seed: number): Ending => ({
 });
 
 /** What a restart must find: everything completed after kill -9, everything acknowledged after a power cut. */
-const leastAfter = (driver: LogDriver, ending: Ending): number => (ending.isKill ? driver.completed : driver.acknowledged);
+const leastAfter = (driver: LogDriver, ending: Ending): number =>
+  ending.isKill ? driver.completed : driver.acknowledged;
 
 async function goOn(driver: LogDriver): Promise<void> {
   for (const step of afterRestart) await step(driver);
@@ -44,16 +51,23 @@ async function crashEverywhere(t: Test, ending: Ending, part: number): Promise<v
   t.ok(n > 100, `${ending.name} at each of ${n} calls`);
 }
 
-t.test('whatever call the process ends at, the log goes on with all that it completed or acknowledged', async (t) => {
-  frozenTimers(t);
-  const seed = chooseSeed(t);
-  for (const part of [0, 0.5, 1]) await crashEverywhere(t, kill, part);
-  for (const mode of ['drop', 'keep'] as const) await crashEverywhere(t, powerCut(mode, seed), 1);
-  for (let run = 0; run < 5; run++) await crashEverywhere(t, powerCut('mixed', seed + run * 1000), run / 4);
-});
+t.test(
+  'whatever call the process ends at, the log goes on with all that it completed or acknowledged',
+  async (t) => {
+    frozenTimers(t);
+    const seed = chooseSeed(t);
+    for (const part of [0, 0.5, 1]) await crashEverywhere(t, kill, part);
+    for (const mode of ['drop', 'keep'] as const) await crashEverywhere(t, powerCut(mode, seed), 1);
+    for (let run = 0; run < 5; run++) await crashEverywhere(t, powerCut('mixed', seed + run * 1000), run / 4);
+  },
+);
 
 /** Ends again at call `second` of the restart, as often as `times`; then the last restart must find all. */
-async function crashAgain(seed: number, first: number, second: number): Promise<{ driver: LogDriver; ended: boolean }> {
+async function crashAgain(
+  seed: number,
+  first: number,
+  second: number,
+): Promise<{ driver: LogDriver; ended: boolean }> {
   const random = seededRandom(seed);
   const driver = new LogDriver();
   crashAt(driver.files, first, random.next());
@@ -101,7 +115,17 @@ t.test('the script reaches what it is meant to reach', async (t) => {
   files.onCall = (name) => calls.set(name, (calls.get(name) ?? 0) + 1);
   const driver = new LogDriver(files);
   t.equal(await runUntilCrash(driver, script), false);
-  for (const name of ['create', 'allocate', 'open', 'write', 'sync', 'syncDirectory', 'rename', 'unlink', 'readSync']) {
+  for (const name of [
+    'create',
+    'allocate',
+    'open',
+    'write',
+    'sync',
+    'syncDirectory',
+    'rename',
+    'unlink',
+    'readSync',
+  ]) {
     t.ok((calls.get(name) ?? 0) > 0, name);
   }
   await driver.reopen();

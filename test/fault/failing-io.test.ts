@@ -5,6 +5,8 @@ import { HomewardError } from '../../core/errors.ts';
 import { chooseSeed } from '../support/random.ts';
 import { frozenTimers, LogDriver, newFiles } from './log-driver.ts';
 
+t.setTimeout(110_000);
+
 type Step = (driver: LogDriver) => void | Promise<unknown>;
 
 const script: readonly Step[] = [
@@ -29,6 +31,8 @@ const script: readonly Step[] = [
   (d) => d.prune(),
   (d) => d.wait(1000),
   (d) => d.append(7000),
+  (d) => d.appendDuringCommit(900, 901, 12_000),
+  (d) => d.wait(0),
   (d) => d.append(7001),
   (d) => d.wait(1000),
   (d) => d.append(7002),
@@ -39,7 +43,9 @@ const script: readonly Step[] = [
 /** Throws when it is not settled after many turns of the event loop and a second of time. */
 async function settled<T>(driver: LogDriver, work: Promise<T>, what: string): Promise<T> {
   let isSettled = false;
-  const watched = work.finally(() => { isSettled = true; });
+  const watched = work.finally(() => {
+    isSettled = true;
+  });
   watched.catch(() => undefined);
   for (let turn = 0; turn < 400 && !isSettled; turn++) await (turn === 200 ? driver.wait(1000) : nextTurn());
   if (!isSettled) throw new Error(`${what} hangs`);
@@ -51,7 +57,8 @@ async function tryStep(driver: LogDriver, step: Step, at: number): Promise<void>
   try {
     await settled(driver, Promise.resolve(step(driver)), `step ${at}`);
   } catch (error) {
-    const isKnown = error instanceof HomewardError && (error.code === 'no-space' || error.code === 'journal-failed');
+    const isKnown =
+      error instanceof HomewardError && (error.code === 'no-space' || error.code === 'journal-failed');
     if (!isKnown) throw error;
     driver.attempt += 1;
   }
@@ -63,7 +70,8 @@ async function healsOn(driver: LogDriver, what: string): Promise<void> {
   await driver.wait(1000);
   await driver.wait(1000);
   driver.append(77, 78);
-  if (!(await settled(driver, driver.commit(), what))) throw new Error(`${what}: a commit is refused though the disk works`);
+  if (!(await settled(driver, driver.commit(), what)))
+    throw new Error(`${what}: a commit is refused though the disk works`);
   const { completed } = driver;
   driver.restartOn(driver.files.crash({ mode: 'drop' }));
   await driver.open(completed);
@@ -71,7 +79,11 @@ async function healsOn(driver: LogDriver, what: string): Promise<void> {
   await driver.reopen();
 }
 
-interface Fault { n: number; errno: string; isLasting: boolean }
+interface Fault {
+  n: number;
+  errno: string;
+  isLasting: boolean;
+}
 
 async function runWith(fault: Fault, seed: number, isCutShort: boolean): Promise<number> {
   const driver = new LogDriver(newFiles());
@@ -127,7 +139,10 @@ t.test('a start on a failing disk is refused, and the next one finds everything'
     driver.append(501, 502);
     driver.restartOn(driver.files.kill());
     driver.files.faults.failAt(n, 'EIO');
-    const refused = await driver.open(completed).then(() => null, (error: unknown) => error);
+    const refused = await driver.open(completed).then(
+      () => null,
+      (error: unknown) => error,
+    );
     if (driver.files.faults.injected === 0) return void t.ok(n > 4, `${n} calls`);
     t.ok(refused instanceof Error, `call ${n}`);
     driver.restartOn(driver.files.crash({ seed: n }));

@@ -24,7 +24,10 @@ export function frozenTimers(t: Test): void {
 }
 
 /** One record, as the model remembers it. */
-export interface Spec { header: RecordHeader; payload: Buffer }
+export interface Spec {
+  header: RecordHeader;
+  payload: Buffer;
+}
 
 /** What a record looks like is given by its LSN and by which attempt at that LSN it is. */
 export function specOf(lsn: number, attempt: number, payloadBytes: number): Spec {
@@ -33,8 +36,15 @@ export function specOf(lsn: number, attempt: number, payloadBytes: number): Spec
   return {
     payload,
     header: {
-      kind: isWrite ? RecordKind.write : RecordKind.zero, flags: 0, disk: lsn % 2, lsn, offset: lsn * 512,
-      length: isWrite ? payloadBytes : 4096, time: 1_000_000 + lsn, generation: attempt, payloadBytes: payload.length,
+      kind: isWrite ? RecordKind.write : RecordKind.zero,
+      flags: 0,
+      disk: lsn % 2,
+      lsn,
+      offset: lsn * 512,
+      length: isWrite ? payloadBytes : 4096,
+      time: 1_000_000 + lsn,
+      generation: attempt,
+      payloadBytes: payload.length,
       payloadCrc: checkPayload(payload).crc,
     },
   };
@@ -50,19 +60,37 @@ export class Found {
     this.records.push({ header, payload: Buffer.from(content.subarray(start, start + header.payloadBytes)) });
   }
 
-  segmentBegin(): void { /* records say where they belong */ }
-  segmentEnd(): void { /* likewise */ }
+  segmentBegin(): void {
+    /* records say where they belong */
+  }
+  segmentEnd(): void {
+    /* likewise */
+  }
 }
 
 const clock: Clock = { now: () => microseconds(1_700_000_000_000_000), monotonicMs: () => 0 };
 
-export interface Knowledge { appliedLsn?: number; durableLsn?: number }
+export interface Knowledge {
+  appliedLsn?: number;
+  durableLsn?: number;
+}
 
-export async function openLog(files: SimulatedFiles, { appliedLsn = 0, durableLsn = 0 }: Knowledge = {}): Promise<{ log: SegmentLog; found: Found }> {
+export async function openLog(
+  files: SimulatedFiles,
+  { appliedLsn = 0, durableLsn = 0 }: Knowledge = {},
+): Promise<{ log: SegmentLog; found: Found }> {
   const found = new Found();
   const log = await SegmentLog.open({
-    files, clock, log: silentLog, directory, machine, segmentBytes, syncBytes: 1 << 20, syncIntervalMs: 200,
-    appliedLsn, durableLsn,
+    files,
+    clock,
+    log: silentLog,
+    directory,
+    machine,
+    segmentBytes,
+    syncBytes: 1 << 20,
+    syncIntervalMs: 200,
+    appliedLsn,
+    durableLsn,
     visitor: {
       segmentBegin: () => found.segmentBegin(),
       segmentEnd: () => found.segmentEnd(),
@@ -118,12 +146,26 @@ export class LogDriver {
   /** False when it was refused. */
   async commit(): Promise<boolean> {
     const { completed } = this;
-    const isDone = await this.#open().flush().then(() => true, () => false);
-    if (isDone) this.acknowledged = Math.max(this.acknowledged, completed);
+    const isDone = await this.#open()
+      .flush()
+      .then(
+        () => true,
+        () => false,
+      );
+    if (isDone) this.acknowledged = Math.max(this.acknowledged, completed, this.#open().durableLsn);
     return isDone;
   }
 
-  roll(): void { this.#open().roll(); }
+  /** Appends while a sync is under way, which does not cover it. */
+  async appendDuringCommit(...sizes: number[]): Promise<void> {
+    const done = this.commit();
+    for (const size of sizes) this.append(size);
+    await done;
+  }
+
+  roll(): void {
+    this.#open().roll();
+  }
 
   /** Moves the cursor to what is durable and drops what lies below. */
   prune(): void {
@@ -162,9 +204,11 @@ export class LogDriver {
     const lsns = above.map(({ header }) => header.lsn);
     if (found.lost.length > 0) throw new Error(`lost ${JSON.stringify(found.lost)}`);
     for (const [index, lsn] of lsns.entries()) {
-      if (lsn !== this.applied + 1 + index) throw new Error(`LSN ${lsn} at place ${index} after ${this.applied}`);
+      if (lsn !== this.applied + 1 + index)
+        throw new Error(`LSN ${lsn} at place ${index} after ${this.applied}`);
     }
-    if (last !== Math.max(this.applied + lsns.length, this.applied)) throw new Error(`${last} is not the last found`);
+    if (last !== Math.max(this.applied + lsns.length, this.applied))
+      throw new Error(`${last} is not the last found`);
     if (last < least) throw new Error(`${least} has to be there, but the log ends at ${last}`);
     for (const record of found.records) this.#same(record);
     for (const lsn of [...this.attempted.keys()]) if (lsn > last) this.attempted.delete(lsn);
@@ -172,9 +216,14 @@ export class LogDriver {
 
   #same({ header, payload }: Spec): void {
     const spec = this.attempted.get(header.lsn);
-    const isSame = spec !== undefined && payload.equals(spec.payload) && spec.header.generation === header.generation
-      && spec.header.payloadCrc === header.payloadCrc && spec.header.offset === header.offset;
-    if (!isSame) throw new Error(`LSN ${header.lsn} (attempt ${header.generation}) is not what was appended last`);
+    const isSame =
+      spec !== undefined &&
+      payload.equals(spec.payload) &&
+      spec.header.generation === header.generation &&
+      spec.header.payloadCrc === header.payloadCrc &&
+      spec.header.offset === header.offset;
+    if (!isSame)
+      throw new Error(`LSN ${header.lsn} (attempt ${header.generation}) is not what was appended last`);
   }
 }
 

@@ -1,9 +1,10 @@
-// `bin/homeward` as users run it: single commands, and a master target as a process that can be killed and started
-// again.
+// `bin/homeward` as users run it: single commands, and a master target as a process that can be killed and
+// started again.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import {
   connectControl,
@@ -112,12 +113,22 @@ export class MasterTarget {
   }
 
   /** Everything it has logged, over all starts. */
-  get log(): string { return this.#log; }
+  get log(): string {
+    return this.#log;
+  }
   /** How often it has logged an event, over all starts. */
-  logged(event: string): number { return this.#events.get(event) ?? 0; }
-  get pid(): number { return this.#child?.pid ?? 0; }
-  inData(...names: string[]): string { return path.join(this.data, ...names); }
-  inDirectory(...names: string[]): string { return path.join(this.directory, ...names); }
+  logged(event: string): number {
+    return this.#events.get(event) ?? 0;
+  }
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+  inData(...names: string[]): string {
+    return path.join(this.data, ...names);
+  }
+  inDirectory(...names: string[]): string {
+    return path.join(this.directory, ...names);
+  }
 
   /** Starts it again; resolves when it says `ready`. */
   async restart(): Promise<void> {
@@ -125,12 +136,15 @@ export class MasterTarget {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    child.stderr.setEncoding('utf8').on('data', (piece: string) => {
-      this.#log += piece;
-      for (const [, event = ''] of piece.matchAll(/ event=(\S+)/g)) this.#events.set(event, this.logged(event) + 1);
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      this.#log += `${line}\n`;
+      const event = / event=(\S+)/.exec(line)?.[1] ?? '';
+      this.#events.set(event, this.logged(event) + 1);
     });
     const ended = once(child, 'exit').then(([status, signal]) => {
-      throw new Error(`the master target ended with ${status ?? signal} before it was ready: ${this.#log.slice(-2000)}`);
+      throw new Error(
+        `the master target ended with ${status ?? signal} before it was ready: ${this.#log.slice(-2000)}`,
+      );
     });
     ended.catch(() => undefined);
     await Promise.race([once(child.stdout, 'data'), ended]);
@@ -162,7 +176,9 @@ export class MasterTarget {
   async refused(...args: string[]): Promise<{ status: number | null; code: string; message: string }> {
     const { status, out, err } = await this.command([...args, '--json']);
     if (status === 0) throw new Error(`homeward ${args.join(' ')} ended with 0: ${out}`);
-    const { error } = JSON.parse(err.trimEnd().split('\n').at(-1) ?? '') as { error: { code: string; message: string } };
+    const { error } = JSON.parse(err.trimEnd().split('\n').at(-1) ?? '') as {
+      error: { code: string; message: string };
+    };
     return { status, code: error.code, message: error.message };
   }
 
@@ -213,7 +229,11 @@ export function nbdUri(socket: string, name: string): string {
 }
 
 /** Resolves when `condition` holds; asked again and again until then. */
-export async function until(what: string, condition: () => Promise<boolean> | boolean, timeoutMs = 30_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  timeoutMs = 30_000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`);

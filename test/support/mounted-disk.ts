@@ -1,4 +1,4 @@
-// A protected disk as a file system of this host: NBD through nbdfuse to a loop device, mounted; or an image file.
+// A protected disk as a file system of this host: NBD through nbdfuse to a loop device, mounted; or an image.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -10,7 +10,15 @@ export const FileSystem = { ext4: 'ext4', xfs: 'xfs' } as const;
 export type FileSystem = (typeof FileSystem)[keyof typeof FileSystem];
 
 /** Programs that this file calls. */
-export const mountCommands = ['nbdfuse', 'fusermount3', 'losetup', 'mount', 'umount', 'mkfs.ext4', 'e2fsck'] as const;
+export const mountCommands = [
+  'nbdfuse',
+  'fusermount3',
+  'losetup',
+  'mount',
+  'umount',
+  'mkfs.ext4',
+  'e2fsck',
+] as const;
 
 /** A loop device over an NBD export; taken apart when the test ends. */
 export async function attachNbd(t: Test, directory: string, uri: string): Promise<string> {
@@ -44,7 +52,12 @@ export async function makeFileSystem(kind: FileSystem, device: string): Promise<
 }
 
 /** Mounted until `unmount` or the end of the test. Mounting replays the file system's journal. */
-export async function mount(t: Test, kind: FileSystem, device: string, at: string): Promise<() => Promise<void>> {
+export async function mount(
+  t: Test,
+  kind: FileSystem,
+  device: string,
+  at: string,
+): Promise<() => Promise<void>> {
   fs.mkdirSync(at, { recursive: true });
   // Two images of one disk carry one UUID, which XFS would refuse.
   await runOk('mount', ['-t', kind, ...(kind === 'xfs' ? ['-o', 'nouuid'] : []), device, at]);
@@ -54,9 +67,13 @@ export async function mount(t: Test, kind: FileSystem, device: string, at: strin
   };
 }
 
-/** What the checker of the file system says about an unmounted one: its exit status, 0 when nothing is wrong. */
-export async function checkFileSystem(kind: FileSystem, device: string): Promise<{ status: number | null; said: string }> {
-  const [program, args] = kind === 'ext4' ? ['e2fsck', ['-fn', device]] as const : ['xfs_repair', ['-n', device]] as const;
+/** What the file system's checker says about an unmounted one: its exit status, 0 when nothing is wrong. */
+export async function checkFileSystem(
+  kind: FileSystem,
+  device: string,
+): Promise<{ status: number | null; said: string }> {
+  const [program, args] =
+    kind === 'ext4' ? (['e2fsck', ['-fn', device]] as const) : (['xfs_repair', ['-n', device]] as const);
   const { status, out, err } = await run(program, args);
   return { status, said: out + err };
 }

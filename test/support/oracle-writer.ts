@@ -1,4 +1,4 @@
-// Writes the changes of an oracle to an NBD export over one connection, with many in flight, and knows which of them
+// Writes the changes of an oracle to an NBD export over one connection, with many in flight, and knows which
 // were sent, completed and flushed.
 import { NbdErrno } from '../../core/nbd/export.ts';
 import { Command } from '../../core/nbd/protocol.ts';
@@ -44,7 +44,7 @@ export class OracleWriter {
     return new OracleWriter(client, { window: 32, flush: 0.03, onlyWrites: false, ...options });
   }
 
-  /** Writes until `enough` says so or the server goes away; true when it was enough. Nothing is in flight then. */
+  /** Writes until `enough` says so (true) or the server goes away (false). Nothing is in flight then. */
   async write(enough: () => boolean): Promise<boolean> {
     const { oracle, random, window, flush, onlyWrites } = this.#options;
     try {
@@ -121,7 +121,8 @@ export async function readExport(socket: string, disk: string, sizeBytes: number
   for (let at = 0; at < sizeBytes; at += 4 * MiB) {
     const length = Math.min(4 * MiB, sizeBytes - at);
     const { errno, data } = await client.ask(Command.read, at, length);
-    if (errno !== NbdErrno.ok || data === null) throw new Error(`reading at ${at} failed with errno ${errno}`);
+    if (errno !== NbdErrno.ok || data === null)
+      throw new Error(`reading at ${at} failed with errno ${errno}`);
     data.copy(image, at);
   }
   client.send(Command.disconnect, 0, 0, 0);

@@ -1,5 +1,5 @@
-// A disk of self-describing sectors: each says which write made it and where it belongs, so that stale, misplaced, torn
-// and future data are told apart; and the model that knows what each moment has to look like.
+// A disk of self-describing sectors: each says which write made it and where it belongs, so that stale,
+// misplaced, torn and future data are told apart; and the model that knows how each moment has to look.
 import { crc32 } from 'node:zlib';
 import type { Random } from './random.ts';
 
@@ -16,7 +16,11 @@ export interface Change {
 }
 
 /** What is wrong with a sector that a disk has, in words. */
-export interface Wrong { sector: number; expected: number; found: string }
+export interface Wrong {
+  sector: number;
+  expected: number;
+  found: string;
+}
 
 export class Oracle {
   /** Tells sectors of several disks apart. */
@@ -50,7 +54,8 @@ export class Oracle {
 
   data({ sequence, first, count }: Change): Buffer {
     const bytes = Buffer.alloc(count * sectorBytes, sequence & 0xff);
-    for (let at = 0; at < count; at += 1) encodeSector(bytes, at * sectorBytes, this.disk, first + at, sequence);
+    for (let at = 0; at < count; at += 1)
+      encodeSector(bytes, at * sectorBytes, this.disk, first + at, sequence);
     return bytes;
   }
 
@@ -104,7 +109,8 @@ function decodeSector(image: Buffer, at: number, disk: number, sector: number): 
   if (image.readUInt32LE(at) !== magic) {
     return zeros.equals(image.subarray(at, at + sectorBytes)) ? 0 : 'neither zeros nor a sector of ours';
   }
-  if (crc32(image.subarray(at + bodyFrom, at + sectorBytes)) !== image.readUInt32LE(at + 4)) return 'a torn sector';
+  if (crc32(image.subarray(at + bodyFrom, at + sectorBytes)) !== image.readUInt32LE(at + 4))
+    return 'a torn sector';
   const home = [image.readUInt32LE(at + bodyFrom), image.readDoubleLE(at + bodyFrom + 4)];
   if (home[0] !== disk || home[1] !== sector) return `sector ${home[1]} of disk ${home[0]}`;
   return image.readDoubleLE(at + bodyFrom + 12);

@@ -1,10 +1,9 @@
-// Volumes that tests mount, fill and take away, and what a directory holds, to see that nothing in it was touched.
+// Volumes that tests mount, fill and take away, and what a directory holds, to see that nothing was touched.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
-import { homeward, type RunOptions } from './homeward.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 /** A separate ext4 with a directory of its own inside; what was at `directory` before lies in it. */
@@ -15,8 +14,13 @@ export interface MountedVolume {
   remount(how: 'ro' | 'rw'): void;
 }
 
-/** Puts a new ext4 of `megabytes` in place of `directory`. `release` is called before it is unmounted in the end. */
-export function mountInPlace(t: Test, directory: string, megabytes: number, release: () => Promise<void>): MountedVolume {
+/** Puts a new ext4 of `megabytes` in place of `directory`; `release` is called before it is unmounted. */
+export function mountInPlace(
+  t: Test,
+  directory: string,
+  megabytes: number,
+  release: () => Promise<void>,
+): MountedVolume {
   const image = path.join(temporaryDirectory(t), 'volume.ext4');
   fs.writeFileSync(image, '');
   fs.truncateSync(image, megabytes * 1024 * 1024);
@@ -26,9 +30,15 @@ export function mountInPlace(t: Test, directory: string, megabytes: number, rele
   fs.renameSync(directory, before);
   fs.mkdirSync(directory);
   const volume: MountedVolume = {
-    mount: () => { execFileSync('mount', ['-o', 'loop', image, directory]); },
-    unmount: () => { execFileSync('umount', [directory]); },
-    remount: (how) => { execFileSync('mount', ['-o', `remount,${how}`, directory]); },
+    mount: () => {
+      execFileSync('mount', ['-o', 'loop', image, directory]);
+    },
+    unmount: () => {
+      execFileSync('umount', [directory]);
+    },
+    remount: (how) => {
+      execFileSync('mount', ['-o', `remount,${how}`, directory]);
+    },
   };
   volume.mount();
   fs.cpSync(before, directory, { recursive: true, preserveTimestamps: true });
@@ -45,8 +55,8 @@ function isMountPoint(directory: string): boolean {
 }
 
 /**
- * Every file below `directory` with its size and content. Locks are left out: the one who is refused has to look at
- * them, and they say who holds them.
+ * Every file below `directory` with its size and content. Locks are left out: whoever is refused has to look
+ * at them, and they say who holds them.
  */
 export function snapshot(directory: string): Record<string, string> {
   const found: Record<string, string> = {};
@@ -60,20 +70,4 @@ export function snapshot(directory: string): Record<string, string> {
 
 function describe(file: string): string {
   return `${fs.statSync(file).size} ${createHash('sha1').update(fs.readFileSync(file)).digest('hex')}`;
-}
-
-export interface Refusal { status: number | null; code: string; message: string; hint: string; log: string }
-
-/** A `homeward` command that has to fail: its status and its error. */
-export async function refusal(args: readonly string[], options?: RunOptions): Promise<Refusal> {
-  const { status, out, err } = await homeward([...args, '--json'], options);
-  const line = err.split('\n').find((each) => each.startsWith('{"error"'));
-  if (line === undefined) throw new Error(`homeward ${args.join(' ')} ended with ${status}: ${out}${err}`);
-  const { error } = JSON.parse(line) as { error: { code: string; message: string; hint: string } };
-  return { status, ...error, log: err };
-}
-
-/** A daemon that must not start with these arguments. */
-export function startRefused(args: readonly string[], options?: RunOptions): Promise<Refusal> {
-  return refusal(['master-target', ...args], { timeoutMs: 20_000, ...options });
 }

@@ -21,6 +21,7 @@ for (const [name, makeFiles] of [['host', () => hostFiles], ['simulated', simula
     files.write(fd, [Buffer.from('one'), Buffer.alloc(0), Buffer.from('two')], 2);
     files.allocate(fd, 4096);
     t.equal(files.size(fd), 4096);
+    t.ok(files.freeBytes(path.dirname(at('a'))) > 0);
     const target = Buffer.alloc(10);
     t.equal(await files.read(fd, target, 0), 10);
     t.same(target, Buffer.from('\0\0onetwo\0\0'));

@@ -1,0 +1,277 @@
+// Drives a journal on simulated files beside a model that remembers the state of every disk after every LSN.
+import { mock } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { HeadReader } from '../../agent/ingest/head-reader.ts';
+import { Journal, type JournalSnapshot } from '../../agent/journal/journal.ts';
+import { memoryStore } from '../../core/block/memory-store.ts';
+import type { Clock } from '../../core/clock.ts';
+import { addressOffset, machineAddress } from '../../core/extents/address.ts';
+import { BackgroundMerger } from '../../core/extents/background-merger.ts';
+import { ContentKind } from '../../core/extents/extent-columns.ts';
+import { Pieces } from '../../core/extents/pieces.ts';
+import { resolve } from '../../core/extents/resolve.ts';
+import { silentLog } from '../../core/log.ts';
+import { machineMark } from '../../core/record/record.ts';
+import {
+  firstRead,
+  judgeFirst,
+  judgeSecond,
+  type Stretch,
+  type Wanted,
+} from '../../core/segment-log/read-record.ts';
+import { microseconds } from '../../core/units.ts';
+import type { SimulatedFiles } from '../support/simulated-files.ts';
+import { directory, machine, newFiles, segmentBytes } from './log-driver.ts';
+
+export const disks = 2;
+export const diskBytes = 8192;
+
+/** One request; `bytes` is null for zeros, and a tag has no length. */
+export interface Request {
+  disk: number;
+  offset: number;
+  length: number;
+  bytes: Buffer | null;
+  tag: string | null;
+  discard: boolean;
+}
+
+export const writing = (disk: number, offset: number, bytes: Buffer): Request => ({
+  disk,
+  offset,
+  length: bytes.length,
+  bytes,
+  tag: null,
+  discard: false,
+});
+export const zeroing = (disk: number, offset: number, length: number, discard = false): Request => ({
+  disk,
+  offset,
+  length,
+  bytes: null,
+  tag: null,
+  discard,
+});
+export const tagging = (tag: string): Request => ({
+  disk: 0,
+  offset: 0,
+  length: 0,
+  bytes: null,
+  tag,
+  discard: false,
+});
+
+const merger = new BackgroundMerger(silentLog);
+const mark = machineMark(machine);
+let now = 1_700_000_000_000_000;
+const clock: Clock = { now: () => microseconds((now += 10)), monotonicMs: () => 0 };
+
+export class JournalDriver {
+  files: SimulatedFiles;
+  /** What was attempted, by LSN less one, and the state of all disks after each. */
+  readonly requests: Request[] = [];
+  readonly states: Buffer[] = [Buffer.alloc(disks * diskBytes)];
+  completed = 0;
+  acknowledged = 0;
+  applied = 0;
+  /** Views that are open, with the LSN that each shows. */
+  views: JournalSnapshot[] = [];
+  readonly replicas = Array.from({ length: disks }, () => memoryStore(diskBytes));
+  #journal: Journal | null = null;
+
+  constructor(files = newFiles()) {
+    this.files = files;
+  }
+
+  get journal(): Journal {
+    if (this.#journal === null) throw new Error('the journal is not open');
+    return this.#journal;
+  }
+
+  get isOpen(): boolean {
+    return this.#journal !== null;
+  }
+
+  /** Opens; `least` has to be there, and what was attempted above may be. */
+  async open(least = this.completed): Promise<void> {
+    this.#journal = await Journal.open({
+      files: this.files,
+      clock,
+      log: silentLog,
+      merger,
+      directory,
+      machine,
+      generation: 1,
+      segmentBytes,
+      syncBytes: 1 << 20,
+      syncIntervalMs: 200,
+      appliedLsn: this.applied,
+      durableLsn: this.applied,
+      openGap: null,
+    });
+    const { headLsn, catalogue } = this.journal;
+    if (catalogue.lost.length > 0) throw new Error(`lost ${JSON.stringify(catalogue.lost)}`);
+    if (headLsn < least) throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
+    if (headLsn > this.requests.length) throw new Error(`${headLsn} is more than was attempted`);
+    this.requests.length = headLsn;
+    this.states.length = headLsn + 1;
+    this.completed = headLsn;
+    this.acknowledged = headLsn;
+  }
+
+  /** All at once, as they come in one turn; true when all were taken. What a crash cuts off counts as attempted. */
+  async request(requests: readonly Request[], { mayAppear = false } = {}): Promise<boolean> {
+    const answers = await Promise.all(requests.map((request) => this.#issue(request)));
+    for (const [index, error] of answers.entries()) {
+      const request = requests[index];
+      if (request === undefined || (error !== null && !mayAppear)) continue;
+      this.#remember(request);
+      if (error === null) this.completed = this.requests.length;
+    }
+    return answers.every((error) => error === null);
+  }
+
+  /** True when what was completed is durable. */
+  async flush(): Promise<boolean> {
+    const { completed } = this;
+    const isDone = await this.journal.commit().then(
+      () => true,
+      () => false,
+    );
+    if (isDone) this.acknowledged = Math.max(this.acknowledged, completed);
+    return isDone;
+  }
+
+  /** The cursor moves to `lsn`: the replica is the state after it. */
+  async apply(lsn: number): Promise<void> {
+    this.applied = lsn;
+    const state = this.#state(lsn);
+    for (const [disk, store] of this.replicas.entries()) {
+      await store.write(state.subarray(disk * diskBytes, (disk + 1) * diskBytes), 0);
+    }
+  }
+
+  prune(): void {
+    this.journal.prune(this.applied);
+  }
+
+  /** The highest LSN that may be applied: durable, and not above what a view shows. */
+  get applicable(): number {
+    return Math.min(this.acknowledged, ...this.views.map(({ lsn }) => lsn));
+  }
+
+  restartOn(files: SimulatedFiles): void {
+    this.#journal?.close().catch(() => undefined);
+    this.#journal = null;
+    this.views = [];
+    this.files = files;
+  }
+
+  async wait(ms: number): Promise<void> {
+    mock.timers.tick(ms);
+    for (let turn = 0; turn < 8; turn++) await nextTurn();
+  }
+
+  /** Every LSN that can be shown shows exactly the state after it, the head too, and views that are open still do. */
+  async check(): Promise<void> {
+    await this.flush();
+    for (let lsn = this.applied; lsn <= this.journal.durableLsn; lsn++) {
+      const view = this.journal.snapshot(lsn, this.applied);
+      await this.checkView(view);
+      view.release();
+    }
+    for (const view of this.views) await this.checkView(view);
+    await this.checkHead();
+  }
+
+  async checkHead(): Promise<void> {
+    const reader = new HeadReader(this.journal, this.replicas);
+    const head = this.#state(this.completed);
+    for (let disk = 0; disk < disks; disk++) {
+      const found = Buffer.alloc(diskBytes);
+      await reader.read(disk, 0, found);
+      const wanted = head.subarray(disk * diskBytes, (disk + 1) * diskBytes);
+      if (!found.equals(wanted))
+        throw new Error(`the head of disk ${disk} differs from LSN ${this.completed}`);
+    }
+  }
+
+  async checkView(view: JournalSnapshot): Promise<void> {
+    const state = this.#state(view.lsn);
+    for (let disk = 0; disk < disks; disk++) {
+      const found = await this.#readView(view, disk);
+      const wanted = state.subarray(disk * diskBytes, (disk + 1) * diskBytes);
+      if (found.equals(wanted)) continue;
+      const at = found.findIndex((byte, index) => byte !== wanted[index]);
+      throw new Error(`disk ${disk} at LSN ${view.lsn} differs from byte ${at} on (cursor ${this.applied})`);
+    }
+  }
+
+  async #readView(view: JournalSnapshot, disk: number): Promise<Buffer> {
+    const found = Buffer.alloc(diskBytes, 0xee);
+    const start = machineAddress(disk, 0);
+    const pieces = resolve(view.tables, start, start + diskBytes, new Pieces(), view.firstLiveSegment);
+    for (let at = 0; at < pieces.count; at++) {
+      const from = addressOffset(pieces.starts[at] ?? 0);
+      const target = found.subarray(from, from + (pieces.ends[at] ?? 0) - (pieces.starts[at] ?? 0));
+      const columns = pieces.columns[at] ?? null;
+      const index = pieces.indexes[at] ?? 0;
+      if (columns === null) await this.replicas[disk]?.read(target, from);
+      else if (columns.kinds[index] === ContentKind.zero) target.fill(0);
+      else {
+        const segment = view.segments.get(columns.segments[index] ?? -1);
+        if (segment === undefined) throw new Error(`LSN ${view.lsn} needs a segment that it does not hold`);
+        this.#readRecord(segment.fd, target, {
+          position: columns.positions[index] ?? 0,
+          lsn: segment.firstLsn + (columns.lsnDeltas[index] ?? 0),
+          disk,
+          start: from,
+          end: from + target.length,
+        });
+      }
+    }
+    return found;
+  }
+
+  #readRecord(fd: number, target: Buffer, wanted: Wanted): void {
+    const read = ({ position, length }: Stretch): Buffer => {
+      const bytes = Buffer.alloc(length);
+      return bytes.subarray(0, this.files.readSync(fd, bytes, position));
+    };
+    const first = judgeFirst(wanted, read(firstRead(wanted)), mark);
+    let data = first.kind === 'data' ? first.data : null;
+    if (first.kind === 'more') data = judgeSecond(wanted, read(first.stretch), first);
+    if (data === null) throw new Error(`record ${wanted.lsn} is damaged`);
+    data.copy(target);
+  }
+
+  #issue(request: Request): Promise<Error | null> {
+    const { disk, offset, length, bytes, tag, discard } = request;
+    if (tag !== null) {
+      return this.journal.tag({ name: tag, consistency: 'user' }).then(
+        () => null,
+        (error: Error) => error,
+      );
+    }
+    return new Promise((done) => {
+      if (bytes !== null) this.journal.write(disk, offset, bytes, false, null, done);
+      else this.journal.zero(disk, offset, length, { discard, fua: false }, done);
+    });
+  }
+
+  #remember(request: Request): void {
+    const { disk, offset, length, bytes } = request;
+    const state = Buffer.from(this.states.at(-1) ?? Buffer.alloc(0));
+    const start = disk * diskBytes + offset;
+    if (bytes === null) state.fill(0, start, start + length);
+    else bytes.copy(state, start);
+    this.requests.push(request);
+    this.states.push(state);
+  }
+
+  #state(lsn: number): Buffer {
+    const state = this.states[lsn];
+    if (state === undefined) throw new Error(`the model knows no LSN ${lsn}`);
+    return state;
+  }
+}

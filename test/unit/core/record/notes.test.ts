@@ -1,0 +1,35 @@
+// The JSON payloads of tags and syncs: what is written is read, and what cannot be read is no tag.
+import t from 'tap';
+import { decodeSyncReason, decodeTagNote, encodeNote } from '../../../../core/record/notes.ts';
+import { limits } from '../../../../core/limits.ts';
+
+t.test('a tag comes back as it went', async (t) => {
+  for (const consistency of ['crash', 'application', 'user'] as const) {
+    const note = { name: 'vor dem Umzug – “äöü”', consistency };
+    t.same(decodeTagNote(encodeNote(note)), note);
+  }
+});
+
+t.test("members that are not known are ignored, a consistency that is not known is the user's", async (t) => {
+  t.same(decodeTagNote(Buffer.from('{"name":"a","consistency":"new","more":1}')), {
+    name: 'a',
+    consistency: 'user',
+  });
+});
+
+t.test('what is no tag is none', async (t) => {
+  for (const text of ['', '{', 'null', '[]', '7', '{}', '{"name":7}'])
+    t.equal(decodeTagNote(Buffer.from(text)), null, text);
+});
+
+t.test('the reason of a sync is read, or unknown', async (t) => {
+  t.equal(
+    decodeSyncReason(encodeNote({ reason: 'initial sync', disks: [{ name: 'root', size: 512 }] })),
+    'initial sync',
+  );
+  t.equal(decodeSyncReason(Buffer.from('?')), 'unknown');
+});
+
+t.test('a note that does not fit a record is refused', async (t) => {
+  t.throws(() => encodeNote({ name: 'x'.repeat(limits.recordNoteBytes), consistency: 'user' }), /fits/);
+});
