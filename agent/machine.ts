@@ -6,7 +6,7 @@ import type { FileStore } from '../core/block/file-store.ts';
 import { syncDirectorySync } from '../core/atomic-file.ts';
 import { formatTime, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import type { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';

@@ -10,7 +10,7 @@ import type { MachineMark } from '../../core/record/record.ts';
 import { firstRead, judgeFirst, judgeSecond, type Stretch, type Wanted } from '../../core/segment-log/read-record.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import type { Journal } from '../journal/journal.ts';
-import { damagedRecord } from '../replica/view-content.ts';
+import { damagedRecord } from '../replica/record-reader.ts';
 
 export class HeadReader {
   readonly #journal: Journal;

@@ -1,13 +1,30 @@
 // What a machine's journal says besides content: tags, gaps and lost records, in LSN order.
 import type { Consistency } from '../../core/record/notes.ts';
 
-export interface Tag { lsn: number; time: number; name: string; consistency: Consistency }
+export interface Tag {
+  lsn: number;
+  time: number;
+  name: string;
+  consistency: Consistency;
+}
 
 /** No recovery point lies in [from, to); `to` is null while the sync goes on. Times are microseconds. */
-export interface Gap { from: number; to: number | null; reason: string; fromTime: number; toTime: number | null }
+export interface Gap {
+  from: number;
+  to: number | null;
+  reason: string;
+  fromTime: number;
+  toTime: number | null;
+}
 
 /** Records [from, to] that were durable and cannot be read any more. */
-export interface LostRecords { from: number; to: number; file: string; start: number; end: number }
+export interface LostRecords {
+  from: number;
+  to: number;
+  file: string;
+  start: number;
+  end: number;
+}
 
 export class Catalogue {
   tags: Tag[] = [];

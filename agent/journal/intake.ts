@@ -1,8 +1,14 @@
-// Takes requests as they come and makes groups of them: one append for all that arrived in a turn of the event loop.
+// Takes requests as they come and makes groups of them: one append for all that arrived in a turn of the
+// event loop.
 import { type HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { checkPayload } from '../../core/record/payload.ts';
-import { recordHeaderBytes, type MachineMark, type RecordHeader, type RecordKind } from '../../core/record/record.ts';
+import {
+  recordHeaderBytes,
+  type MachineMark,
+  type RecordHeader,
+  type RecordKind,
+} from '../../core/record/record.ts';
 import { RecordGroup, type PayloadOwner } from '../../core/segment-log/record-group.ts';
 import type { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
@@ -43,14 +49,19 @@ export class IntakeQueue {
     this.#options = options;
   }
 
-  get isEmpty(): boolean { return this.#waiting.length === 0; }
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
 
   add(request: Intake): void {
     this.#waiting.push(request);
     this.schedule();
   }
 
-  /** Appends what is waiting after the sockets of this turn have been read, so that a group holds all of them. */
+  /**
+   * Appends what is waiting after the sockets of this turn have been read, so that a group holds all of
+   * them.
+   */
   schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -61,8 +72,8 @@ export class IntakeQueue {
   }
 
   /**
-   * Appends what is waiting now, unless a failed sync is being healed: then it stays waiting. Called once more by a
-   * request that completes meanwhile, it leaves the rest to the call under way.
+   * Appends what is waiting now, unless a failed sync is being healed: then it stays waiting. Called once
+   * more by a request that completes meanwhile, it leaves the rest to the call under way.
    */
   appendAll(): void {
     if (this.#appending) return;
@@ -96,7 +107,8 @@ export class IntakeQueue {
     }
     this.noSpace = false;
     const body = log.lastBodyPosition;
-    for (const [index, header] of headers.entries()) inserted(segment, header, body + (group.positions[index] ?? 0));
+    for (const [index, header] of headers.entries())
+      inserted(segment, header, body + (group.positions[index] ?? 0));
     this.#complete(requests, group);
   }
 
@@ -111,7 +123,16 @@ export class IntakeQueue {
       const payloadBytes = (payload?.length ?? 0) + (check.table?.length ?? 0);
       const lsn = group.firstLsn + group.records;
       const header: RecordHeader = {
-        kind, flags, disk, lsn, offset, length, time, generation, payloadBytes, payloadCrc: check.crc,
+        kind,
+        flags,
+        disk,
+        lsn,
+        offset,
+        length,
+        time,
+        generation,
+        payloadBytes,
+        payloadCrc: check.crc,
       };
       group.add(header, mark, check.table, payload, owner);
       headers.push(header);

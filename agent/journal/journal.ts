@@ -1,4 +1,5 @@
-// One machine's journal: numbers its writes, keeps them in redo segments, and knows which record holds every byte.
+// One machine's journal: numbers its writes, keeps them in redo segments, and knows which record holds
+// every byte.
 import type { Clock } from '../../core/clock.ts';
 import { assert, toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { BackgroundMerger } from '../../core/extents/background-merger.ts';
@@ -53,8 +54,8 @@ export interface JournalSnapshot {
 }
 
 /**
- * Invariants: LSNs follow each other; the index holds every appended record above the cursor; a request completes
- * after its record is appended (and durable, where asked).
+ * Invariants: LSNs follow each other; the index holds every appended record above the cursor; a request
+ * completes after its record is appended (and durable, where asked).
  */
 export class Journal {
   generation: number;
@@ -65,7 +66,12 @@ export class Journal {
   readonly #clock: Clock;
   #lastTime: number;
 
-  private constructor(log: SegmentLog, index: RedoIndex, options: JournalOptions, found: { lastTime: number; generation: number }) {
+  private constructor(
+    log: SegmentLog,
+    index: RedoIndex,
+    options: JournalOptions,
+    found: { lastTime: number; generation: number },
+  ) {
     this.#log = log;
     this.#index = index;
     this.#clock = options.clock;
@@ -104,28 +110,81 @@ export class Journal {
     return journal;
   }
 
-  get headLsn(): number { return this.#log.appendedLsn; }
-  get durableLsn(): number { return this.#log.durableLsn; }
+  get headLsn(): number {
+    return this.#log.appendedLsn;
+  }
+  get durableLsn(): number {
+    return this.#log.durableLsn;
+  }
   /** Microseconds; 0 before the first record. */
-  get lastTime(): number { return this.#lastTime; }
-  get failure(): Error | null { return this.#log.failure; }
-  get noSpace(): boolean { return this.#intake.noSpace; }
-  get redoBytes(): number { return this.#log.bytes; }
-  get catalogue(): Catalogue { return this.#index.catalogue; }
+  get lastTime(): number {
+    return this.#lastTime;
+  }
+  get failure(): Error | null {
+    return this.#log.failure;
+  }
+  get noSpace(): boolean {
+    return this.#intake.noSpace;
+  }
+  get redoBytes(): number {
+    return this.#log.bytes;
+  }
+  get catalogue(): Catalogue {
+    return this.#index.catalogue;
+  }
   /** Oldest first. */
-  get segments(): readonly Segment[] { return this.#log.segments; }
-  get firstLiveSegment(): number { return this.#index.firstLiveSegment; }
-  segment(ordinal: number): Segment | undefined { return this.#index.segment(ordinal); }
-
-  write(disk: number, offset: number, payload: Buffer, fua: boolean, owner: PayloadOwner | null, done: Completion): void {
-    const { length } = payload;
-    this.#intake.add({ kind: RecordKind.write, flags: 0, disk, offset, length, payload, owner, durable: fua, done });
+  get segments(): readonly Segment[] {
+    return this.#log.segments;
+  }
+  get firstLiveSegment(): number {
+    return this.#index.firstLiveSegment;
+  }
+  segment(ordinal: number): Segment | undefined {
+    return this.#index.segment(ordinal);
   }
 
-  zero(disk: number, offset: number, length: number, options: { discard: boolean; fua: boolean }, done: Completion): void {
+  write(
+    disk: number,
+    offset: number,
+    payload: Buffer,
+    fua: boolean,
+    owner: PayloadOwner | null,
+    done: Completion,
+  ): void {
+    const { length } = payload;
+    this.#intake.add({
+      kind: RecordKind.write,
+      flags: 0,
+      disk,
+      offset,
+      length,
+      payload,
+      owner,
+      durable: fua,
+      done,
+    });
+  }
+
+  zero(
+    disk: number,
+    offset: number,
+    length: number,
+    options: { discard: boolean; fua: boolean },
+    done: Completion,
+  ): void {
     const flags = options.discard ? RecordFlags.discard : RecordFlags.none;
     const durable = options.fua;
-    this.#intake.add({ kind: RecordKind.zero, flags, disk, offset, length, payload: null, owner: null, durable, done });
+    this.#intake.add({
+      kind: RecordKind.zero,
+      flags,
+      disk,
+      offset,
+      length,
+      payload: null,
+      owner: null,
+      durable,
+      done,
+    });
   }
 
   /** Completes when every write completed before, on any connection, is durable. */
@@ -136,7 +195,9 @@ export class Journal {
 
   /** Everything appended so far is durable when it resolves. */
   commit(): Promise<void> {
-    return new Promise((resolve, reject) => this.flush((error) => (error === null ? resolve() : reject(error))));
+    return new Promise((resolve, reject) =>
+      this.flush((error) => (error === null ? resolve() : reject(error))),
+    );
   }
 
   /** Appends a tag; durable when it resolves. */
@@ -165,16 +226,23 @@ export class Journal {
 
   /** What a view at `lsn` is made of; `lsn` is durable and not below the cursor, `appliedLsn`. */
   snapshot(lsn: number, appliedLsn: number): JournalSnapshot {
-    assert(lsn >= appliedLsn && lsn <= this.#log.appendedLsn, 'a snapshot lies between the cursor and the head');
+    assert(
+      lsn >= appliedLsn && lsn <= this.#log.appendedLsn,
+      'a snapshot lies between the cursor and the head',
+    );
     this.#index.appliedLsn = appliedLsn;
     const held = this.segments.filter((segment) => segment.lastLsn > appliedLsn && segment.firstLsn <= lsn);
     const at = this.segments.findLastIndex((segment) => segment.firstLsn <= lsn);
-    const tables = lsn === appliedLsn ? [] : this.#index.tablesAt(this.segments, at, lsn, this.#log.appendedLsn);
+    const tables =
+      lsn === appliedLsn ? [] : this.#index.tablesAt(this.segments, at, lsn, this.#log.appendedLsn);
     for (const segment of held) segment.users += 1;
     let isHeld = true;
     return {
-      lsn, tables, segments: byOrdinal(held),
-      // What lies below the cursor is in the replica, though its files may still be waiting for a reader to let go.
+      lsn,
+      tables,
+      segments: byOrdinal(held),
+      // What lies below the cursor is in the replica, though its files may still be waiting for a reader to
+      // let go.
       firstLiveSegment: Math.max(this.#index.firstLiveSegment, held[0]?.ordinal ?? 0),
       release() {
         if (isHeld) for (const segment of held) segment.users -= 1;
@@ -185,11 +253,15 @@ export class Journal {
 
   /** The newest LSN after `from` that is stamped at or before `time` (microseconds), or `from`. */
   lsnAtTime(time: number, from: number): number {
-    const segment = this.segments.findLast((candidate) => candidate.lastLsn > from && candidate.firstTime <= time);
+    const segment = this.segments.findLast(
+      (candidate) => candidate.lastLsn > from && candidate.firstTime <= time,
+    );
     if (segment === undefined || segment.lastTime <= time) return Math.max(segment?.lastLsn ?? from, from);
     let found = from;
     this.visit(segment, {
-      record: (header) => { if (header.time <= time) found = Math.max(found, header.lsn); },
+      record: (header) => {
+        if (header.time <= time) found = Math.max(found, header.lsn);
+      },
       lost: () => undefined,
     });
     return found;
@@ -202,7 +274,9 @@ export class Journal {
     if (lsn === segment.lastLsn) return segment.lastTime;
     let time: number | null = null;
     this.visit(segment, {
-      record: (header) => { if (header.lsn === lsn) time = header.time; },
+      record: (header) => {
+        if (header.lsn === lsn) time = header.time;
+      },
       lost: () => undefined,
     });
     return time;
@@ -232,11 +306,21 @@ export class Journal {
     await this.#log.close();
   }
 
-  #note(kind: RecordKind, note: TagNote | SyncBeginNote | Record<string, never>): Promise<{ lsn: number; time: number }> {
+  #note(
+    kind: RecordKind,
+    note: TagNote | SyncBeginNote | Record<string, never>,
+  ): Promise<{ lsn: number; time: number }> {
     const payload = encodeNote(note);
     return new Promise((resolve, reject) => {
       this.#intake.add({
-        kind, flags: 0, disk: 0, offset: 0, length: 0, payload, owner: null, durable: true,
+        kind,
+        flags: 0,
+        disk: 0,
+        offset: 0,
+        length: 0,
+        payload,
+        owner: null,
+        durable: true,
         done: (error, lsn, time) => (error === null ? resolve({ lsn, time }) : reject(error)),
       });
     });
@@ -253,5 +337,7 @@ const byOrdinal = (segments: readonly Segment[]): JournalSnapshot['segments'] =>
   new Map(segments.map(({ ordinal, fd, firstLsn, path }) => [ordinal, { fd, firstLsn, path }]));
 
 const sourceOf = (options: JournalOptions): RecordSource => ({
-  files: options.files, machine: options.machine, mark: machineMark(options.machine),
+  files: options.files,
+  machine: options.machine,
+  mark: machineMark(options.machine),
 });

@@ -1,4 +1,5 @@
-// Which redo record holds every byte of a machine: the extent index together with the segments that it points into.
+// Which redo record holds every byte of a machine: the extent index together with the segments that it
+// points into.
 import { machineAddress, wholeMachine } from '../../core/extents/address.ts';
 import type { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { buildTable } from '../../core/extents/build.ts';
@@ -15,12 +16,15 @@ import { Catalogue } from './catalogue.ts';
 import { contentKindOf, extentsOf, noteRecord, pushLost, pushRecord, type RecordSource } from './reindex.ts';
 
 /**
- * Invariants: every sealed segment with records has an ordinal, and its extents are in the index under it; the segment
- * being written has the next ordinal.
+ * Invariants: every sealed segment with records has an ordinal, and its extents are in the index under it;
+ * the segment being written has the next ordinal.
  */
 export class RedoIndex {
   readonly catalogue = new Catalogue();
-  /** Records up to here are in the replica, and those that are lost were there before: neither is read again. */
+  /**
+   * Records up to here are in the replica, and those that are lost were there before: neither is read
+   * again.
+   */
   appliedLsn: number;
   readonly #merger: BackgroundMerger;
   readonly #source: RecordSource;
@@ -34,10 +38,16 @@ export class RedoIndex {
     this.#levels = new LevelledIndex({ merger, firstSegment: 0 });
   }
 
-  get firstLiveSegment(): number { return this.#levels.firstLiveSegment; }
+  get firstLiveSegment(): number {
+    return this.#levels.firstLiveSegment;
+  }
   /** Ordinal of the segment being written. */
-  get nextSegment(): number { return this.#levels.nextSegment; }
-  segment(ordinal: number): Segment | undefined { return this.#segments.get(ordinal); }
+  get nextSegment(): number {
+    return this.#levels.nextSegment;
+  }
+  segment(ordinal: number): Segment | undefined {
+    return this.#segments.get(ordinal);
+  }
 
   /** Takes one appended record. */
   insert(segment: Segment, header: RecordHeader, position: number): void {
@@ -126,7 +136,13 @@ export class RedoIndex {
   }
 
   #noteLost(lost: Lost, segment: Segment | null): void {
-    this.catalogue.lost.push({ from: lost.from, to: lost.to, file: segment?.path ?? '', start: lost.start, end: lost.end });
+    this.catalogue.lost.push({
+      from: lost.from,
+      to: lost.to,
+      file: segment?.path ?? '',
+      start: lost.start,
+      end: lost.end,
+    });
   }
 
   #insertUnknown(): void {
@@ -139,7 +155,10 @@ export class RedoIndex {
     return buildTable(list);
   }
 
-  /** The extents of the records up to `lsn` of one of `segments`, after what is lost between it and the one before. */
+  /**
+   * The extents of the records up to `lsn` of one of `segments`, after what is lost between it and the one
+   * before.
+   */
   #extentsOf(segments: readonly Segment[], at: number, lsn: number): ExtentList {
     const before = segments[at - 1]?.lastLsn ?? this.appliedLsn;
     return extentsOf(this.#source, segments[at]!, { afterLsn: Math.max(before, this.appliedLsn), lsn });

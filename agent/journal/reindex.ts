@@ -1,10 +1,16 @@
-// Makes extents and catalogue entries out of records read back from segments: at start, and for part of a segment.
+// Makes extents and catalogue entries out of records read back from segments: at start, and for part of a
+// segment.
 import { wholeMachine, machineAddress } from '../../core/extents/address.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
 import { ExtentList } from '../../core/extents/extent-list.ts';
 import type { Files } from '../../core/files/files.ts';
 import { decodeSyncReason, decodeTagNote } from '../../core/record/notes.ts';
-import { RecordKind, recordHeaderBytes, type MachineMark, type RecordHeader } from '../../core/record/record.ts';
+import {
+  RecordKind,
+  recordHeaderBytes,
+  type MachineMark,
+  type RecordHeader,
+} from '../../core/record/record.ts';
 import { listFrames } from '../../core/segment-log/frames.ts';
 import { readSegment } from '../../core/segment-log/recover.ts';
 import { scanSegment, type ScanVisitor } from '../../core/segment-log/scan.ts';
@@ -19,21 +25,43 @@ export function contentKindOf(kind: RecordKind): ContentKind | null {
 }
 
 /** Whose records, and where they are read. */
-export interface RecordSource { files: Files; machine: Buffer; mark: MachineMark }
-
-/** Shows `visitor` the records of one segment up to `lsn`, all of which are durable: what is not sound is lost. */
-export function visitSegment(source: RecordSource, segment: Segment, lsn: number, visitor: ScanVisitor): void {
-  const content = readSegment(source.files, segment).subarray(0, segment.end);
-  const frames = listFrames(content, source.machine, segment.firstLsn);
-  scanSegment({ content, frames, machine: source.mark, firstLsn: segment.firstLsn, cutLsn: lsn + 1, durable: lsn, visitor });
+export interface RecordSource {
+  files: Files;
+  machine: Buffer;
+  mark: MachineMark;
 }
 
 /**
- * The extents of one segment's records up to `lsn`. Up to `afterLsn` everything is known from elsewhere: from the
- * replica or the segment before.
+ * Shows `visitor` the records of one segment up to `lsn`, all of which are durable: what is not sound is
+ * lost.
+ */
+export function visitSegment(
+  source: RecordSource,
+  segment: Segment,
+  lsn: number,
+  visitor: ScanVisitor,
+): void {
+  const content = readSegment(source.files, segment).subarray(0, segment.end);
+  const frames = listFrames(content, source.machine, segment.firstLsn);
+  scanSegment({
+    content,
+    frames,
+    machine: source.mark,
+    firstLsn: segment.firstLsn,
+    cutLsn: lsn + 1,
+    durable: lsn,
+    visitor,
+  });
+}
+
+/**
+ * The extents of one segment's records up to `lsn`. Up to `afterLsn` everything is known from elsewhere:
+ * from the replica or the segment before.
  */
 export function extentsOf(
-  source: RecordSource, segment: Segment, { afterLsn, lsn }: { afterLsn: number; lsn: number },
+  source: RecordSource,
+  segment: Segment,
+  { afterLsn, lsn }: { afterLsn: number; lsn: number },
 ): ExtentList {
   const list = new ExtentList();
   if (segment.firstLsn > afterLsn + 1) pushLost(list, segment.ordinal, 0);
@@ -48,7 +76,13 @@ export function extentsOf(
   return list;
 }
 
-export function pushRecord(list: ExtentList, ordinal: number, firstLsn: number, header: RecordHeader, position: number): void {
+export function pushRecord(
+  list: ExtentList,
+  ordinal: number,
+  firstLsn: number,
+  header: RecordHeader,
+  position: number,
+): void {
   const kind = contentKindOf(header.kind);
   if (kind === null || header.length === 0) return;
   const start = machineAddress(header.disk, header.offset);
@@ -61,11 +95,17 @@ export function pushLost(list: ExtentList, ordinal: number, lsnDelta: number): v
 }
 
 /** Enters tags and the begin and end of syncs. */
-export function noteRecord(catalogue: Catalogue, header: RecordHeader, content: Buffer, position: number): void {
+export function noteRecord(
+  catalogue: Catalogue,
+  header: RecordHeader,
+  content: Buffer,
+  position: number,
+): void {
   if (header.kind < RecordKind.tag || header.kind > RecordKind.syncEnd) return;
   const start = position + recordHeaderBytes;
   const payload = content.subarray(start, start + header.payloadBytes);
-  if (header.kind === RecordKind.syncBegin) catalogue.syncBegins(header.lsn, header.time, decodeSyncReason(payload));
+  if (header.kind === RecordKind.syncBegin)
+    catalogue.syncBegins(header.lsn, header.time, decodeSyncReason(payload));
   if (header.kind === RecordKind.syncEnd) catalogue.syncEnds(header.lsn, header.time);
   const tag = header.kind === RecordKind.tag ? decodeTagNote(payload) : null;
   if (tag !== null) catalogue.tags.push({ lsn: header.lsn, time: header.time, ...tag });

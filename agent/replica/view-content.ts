@@ -9,9 +9,8 @@ import { appendExtent, dataExtent, holeExtent } from '../../core/block/append-ex
 import type { BlockExtent } from '../../core/block/block-store.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { seekData, seekHole } from '../../core/linux.ts';
-import { limits } from '../../core/limits.ts';
-import { recordHeaderBytes, type MachineMark } from '../../core/record/record.ts';
-import { firstRead, judgeFirst, judgeSecond, type Stretch, type Wanted } from '../../core/segment-log/read-record.ts';
+import type { MachineMark } from '../../core/record/record.ts';
+import { RecordReader } from './record-reader.ts';
 
 /** Everything that a view needs, and nothing that changes: files are lent by the thread that opened them. */
 export interface ViewContent {
@@ -30,11 +29,11 @@ export class ViewReader {
   readonly #tables: ExtentTable[];
   readonly #segments: Map<number, ViewContent['segments'][number]>;
   readonly #pieces = new Pieces();
-  readonly #head = Buffer.allocUnsafeSlow(recordHeaderBytes + limits.checkBlockBytes);
-  #body = Buffer.allocUnsafeSlow(2 * limits.checkBlockBytes);
+  readonly #records: RecordReader;
 
   constructor(content: ViewContent) {
     this.content = content;
+    this.#records = new RecordReader(content.mark);
     this.#tables = content.tables.map((table) => ExtentTable.from(table));
     this.#segments = new Map(content.segments.map((segment) => [segment.ordinal, segment]));
   }
@@ -84,22 +83,10 @@ export class ViewReader {
     }
     const segment = this.#segments.get(extent.segments[index]!);
     if (kind !== ContentKind.data || segment === undefined) throw this.#unknown(disk, offset, target.length);
-    this.#readRecord(segment, target, {
+    this.#records.read(segment, target, {
       position: extent.positions[index]!, lsn: segment.firstLsn + extent.lsnDeltas[index]!,
       disk, start: offset, end: offset + target.length,
     });
-  }
-
-  #readRecord(segment: ViewContent['segments'][number], target: Buffer, wanted: Wanted): void {
-    const first = judgeFirst(wanted, readStretch(segment.fd, firstRead(wanted), this.#head), this.content.mark);
-    let data = first.kind === 'data' ? first.data : null;
-    if (first.kind === 'more') {
-      const { length } = first.stretch;
-      if (this.#body.length < length) this.#body = Buffer.allocUnsafeSlow(length);
-      data = judgeSecond(wanted, readStretch(segment.fd, first.stretch, this.#body), first);
-    }
-    if (data === null) throw damagedRecord(segment.path, wanted);
-    data.copy(target);
   }
 
   #replicaExtents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
@@ -126,12 +113,4 @@ export class ViewReader {
   #diskName(disk: number): string {
     return this.content.disks[disk]?.name ?? String(disk);
   }
-}
-
-export function damagedRecord(path: string, wanted: Wanted): HomewardError {
-  return new HomewardError('damaged', `record ${wanted.lsn} at byte ${wanted.position} of ${path} does not fit its checksum`);
-}
-
-function readStretch(fd: number, stretch: Stretch, into: Buffer): Buffer {
-  return into.subarray(0, fs.readSync(fd, into, 0, stretch.length, stretch.position));
 }

@@ -4,8 +4,14 @@ import { assert } from '../errors.ts';
 
 export type Consistency = 'crash' | 'application' | 'user';
 
-export interface TagNote { name: string; consistency: Consistency }
-export interface SyncBeginNote { reason: string; disks: { name: string; size: number }[] }
+export interface TagNote {
+  name: string;
+  consistency: Consistency;
+}
+export interface SyncBeginNote {
+  reason: string;
+  disks: { name: string; size: number }[];
+}
 
 export function encodeNote(note: TagNote | SyncBeginNote | Record<string, never>): Buffer {
   const payload = Buffer.from(JSON.stringify(note), 'utf8');

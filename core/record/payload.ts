@@ -30,8 +30,8 @@ export function payloadFits(payload: Buffer, payloadCrc: number, dataBytes: numb
 }
 
 /**
- * Whether `data`, which begins at check block `firstBlock` of its record, fits the table. `data` ends at a block's end or
- * at the record's.
+ * Whether `data`, which begins at check block `firstBlock` of its record, fits the table. `data` ends at a
+ * block's end or at the record's.
  */
 export function blocksFit(data: Buffer, table: Buffer, firstBlock: number): boolean {
   for (let at = 0, slot = firstBlock * 4; at < data.length; at += block, slot += 4) {

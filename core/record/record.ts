@@ -1,4 +1,5 @@
-// The record codec: 64 bytes of header, the same on the wire and in every log (docs/journal-format.md, section 2).
+// The record codec: 64 bytes of header, the same on the wire and in every log (docs/journal-format.md,
+// section 2).
 import { crc32 } from 'node:zlib';
 
 export const RecordKind = { write: 1, zero: 2, tag: 3, syncBegin: 4, syncEnd: 5, unknown: 6 } as const;
@@ -25,14 +26,22 @@ export interface RecordHeader {
 }
 
 /** The first 8 bytes of a machine's UUID, as the two words that a header holds. */
-export interface MachineMark { low: number; high: number }
+export interface MachineMark {
+  low: number;
+  high: number;
+}
 
 export function machineMark(uuid: Buffer): MachineMark {
   return { low: uuid.readUInt32LE(0), high: uuid.readUInt32LE(4) };
 }
 
 /** Writes `header` into 64 bytes of `target` at `at`. */
-export function encodeRecordHeader(target: Buffer, at: number, header: RecordHeader, machine: MachineMark): void {
+export function encodeRecordHeader(
+  target: Buffer,
+  at: number,
+  header: RecordHeader,
+  machine: MachineMark,
+): void {
   target.writeUInt32LE(magic, at);
   target[at + 4] = header.kind;
   target[at + 5] = header.flags;
@@ -59,7 +68,8 @@ export function decodeRecordHeader(source: Buffer, at: number, machine: MachineM
 /** The same without the header CRC, for bytes that another CRC has vouched for. */
 export function parseRecordHeader(source: Buffer, at: number, machine: MachineMark): RecordHeader | null {
   if (source.readUInt32LE(at) !== magic) return null;
-  if (source.readUInt32LE(at + 52) !== machine.low || source.readUInt32LE(at + 56) !== machine.high) return null;
+  if (source.readUInt32LE(at + 52) !== machine.low || source.readUInt32LE(at + 56) !== machine.high)
+    return null;
   const header: RecordHeader = {
     kind: source[at + 4] as RecordKind,
     flags: source[at + 5]!,

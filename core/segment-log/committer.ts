@@ -1,4 +1,5 @@
-// Group commit: one sync at a time for whatever has been appended, waiters released in LSN order, failures healed.
+// Group commit: one sync at a time for whatever has been appended, waiters released in LSN order, failures
+// healed.
 import { errnoOf, HomewardError } from '../errors.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
@@ -18,7 +19,10 @@ export interface CommitterOptions {
   writeNote(): void;
 }
 
-interface Waiter { lsn: number; done: (error: Error | null) => void }
+interface Waiter {
+  lsn: number;
+  done: (error: Error | null) => void;
+}
 
 const retryMs = 1000;
 const idleNoteMs = 1000;
@@ -121,7 +125,11 @@ export class Committer {
       await this.#options.sync(segments, directory);
     } catch (error) {
       const { durableLsn } = this;
-      this.#options.log.error('sync-failed', { errno: errnoOf(error), durableLsn, unsyncedBytes: this.#unsyncedBytes });
+      this.#options.log.error('sync-failed', {
+        errno: errnoOf(error),
+        durableLsn,
+        unsyncedBytes: this.#unsyncedBytes,
+      });
       return this.#heal();
     }
     this.#syncing = false;
@@ -165,7 +173,10 @@ export class Committer {
     for (const waiter of ready) waiter.done(null);
   }
 
-  /** The files whose sync failed are not trusted again: what is unacknowledged goes to a new one, then that is synced. */
+  /**
+   * The files whose sync failed are not trusted again: what is unacknowledged goes to a new one, then that
+   * is synced.
+   */
   async #heal(): Promise<void> {
     const { log } = this.#options;
     this.suspended = true;
@@ -201,7 +212,11 @@ export class Committer {
   }
 
   #fail(cause: unknown): void {
-    const failure = new HomewardError('journal-failed', `a sync failed with ${errnoOf(cause) ?? String(cause)}`, { cause });
+    const failure = new HomewardError(
+      'journal-failed',
+      `a sync failed with ${errnoOf(cause) ?? String(cause)}`,
+      { cause },
+    );
     const failed = this.#waiters;
     this.failure = failure;
     this.suspended = false;

@@ -1,5 +1,11 @@
 // Finds the sound frames of one segment's content, also behind damage (first pass of recovery).
-import { decodeGroupHeader, findGroupMagic, groupHeaderBytes, syncedBlockBytes, type GroupHeader } from './group.ts';
+import {
+  decodeGroupHeader,
+  findGroupMagic,
+  groupHeaderBytes,
+  syncedBlockBytes,
+  type GroupHeader,
+} from './group.ts';
 import { roundUp } from '../units.ts';
 
 export interface FrameList {
@@ -11,8 +17,8 @@ export interface FrameList {
 }
 
 /**
- * All sound frames in file order that belong to this use of the file: of `machine`, at their own position, of one
- * identity, with LSNs from `firstLsn` up. Frames that an older use left have lower LSNs.
+ * All sound frames in file order that belong to this use of the file: of `machine`, at their own position,
+ * of one identity, with LSNs from `firstLsn` up. Frames that an older use left have lower LSNs.
  */
 export function listFrames(content: Buffer, machine: Buffer, firstLsn: number): FrameList {
   const result: FrameList = { frames: [], durable: 0, foreign: false };
@@ -29,7 +35,10 @@ export function listFrames(content: Buffer, machine: Buffer, firstLsn: number): 
     return frame.firstLsn < leastLsn ? null : frame;
   };
   for (let position = 0; position < content.length;) {
-    const frame = frameAt(position) ?? frameAt(roundUp(position, syncedBlockBytes)) ?? nextFrame(content, position, frameAt);
+    const frame =
+      frameAt(position) ??
+      frameAt(roundUp(position, syncedBlockBytes)) ??
+      nextFrame(content, position, frameAt);
     if (frame === null) break;
     identity ??= frame.identity;
     result.frames.push(frame);
@@ -40,7 +49,11 @@ export function listFrames(content: Buffer, machine: Buffer, firstLsn: number): 
   return result;
 }
 
-function nextFrame(content: Buffer, from: number, frameAt: (at: number) => GroupHeader | null): GroupHeader | null {
+function nextFrame(
+  content: Buffer,
+  from: number,
+  frameAt: (at: number) => GroupHeader | null,
+): GroupHeader | null {
   for (let at = findGroupMagic(content, from); at >= 0; at = findGroupMagic(content, at + 1)) {
     const frame = frameAt(at);
     if (frame !== null) return frame;

@@ -36,7 +36,8 @@ export function encodeGroupHeader(target: Buffer, header: GroupHeader): void {
 
 /** The frame at `at`, or null when it is not a sound one; whose it is, is for the caller to judge. */
 export function decodeGroupHeader(source: Buffer, at: number): GroupHeader | null {
-  if (at + groupHeaderBytes > source.length || magic.compare(source, at, at + magic.length) !== 0) return null;
+  if (at + groupHeaderBytes > source.length || magic.compare(source, at, at + magic.length) !== 0)
+    return null;
   if (source.readUInt32LE(at + 92) !== crc32(source.subarray(at, at + 92))) return null;
   const header: GroupHeader = {
     machine: Buffer.from(source.subarray(at + 8, at + 24)),
@@ -49,7 +50,8 @@ export function decodeGroupHeader(source: Buffer, at: number): GroupHeader | nul
     bodyBytes: source.readUInt32LE(at + 76),
     headersCrc: source.readUInt32LE(at + 80),
   };
-  const safe = header.firstLsn >= 0 && header.previousDurable >= 0 && header.arrival >= 0 && header.position >= 0;
+  const safe =
+    header.firstLsn >= 0 && header.previousDurable >= 0 && header.arrival >= 0 && header.position >= 0;
   return safe ? header : null;
 }
 

@@ -1,10 +1,22 @@
-// A group of records on its way to the log: headers in one staging buffer, payloads as views of what was received.
+// A group of records on its way to the log: headers in one staging buffer, payloads as views of what was
+// received.
 import { crc32 } from 'node:zlib';
-import { encodeRecordHeader, recordHeaderBytes, type MachineMark, type RecordHeader } from '../record/record.ts';
+import {
+  encodeRecordHeader,
+  recordHeaderBytes,
+  type MachineMark,
+  type RecordHeader,
+} from '../record/record.ts';
 import { groupHeaderBytes } from './group.ts';
 
-/** Whoever owns the memory behind a payload; kept until the record is durable, since a failed sync writes it again. */
-export interface PayloadOwner { retain(): void; release(): void }
+/**
+ * Whoever owns the memory behind a payload; kept until the record is durable, since a failed sync writes it
+ * again.
+ */
+export interface PayloadOwner {
+  retain(): void;
+  release(): void;
+}
 
 export class RecordGroup {
   readonly firstLsn: number;
@@ -29,9 +41,17 @@ export class RecordGroup {
     this.parts = [this.frame];
   }
 
-  get lastLsn(): number { return this.firstLsn + this.records - 1; }
+  get lastLsn(): number {
+    return this.firstLsn + this.records - 1;
+  }
 
-  add(header: RecordHeader, machine: MachineMark, table: Buffer | null, payload: Buffer | null, owner: PayloadOwner | null): void {
+  add(
+    header: RecordHeader,
+    machine: MachineMark,
+    table: Buffer | null,
+    payload: Buffer | null,
+    owner: PayloadOwner | null,
+  ): void {
     const at = this.records * recordHeaderBytes;
     encodeRecordHeader(this.#headers, at, header, machine);
     this.positions.push(this.bodyBytes);

@@ -29,7 +29,10 @@ export interface RecoveryRequest {
 }
 
 /** Content from `start` on that is not known to be durable. */
-export interface Tail { segment: Segment; start: number }
+export interface Tail {
+  segment: Segment;
+  start: number;
+}
 
 export interface Recovered {
   /** Oldest first; all sound to read. */
@@ -56,7 +59,13 @@ export function recoverSegments(request: RecoveryRequest): Recovered {
 
 function readSegments(request: RecoveryRequest, found: readonly Segment[]): Recovered {
   const durable = Math.max(request.durable, request.appliedLsn, learnDurable(request, found));
-  const result: Recovered = { segments: [], unneeded: [], tails: [], lastLsn: request.appliedLsn, cut: false };
+  const result: Recovered = {
+    segments: [],
+    unneeded: [],
+    tails: [],
+    lastLsn: request.appliedLsn,
+    cut: false,
+  };
   for (const [index, segment] of found.entries()) {
     const cutLsn = found[index + 1]?.firstLsn ?? Infinity;
     const expected = result.segments.length === 0 ? request.appliedLsn + 1 : result.lastLsn + 1;
@@ -72,7 +81,11 @@ function readSegments(request: RecoveryRequest, found: readonly Segment[]): Reco
   return result;
 }
 
-interface Place { cutLsn: number; expected: number; durable: number }
+interface Place {
+  cutLsn: number;
+  expected: number;
+  durable: number;
+}
 
 function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Segment, place: Place): void {
   const { visitor } = request;
@@ -80,9 +93,15 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   const content = readSegment(request.files, segment);
   const frames = framesOf(request, segment, content);
   visitor.segmentBegin(segment);
-  if (segment.firstLsn > expected) visitor.lost({ from: expected, to: segment.firstLsn - 1, start: 0, end: 0 });
+  if (segment.firstLsn > expected)
+    visitor.lost({ from: expected, to: segment.firstLsn - 1, start: 0, end: 0 });
   const scan = scanSegment({
-    content, frames, machine: request.mark, firstLsn: segment.firstLsn, cutLsn, durable,
+    content,
+    frames,
+    machine: request.mark,
+    firstLsn: segment.firstLsn,
+    cutLsn,
+    durable,
     visitor: judging(request, segment),
   });
   segment.lastLsn = scan.nextLsn - 1;
@@ -96,8 +115,8 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
 }
 
 /**
- * Whether records that do not count lie behind the cut. Such a file is not written over: its LSNs may come again, and
- * what it holds of them must not be taken for content then.
+ * Whether records that do not count lie behind the cut. Such a file is not written over: its LSNs may come
+ * again, and what it holds of them must not be taken for content then.
  */
 function holdsMore({ frames }: FrameList, cutLsn: number): boolean {
   const last = frames.at(-1);
@@ -118,7 +137,10 @@ function judging({ visitor: next, appliedLsn }: RecoveryRequest, segment: Segmen
   };
 }
 
-/** The newest content is gone although somebody knows that it was durable: its LSNs are lost, and never used again. */
+/**
+ * The newest content is gone although somebody knows that it was durable: its LSNs are lost, and never used
+ * again.
+ */
 function reportMissingEnd(request: RecoveryRequest, result: Recovered, durable: number): void {
   const last = result.segments.at(-1);
   const from = result.lastLsn + 1;
@@ -128,7 +150,8 @@ function reportMissingEnd(request: RecoveryRequest, result: Recovered, durable: 
 
 function findSegments(request: RecoveryRequest, found: Segment[]): void {
   const { files, segmentFiles, directory } = request;
-  const named = files.list(directory)
+  const named = files
+    .list(directory)
     .map((name) => ({ name, firstLsn: parseSegmentFileName(name) }))
     .filter((entry): entry is { name: string; firstLsn: number } => entry.firstLsn !== null)
     .sort((a, b) => a.firstLsn - b.firstLsn);
@@ -160,4 +183,14 @@ function framesOf(request: RecoveryRequest, segment: Segment, content: Buffer): 
 export function readSegment(files: Files, segment: Segment): Buffer {
   const content = Buffer.allocUnsafe(segment.bytes);
   return content.subarray(0, files.readSync(segment.fd, content, 0));
+}
+
+/**
+ * Writes what is not known to be durable once more, so that the sync to come covers it: after a failed sync
+ * the pages that it could not write count as written, also for the next process.
+ */
+export function rewriteTail(files: Files, { segment, start }: Tail): void {
+  const tail = Buffer.allocUnsafe(segment.end - start);
+  files.readSync(segment.fd, tail, start);
+  files.write(segment.fd, [tail], start);
 }

@@ -1,15 +1,26 @@
-// Reads one segment's content by the decision table of docs/journal-format.md, section 4: content, rot or torn tail.
+// Reads one segment's content by the decision table of docs/journal-format.md, section 4: content, rot or
+// torn tail.
 import { crc32 } from 'node:zlib';
 import {
-  decodeRecordHeader, findRecordMagic, parseRecordHeader, recordHeaderBytes, RecordKind,
-  type MachineMark, type RecordHeader,
+  decodeRecordHeader,
+  findRecordMagic,
+  parseRecordHeader,
+  recordHeaderBytes,
+  RecordKind,
+  type MachineMark,
+  type RecordHeader,
 } from '../record/record.ts';
 import { payloadFits } from '../record/payload.ts';
 import { groupHeaderBytes, type GroupHeader } from './group.ts';
 import type { FrameList } from './frames.ts';
 
 /** LSNs [from, to] that were durable and are gone, and where in the file they should have been. */
-export interface Lost { from: number; to: number; start: number; end: number }
+export interface Lost {
+  from: number;
+  to: number;
+  start: number;
+  end: number;
+}
 
 /** Hears of everything in LSN order. `position` is that of the record header in the file. */
 export interface ScanVisitor {
@@ -52,7 +63,8 @@ export function scanSegment(request: ScanRequest): ScanResult {
     }
     if (!takeGroup(request, state, frame)) return { ...state, cut: true };
   }
-  if (state.nextLsn <= durableHere) salvage(request, state, { end: request.content.length, lastLsn: durableHere });
+  if (state.nextLsn <= durableHere)
+    salvage(request, state, { end: request.content.length, lastLsn: durableHere });
   return { ...state, nextLsn: Math.min(state.nextLsn, cutLsn) };
 }
 
@@ -64,10 +76,14 @@ function takeGroup(request: ScanRequest, state: ScanResult, frame: GroupHeader):
   const end = frame.position + groupHeaderBytes + frame.bodyBytes;
   if (placed === null) {
     if (mustBeWhole) return false;
-    salvage(request, state, { end: Math.min(end, content.length), lastLsn: frame.firstLsn + frame.records - 1 });
+    salvage(request, state, {
+      end: Math.min(end, content.length),
+      lastLsn: frame.firstLsn + frame.records - 1,
+    });
     return true;
   }
-  if (mustBeWhole && !placed.every(({ header, position }) => payloadAtFits(content, header, position))) return false;
+  if (mustBeWhole && !placed.every(({ header, position }) => payloadAtFits(content, header, position)))
+    return false;
   if (mustBeWhole && frame.firstLsn < request.cutLsn) state.tailStart ??= frame.position;
   for (const { header, position } of placed) {
     if (header.lsn < request.cutLsn) request.visitor.record(header, position, content);
@@ -77,7 +93,10 @@ function takeGroup(request: ScanRequest, state: ScanResult, frame: GroupHeader):
   return true;
 }
 
-interface Placed { header: RecordHeader; position: number }
+interface Placed {
+  header: RecordHeader;
+  position: number;
+}
 
 /** The record headers of a group in order, or null when they are not what the frame says. */
 function readHeaders(request: ScanRequest, frame: GroupHeader): Placed[] | null {
@@ -108,7 +127,10 @@ export function dataBytesOf(header: RecordHeader): number {
   return header.kind === RecordKind.write ? header.length : header.payloadBytes;
 }
 
-/** Keeps the records that are sound in themselves between `state.end` and `until.end`; the other LSNs are lost. */
+/**
+ * Keeps the records that are sound in themselves between `state.end` and `until.end`; the other LSNs are
+ * lost.
+ */
 function salvage(request: ScanRequest, state: ScanResult, until: { end: number; lastLsn: number }): void {
   const { content, visitor, cutLsn } = request;
   const lastLsn = Math.min(until.lastLsn, cutLsn - 1);
@@ -118,17 +140,24 @@ function salvage(request: ScanRequest, state: ScanResult, until: { end: number; 
     at = findRecordMagic(content, at);
     if (at < 0 || at >= until.end) break;
     const header = decodeRecordHeader(content, at, request.machine);
-    if (header === null || header.lsn < state.nextLsn || header.lsn > lastLsn || !payloadAtFits(content, header, at)) {
+    if (
+      header === null ||
+      header.lsn < state.nextLsn ||
+      header.lsn > lastLsn ||
+      !payloadAtFits(content, header, at)
+    ) {
       at += 1;
       continue;
     }
-    if (header.lsn > state.nextLsn) visitor.lost({ from: state.nextLsn, to: header.lsn - 1, start: lostFrom, end: at });
+    if (header.lsn > state.nextLsn)
+      visitor.lost({ from: state.nextLsn, to: header.lsn - 1, start: lostFrom, end: at });
     visitor.record(header, at, content);
     state.nextLsn = header.lsn + 1;
     at += recordHeaderBytes + header.payloadBytes;
     lostFrom = at;
   }
-  if (state.nextLsn <= lastLsn) visitor.lost({ from: state.nextLsn, to: lastLsn, start: lostFrom, end: until.end });
+  if (state.nextLsn <= lastLsn)
+    visitor.lost({ from: state.nextLsn, to: lastLsn, start: lostFrom, end: until.end });
   state.nextLsn = Math.max(state.nextLsn, lastLsn + 1);
   state.end = Math.max(state.end, Math.min(until.end, content.length));
 }

@@ -12,7 +12,10 @@ export interface SegmentFilesOptions {
   /** UUID, 16 bytes. */
   machine: Buffer;
   segmentBytes: number;
-  /** Space on the volume that no further file may take; files that are there already are written over all the same. */
+  /**
+   * Space on the volume that no further file may take; files that are there already are written over all
+   * the same.
+   */
   reserveBytes?: number;
 }
 
@@ -33,20 +36,26 @@ export class SegmentFiles {
     this.#machine = machine;
     this.#segmentBytes = segmentBytes;
     this.#reserveBytes = reserveBytes;
-    this.#leftovers = files.list(directory).filter(isSpareFileName).map((name) => join(directory, name));
+    this.#leftovers = files
+      .list(directory)
+      .filter(isSpareFileName)
+      .map((name) => join(directory, name));
     for (const path of this.#leftovers) this.#spareCount = Math.max(this.#spareCount, spareNumber(path));
   }
 
   /**
-   * Spares of an earlier run go. A power cut may have undone a renaming: such a file can hold records that were lost
-   * then, with LSNs that will be given again, and must not be taken into use with them in it.
+   * Spares of an earlier run go. A power cut may have undone a renaming: such a file can hold records that
+   * were lost then, with LSNs that will be given again, and must not be taken into use with them in it.
    */
   removeLeftovers(): void {
     for (const path of this.#leftovers) this.#files.unlink(path);
     this.#leftovers = [];
   }
 
-  /** A file that is there. Another machine's is 'foreign-segment', before anything is read from it or written over it. */
+  /**
+   * A file that is there. Another machine's is 'foreign-segment', before anything is read from it or
+   * written over it.
+   */
   adopt(path: string, firstLsn: number): Segment {
     const fd = this.#files.open(path);
     try {
@@ -59,12 +68,13 @@ export class SegmentFiles {
   }
 
   /**
-   * A file that holds `leastBytes`, named for `firstLsn`, from a spare where there is one. It gets its name last, so
-   * that whatever fails leaves none of that name. Throws ENOSPC when full.
+   * A file that holds `leastBytes`, named for `firstLsn`, from a spare where there is one. It gets its name
+   * last, so that whatever fails leaves none of that name. Throws ENOSPC when full.
    */
   take(firstLsn: number, leastBytes: number, { intoReserve = false } = {}): Segment {
     const bytes = Math.max(leastBytes, this.#segmentBytes);
-    if (bytes === this.#segmentBytes && this.#spares.length > 0) return this.#name(this.#openSpare(), firstLsn, bytes);
+    if (bytes === this.#segmentBytes && this.#spares.length > 0)
+      return this.#name(this.#openSpare(), firstLsn, bytes);
     return this.#name(this.#allocate(bytes, intoReserve), firstLsn, bytes);
   }
 
@@ -142,7 +152,8 @@ export class SegmentFiles {
   /** The reserve is kept for housekeeping; what is full altogether says so by itself. */
   #refuseReserve(path: string, bytes: number): void {
     if (this.#reserveBytes === 0) return;
-    if (this.#files.freeBytes(this.#directory) - bytes < this.#reserveBytes) throw systemError('ENOSPC', 'fallocate', path);
+    if (this.#files.freeBytes(this.#directory) - bytes < this.#reserveBytes)
+      throw systemError('ENOSPC', 'fallocate', path);
   }
 
   #nextSparePath(): string {
@@ -152,12 +163,25 @@ export class SegmentFiles {
 
   #segment(path: string, fd: number, firstLsn: number, bytes: number): Segment {
     return {
-      ordinal: -1, path, fd, firstLsn, lastLsn: firstLsn - 1, firstTime: 0, lastTime: 0,
-      bytes, end: 0, recyclable: true, users: 0, retired: false,
+      ordinal: -1,
+      path,
+      fd,
+      firstLsn,
+      lastLsn: firstLsn - 1,
+      firstTime: 0,
+      lastTime: 0,
+      bytes,
+      end: 0,
+      recyclable: true,
+      users: 0,
+      retired: false,
     };
   }
 }
 
-interface OpenFile { path: string; fd: number }
+interface OpenFile {
+  path: string;
+  fd: number;
+}
 
 const spareNumber = (path: string): number => Number(/(\d+)\.new$/.exec(path)?.[1] ?? 0);

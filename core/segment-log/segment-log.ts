@@ -1,56 +1,23 @@
-// The segment log: appends groups of records, makes them durable in group commits, and heals itself after a failed sync.
+// The segment log: appends groups of records, makes them durable in group commits, and heals itself after a
+// failed sync.
 import { randomBytes } from 'node:crypto';
 import { assert, errnoOf, HomewardError } from '../errors.ts';
-import type { Clock } from '../clock.ts';
-import type { Files } from '../files/files.ts';
-import type { Log } from '../log.ts';
 import { machineMark } from '../record/record.ts';
 import { roundUp } from '../units.ts';
 import { Committer } from './committer.ts';
 import { encodeGroupHeader, groupHeaderBytes, syncedBlockBytes } from './group.ts';
 import type { RecordGroup } from './record-group.ts';
-import { recoverSegments, type RecoveryVisitor, type Tail } from './recover.ts';
+import { recoverSegments, rewriteTail } from './recover.ts';
 import { SegmentFiles } from './segment-files.ts';
+import type { SegmentLogOptions } from './segment-log-options.ts';
 import { isEmpty, type Segment } from './segment.ts';
 
 /** Pruned files that are kept to be written over. */
 const sparesMost = 2;
 
-export interface SegmentLogOptions {
-  files: Files;
-  clock: Clock;
-  log: Log;
-  /** Absolute path of an existing directory that is this log's alone. */
-  directory: string;
-  /** UUID, 16 bytes. */
-  machine: Buffer;
-  segmentBytes: number;
-  /** Space on the volume that further segments leave free; none when left out. */
-  reserveBytes?: number;
-  syncBytes: number;
-  syncIntervalMs: number;
-  /** From the cursor: records up to here are in the replica; and what is known durable from elsewhere. */
-  appliedLsn: number;
-  durableLsn: number;
-  visitor: RecoveryVisitor;
-  events: SegmentLogEvents;
-}
-
-export interface SegmentLogEvents {
-  /** A segment is complete; the next records go to another. */
-  sealed(segment: Segment): void;
-  /**
-   * Unacknowledged records moved to other files after a failed sync: all positions above `durableLsn` are void. All
-   * segments are complete but `current`, which is the last of them, or null when there is none to write to.
-   */
-  relocated(current: Segment | null): void;
-  /** The log takes records again after it had failed, or stopped taking them. */
-  stateChanged(): void;
-}
-
 /**
- * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write touches a 4 KiB
- * block that a sync has covered; groups above `durableLsn` are in memory.
+ * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write
+ * touches a 4 KiB block that a sync has covered; groups above `durableLsn` are in memory.
  */
 export class SegmentLog {
   readonly options: SegmentLogOptions;
@@ -75,8 +42,13 @@ export class SegmentLog {
     this.options = options;
     this.#segmentFiles = new SegmentFiles(options);
     this.#committer = new Committer({
-      clock: options.clock, log: options.log, syncBytes: options.syncBytes, syncIntervalMs: options.syncIntervalMs,
-      syncBegins: () => { this.#alignNext = true; },
+      clock: options.clock,
+      log: options.log,
+      syncBytes: options.syncBytes,
+      syncIntervalMs: options.syncIntervalMs,
+      syncBegins: () => {
+        this.#alignNext = true;
+      },
       sync: (segments, directory) => this.#sync(segments, directory),
       moveToNewSegment: (durableLsn, groups) => this.#moveToNewSegment(durableLsn, groups),
       stateChanged: options.events.stateChanged,
@@ -94,18 +66,29 @@ export class SegmentLog {
     return log;
   }
 
-  get appendedLsn(): number { return this.#appendedLsn; }
-  get durableLsn(): number { return this.#committer.durableLsn; }
+  get appendedLsn(): number {
+    return this.#appendedLsn;
+  }
+  get durableLsn(): number {
+    return this.#committer.durableLsn;
+  }
   /** Why records are refused just now, or null. */
-  get failure(): Error | null { return this.#committer.failure; }
+  get failure(): Error | null {
+    return this.#committer.failure;
+  }
   /** A failed sync is being healed: appends have to wait for `stateChanged`. */
-  get suspended(): boolean { return this.#committer.suspended; }
+  get suspended(): boolean {
+    return this.#committer.suspended;
+  }
   /** Bytes of the files that hold records, whole files counted. */
-  get bytes(): number { return this.segments.reduce((sum, segment) => sum + segment.bytes, 0); }
+  get bytes(): number {
+    return this.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
 
   /**
-   * Appends one group; its records are in the page cache when this returns. Throws `no-space` when no segment can be
-   * allocated and `journal-failed` after a failed write; nothing of the group counts then, and its LSNs stay free.
+   * Appends one group; its records are in the page cache when this returns. Throws `no-space` when no
+   * segment can be allocated and `journal-failed` after a failed write; nothing of the group counts then,
+   * and its LSNs stay free.
    */
   append(group: RecordGroup): Segment {
     assert(group.firstLsn === this.#appendedLsn + 1 && group.records > 0, 'groups follow each other');
@@ -119,7 +102,9 @@ export class SegmentLog {
   }
 
   /** Where the body of the group appended last begins in its segment. */
-  get lastBodyPosition(): number { return this.#lastBody; }
+  get lastBodyPosition(): number {
+    return this.#lastBody;
+  }
   #lastBody = 0;
 
   /** Calls back once, with null when everything up to `lsn` is durable, or with the reason why it is not. */
@@ -193,8 +178,14 @@ export class SegmentLog {
   async #recover(): Promise<void> {
     const { files, directory, machine, appliedLsn, durableLsn, visitor, log } = this.options;
     const recovered = recoverSegments({
-      files, segmentFiles: this.#segmentFiles, directory, machine, mark: machineMark(machine),
-      appliedLsn, durable: durableLsn, visitor,
+      files,
+      segmentFiles: this.#segmentFiles,
+      directory,
+      machine,
+      mark: machineMark(machine),
+      appliedLsn,
+      durable: durableLsn,
+      visitor,
     });
     const kept = recovered.segments.filter((segment) => !isEmpty(segment));
     const unneeded = [...recovered.unneeded, ...recovered.segments.filter(isEmpty)];
@@ -213,7 +204,12 @@ export class SegmentLog {
     this.segments.push(...kept);
     this.#appendedLsn = recovered.lastLsn;
     this.#committer.startAt(recovered.lastLsn);
-    log.info('journal-opened', { directory, segments: kept.length, lsn: recovered.lastLsn, cut: recovered.cut });
+    log.info('journal-opened', {
+      directory,
+      segments: kept.length,
+      lsn: recovered.lastLsn,
+      cut: recovered.cut,
+    });
   }
 
   /** The segment that the group goes to, with the position set behind the last content. */
@@ -279,7 +275,11 @@ export class SegmentLog {
   }
 
   #write(segment: Segment, group: RecordGroup): void {
-    this.#encodeFrame(group.frame, group.firstLsn, { records: group.records, bodyBytes: group.bodyBytes, crc: group.headersCrc() });
+    this.#encodeFrame(group.frame, group.firstLsn, {
+      records: group.records,
+      bodyBytes: group.bodyBytes,
+      crc: group.headersCrc(),
+    });
     try {
       this.options.files.write(segment.fd, group.parts, this.#position);
     } catch (error) {
@@ -295,7 +295,10 @@ export class SegmentLog {
     segment.end = this.#position;
   }
 
-  /** An empty group: it says what is durable, so that damage to the newest records is not taken for a torn tail. */
+  /**
+   * An empty group: it says what is durable, so that damage to the newest records is not taken for a torn
+   * tail.
+   */
   #writeNote(): Segment | null {
     const segment = this.#current;
     if (segment === null || segment === this.#suspect || this.suspended || this.failure !== null) return null;
@@ -309,12 +312,22 @@ export class SegmentLog {
     return segment;
   }
 
-  #encodeFrame(target: Buffer, firstLsn: number, body: { records: number; bodyBytes: number; crc: number }): void {
+  #encodeFrame(
+    target: Buffer,
+    firstLsn: number,
+    body: { records: number; bodyBytes: number; crc: number },
+  ): void {
     this.#notedDurable = this.durableLsn;
     encodeGroupHeader(target, {
-      machine: this.options.machine, identity: this.#identity, firstLsn, previousDurable: this.durableLsn,
-      arrival: this.options.clock.now(), position: this.#position,
-      records: body.records, bodyBytes: body.bodyBytes, headersCrc: body.crc,
+      machine: this.options.machine,
+      identity: this.#identity,
+      firstLsn,
+      previousDurable: this.durableLsn,
+      arrival: this.options.clock.now(),
+      position: this.#position,
+      records: body.records,
+      bodyBytes: body.bodyBytes,
+      headersCrc: body.crc,
     });
   }
 
@@ -334,15 +347,19 @@ export class SegmentLog {
   }
 
   /**
-   * After a failed sync, in this order: 1 files that begin above the durable LSN go, and the directory is synced, since
-   * they would cut the new one; 2 the unacknowledged groups are written to a new segment; 3 the file that holds the
-   * durable LSN ends there, and readers hear of it. May be repeated until it works; until then readers find the
-   * records where they were, since the files that went are still open.
+   * After a failed sync, in this order: 1 files that begin above the durable LSN go, and the directory is
+   * synced, since they would cut the new one; 2 the unacknowledged groups are written to a new segment; 3
+   * the file that holds the durable LSN ends there, and readers hear of it. May be repeated until it works;
+   * until then readers find the records where they were, since the files that went are still open.
    */
   async #moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void> {
     this.#moving = true;
     this.#current = null;
-    for (let last = this.segments.at(-1); last !== undefined && last.firstLsn > durableLsn; last = this.segments.at(-1)) {
+    for (
+      let last = this.segments.at(-1);
+      last !== undefined && last.firstLsn > durableLsn;
+      last = this.segments.at(-1)
+    ) {
       this.#segmentFiles.remove(last);
       this.segments.pop();
       this.#takeOut(last);
@@ -361,19 +378,10 @@ export class SegmentLog {
   }
 }
 
-/**
- * Writes what is not known to be durable once more, so that the sync to come covers it: after a failed sync the pages
- * that it could not write count as written, also for the next process.
- */
-function rewriteTail(files: Files, { segment, start }: Tail): void {
-  const tail = Buffer.allocUnsafe(segment.end - start);
-  files.readSync(segment.fd, tail, start);
-  files.write(segment.fd, [tail], start);
-}
-
 /** A failed write as the writer's error: no room, or a journal that does not take records. */
 function journalError(error: unknown, what: string): HomewardError {
   const errno = errnoOf(error);
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') return new HomewardError('no-space', `${what}: no space left`, { cause: error });
+  if (errno === 'ENOSPC' || errno === 'EDQUOT')
+    return new HomewardError('no-space', `${what}: no space left`, { cause: error });
   return new HomewardError('journal-failed', `${what}: ${errno ?? String(error)}`, { cause: error });
 }

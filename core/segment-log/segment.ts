@@ -14,7 +14,10 @@ export interface Segment {
   /** Size of the file; how far content reaches. */
   readonly bytes: number;
   end: number;
-  /** False after something in it was cut, or a write or sync of it failed: such a file is never written over. */
+  /**
+   * False after something in it was cut, or a write or sync of it failed: such a file is never written
+   * over.
+   */
   recyclable: boolean;
   /** Readers that need the file to stay as it is. */
   users: number;

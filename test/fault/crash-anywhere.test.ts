@@ -1,4 +1,5 @@
-// A process that ends, or a host that loses power, at any I/O call: what was acknowledged is there, once and in order.
+// A process that ends, or a host that loses power, at any I/O call: what was acknowledged is there, once
+// and in order.
 import t, { type Test } from 'tap';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import type { CrashMode, SimulatedFiles } from '../support/simulated-files.ts';
@@ -21,7 +22,9 @@ const powerCut = (mode: CrashMode, seed: number): Ending => ({
   isKill: false,
 });
 
-/** What a restart must find: everything completed after kill -9, everything acknowledged after a power cut. */
+/**
+ * What a restart must find: everything completed after kill -9, everything acknowledged after a power cut.
+ */
 const leastAfter = (driver: LogDriver, ending: Ending): number =>
   ending.isKill ? driver.completed : driver.acknowledged;
 

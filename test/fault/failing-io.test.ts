@@ -1,4 +1,5 @@
-// I/O that fails at any call, once or from there on: refused requests say why, nothing before is lost, it goes on.
+// I/O that fails at any call, once or from there on: refused requests say why, nothing before is lost, it
+// goes on.
 import t, { type Test } from 'tap';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HomewardError } from '../../core/errors.ts';

@@ -119,7 +119,10 @@ export class JournalDriver {
     this.acknowledged = headLsn;
   }
 
-  /** All at once, as they come in one turn; true when all were taken. What a crash cuts off counts as attempted. */
+  /**
+   * All at once, as they come in one turn; true when all were taken. What a crash cuts off counts as
+   * attempted.
+   */
   async request(requests: readonly Request[], { mayAppear = false } = {}): Promise<boolean> {
     const answers = await Promise.all(requests.map((request) => this.#issue(request)));
     for (const [index, error] of answers.entries()) {
@@ -172,7 +175,10 @@ export class JournalDriver {
     for (let turn = 0; turn < 8; turn++) await nextTurn();
   }
 
-  /** Every LSN that can be shown shows exactly the state after it, the head too, and views that are open still do. */
+  /**
+   * Every LSN that can be shown shows exactly the state after it, the head too, and views that are open
+   * still do.
+   */
   async check(): Promise<void> {
     await this.flush();
     for (let lsn = this.applied; lsn <= this.journal.durableLsn; lsn++) {

@@ -1,4 +1,5 @@
-// The journal against a plain model: every LSN shows exactly what was written up to it, whatever happened since.
+// The journal against a plain model: every LSN shows exactly what was written up to it, whatever happened
+// since.
 import t, { type Test } from 'tap';
 import { chooseSeed, seededRandom, type Random } from '../support/random.ts';
 import { crashAt, frozenTimers } from './log-driver.ts';

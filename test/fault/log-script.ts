@@ -3,7 +3,10 @@ import type { LogDriver } from './log-driver.ts';
 
 export type Step = (driver: LogDriver) => void | Promise<unknown>;
 
-/** Groups, commits, rolls, prunes that recycle, notes of an idle log, records larger than a segment, restarts. */
+/**
+ * Groups, commits, rolls, prunes that recycle, notes of an idle log, records larger than a segment,
+ * restarts.
+ */
 export const script: readonly Step[] = [
   (d) => d.open(),
   (d) => d.append(100, 700, 512),

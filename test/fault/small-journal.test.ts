@@ -1,4 +1,5 @@
-// A small journal, cut at every length and with every byte flipped: found, located, or harmless, and never wrong bytes.
+// A small journal, cut at every length and with every byte flipped: found, located, or harmless, and never
+// wrong bytes.
 import t, { type Test } from 'tap';
 import { join } from 'node:path';
 import { payloadFits } from '../../core/record/payload.ts';
@@ -36,7 +37,10 @@ interface Place {
   end: number;
 }
 
-/** Three segments: groups with commits between, notes of an idle log, and at last a tail that was never synced. */
+/**
+ * Three segments: groups with commits between, notes of an idle log, and at last a tail that was never
+ * synced.
+ */
 async function smallJournal(): Promise<Journal> {
   const driver = new LogDriver();
   await driver.open();
@@ -203,7 +207,8 @@ async function flip(
 ): Promise<void> {
   const bytes = Buffer.from(journal.files.get(where.name) ?? '');
   bytes[where.at] = (bytes[where.at] ?? 0) ^ (1 << where.bit);
-  // What lies in the last file only somebody else knows for sure; for the others, the frames behind them say it.
+  // What lies in the last file only somebody else knows for sure; for the others, the frames behind them
+  // say it.
   const isLast = where.name === [...journal.files.keys()].at(-1);
   const outcome = await reopen(
     journal,

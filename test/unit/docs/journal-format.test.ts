@@ -1,4 +1,5 @@
-// The worked example of docs/journal-format.md, decoded by the code and compared with what the page says about it.
+// The worked example of docs/journal-format.md, decoded by the code and compared with what the page says
+// about it.
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';

@@ -1,4 +1,5 @@
-// The journal where it meets trouble: failed syncs, a full disk, lost records, requests that come back at once.
+// The journal where it meets trouble: failed syncs, a full disk, lost records, requests that come back at
+// once.
 import t from 'tap';
 import { join } from 'node:path';
 import { Journal } from '../../../../agent/journal/journal.ts';
