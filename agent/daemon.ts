@@ -1,4 +1,5 @@
-// The master target daemon: everything in the order in which it starts, and the other way round when it stops.
+// The master target daemon: everything in the order in which it starts, and the other way round when it
+// stops.
 import { join } from 'node:path';
 import { hostClock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
@@ -51,7 +52,12 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const views = new Views({ clock, log, logLevel: config.logLevel });
     stops.push(() => views.closeAll());
     const janitor = new Janitor({
-      machines: () => machines.list(), applier: new Applier(), policy: config, clock, log, intervalMs: janitorMs,
+      machines: () => machines.list(),
+      applier: new Applier(),
+      policy: config,
+      clock,
+      log,
+      intervalMs: janitorMs,
     });
     stops.push(() => janitor.stop());
     janitor.start();
@@ -59,7 +65,16 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const ingests = new Ingests({ data, log, pool: new ReceivePool(config.unsyncedBytes) });
     stops.push(() => ingests.stop());
     const service = new MasterTarget({
-      version: options.version, retention, replicas, config, clock, log, machines, ingests, views, janitor,
+      version: options.version,
+      retention,
+      replicas,
+      config,
+      clock,
+      log,
+      machines,
+      ingests,
+      views,
+      janitor,
     });
     for (const { machine, listen } of [...ingests.entries]) {
       try {
@@ -80,7 +95,9 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
 
 /** Where a daemon keeps what it is not told a place for. */
 export const defaultPlaces = (data: string): { retention: string; replicas: string; control: string } => ({
-  retention: join(data, 'retention'), replicas: join(data, 'replicas'), control: join(data, 'control.sock'),
+  retention: join(data, 'retention'),
+  replicas: join(data, 'replicas'),
+  control: join(data, 'control.sock'),
 });
 
 function makeData(data: string): void {
@@ -88,7 +105,10 @@ function makeData(data: string): void {
     ensureDirectorySync(data);
   } catch (error) {
     if (errnoOf(error) !== 'ENOTDIR') throw error;
-    throw new HomewardError('not-a-volume', `${data} is not a directory`, { cause: error, hint: 'Give --data a directory.' });
+    throw new HomewardError('not-a-volume', `${data} is not a directory`, {
+      cause: error,
+      hint: 'Give --data a directory.',
+    });
   }
 }
 

@@ -7,14 +7,18 @@ import type { Listen } from '../core/names.ts';
 import type { NbdTls } from '../core/nbd/tls.ts';
 
 /**
- * TLS for a listener: null for a Unix socket, and for loopback when no certificates are configured. TCP elsewhere
+ * TLS for a listener: null for a Unix socket, and for loopback when no certificates are configured. TCP
+ * elsewhere
  * without certificates is refused with 'plain-tcp'.
  */
 export function tlsFor(listen: Listen, tlsDirectory: string): NbdTls | null {
   if (listen.kind === 'unix') return null;
   if (tlsDirectory === '') {
     if (isLoopback(listen.host)) return null;
-    throw new HomewardError('plain-tcp', `tcp:${listen.host}:${listen.port} can be reached from outside, and no certificates are configured`);
+    throw new HomewardError(
+      'plain-tcp',
+      `tcp:${listen.host}:${listen.port} can be reached from outside, and no certificates are configured`,
+    );
   }
   const read = (name: string): Buffer => {
     try {
@@ -24,8 +28,11 @@ export function tlsFor(listen: Listen, tlsDirectory: string): NbdTls | null {
     }
   };
   return {
-    ca: read('ca-cert.pem'), cert: read('server-cert.pem'), key: read('server-key.pem'),
-    requireClientCertificate: true, required: true,
+    ca: read('ca-cert.pem'),
+    cert: read('server-cert.pem'),
+    key: read('server-key.pem'),
+    requireClientCertificate: true,
+    required: true,
   };
 }
 

@@ -16,7 +16,12 @@ import { HeadReader } from './ingest/head-reader.ts';
 import { Journal } from './journal/journal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
-import { readMachineFile, writeMachineFile, type MachineFile, type ProtectedDisk } from './replica/machine-file.ts';
+import {
+  readMachineFile,
+  writeMachineFile,
+  type MachineFile,
+  type ProtectedDisk,
+} from './replica/machine-file.ts';
 import { blankDevices, createReplicas, openReplicas } from './replica/replicas.ts';
 import type { ViewContent } from './replica/view-content.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
@@ -32,7 +37,10 @@ export interface MachineContext {
 }
 
 /** A view's content, with everything it needs held until `release`. */
-export interface HeldContent { content: ViewContent; release(): void }
+export interface HeldContent {
+  content: ViewContent;
+  release(): void;
+}
 
 const seedingReason = 'initial sync';
 
@@ -47,7 +55,13 @@ export class Machine {
   /** LSNs that open views and recoveries show: nothing below the least is applied. */
   readonly #shown = new Map<symbol, number>();
 
-  private constructor(context: MachineContext, file: MachineFile, cursor: Cursor, journal: Journal, replicas: FileStore[]) {
+  private constructor(
+    context: MachineContext,
+    file: MachineFile,
+    cursor: Cursor,
+    journal: Journal,
+    replicas: FileStore[],
+  ) {
     this.#context = context;
     this.file = file;
     this.paths = machinePaths(context.retention, file.id);
@@ -57,10 +71,22 @@ export class Machine {
     this.#cursor = cursor;
   }
 
-  /** A machine that was not there. Crash order: `machine.json` comes last; without it the directory counts for nothing. */
-  static async create(context: MachineContext, name: string, disks: ProtectedDisk[], seeding: boolean): Promise<Machine> {
+  /**
+   * A machine that was not there. Crash order: `machine.json` comes last; without it the directory counts
+   * for nothing.
+   */
+  static async create(
+    context: MachineContext,
+    name: string,
+    disks: ProtectedDisk[],
+    seeding: boolean,
+  ): Promise<Machine> {
     const file: MachineFile = {
-      id: randomUUID(), name, created: formatTime(context.clock.now()), disks, seeding,
+      id: randomUUID(),
+      name,
+      created: formatTime(context.clock.now()),
+      disks,
+      seeding,
     };
     const paths = machinePaths(context.retention, file.id);
     try {
@@ -69,7 +95,13 @@ export class Machine {
       if (!seeding) await blankDevices(context.replicas, file);
       const time = context.clock.now();
       writeCursor(paths.cursorFile, {
-        lsn: 0, stepTo: null, pin: null, generation: 1, durable: 0, firstPoint: seeding ? null : 0, time,
+        lsn: 0,
+        stepTo: null,
+        pin: null,
+        generation: 1,
+        durable: 0,
+        firstPoint: seeding ? null : 0,
+        time,
       });
       writeMachineFile(paths.machineFile, file);
       syncDirectorySync(context.retention);
@@ -80,7 +112,10 @@ export class Machine {
     }
   }
 
-  /** Takes back a machine that nobody has written to. One rename makes it nobody's; a crash after it leaves files only. */
+  /**
+   * Takes back a machine that nobody has written to. One rename makes it nobody's; a crash after it leaves
+   * files only.
+   */
   async takeBack(): Promise<void> {
     await this.close();
     Machine.#remove(this.#context, this.id);
@@ -94,13 +129,19 @@ export class Machine {
     fs.rmSync(join(replicas, id), { recursive: true, force: true });
   }
 
-  /** A machine whose directory is there. Throws `foreign-machine`, `foreign-segment`, `damaged`, `target-missing` …. */
+  /**
+   * A machine whose directory is there. Throws `foreign-machine`, `foreign-segment`, `damaged`, `target-
+   * missing` ….
+   */
   static async open(context: MachineContext, id: string): Promise<Machine> {
     const paths = machinePaths(context.retention, id);
     const file = readMachineFile(paths.machineFile);
     if (file === null) throw missing(paths.machineFile);
     if (file.id !== id) {
-      throw new HomewardError('foreign-machine', `${paths.directory} holds machine ${file.id} (${file.name}), not ${id}`);
+      throw new HomewardError(
+        'foreign-machine',
+        `${paths.directory} holds machine ${file.id} (${file.name}), not ${id}`,
+      );
     }
     const cursor = readCursor(paths.cursorFile);
     if (cursor === null) throw missing(paths.cursorFile);
@@ -120,19 +161,35 @@ export class Machine {
   static #openJournal(context: MachineContext, file: MachineFile, cursor: Cursor): Promise<Journal> {
     const { config } = context;
     return Journal.open({
-      files: hostFiles, clock: context.clock, log: context.log, merger: context.merger,
+      files: hostFiles,
+      clock: context.clock,
+      log: context.log,
+      merger: context.merger,
       directory: machinePaths(context.retention, file.id).redo,
-      machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'), generation: cursor.generation,
-      segmentBytes: config.segmentBytes, reserveBytes: config.retentionReserveBytes, syncBytes: limits.syncBytes, syncIntervalMs: config.syncIntervalMs,
-      appliedLsn: cursor.lsn, durableLsn: cursor.durable,
+      machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'),
+      generation: cursor.generation,
+      segmentBytes: config.segmentBytes,
+      reserveBytes: config.retentionReserveBytes,
+      syncBytes: limits.syncBytes,
+      syncIntervalMs: config.syncIntervalMs,
+      appliedLsn: cursor.lsn,
+      durableLsn: cursor.durable,
       openGap: file.seeding ? { lsn: 1, time: Date.parse(file.created) * 1000, reason: seedingReason } : null,
     });
   }
 
-  get id(): string { return this.file.id; }
-  get name(): string { return this.file.name; }
-  get reserveBytes(): number { return this.#context.config.retentionReserveBytes; }
-  get cursor(): Readonly<Cursor> { return this.#cursor; }
+  get id(): string {
+    return this.file.id;
+  }
+  get name(): string {
+    return this.file.name;
+  }
+  get reserveBytes(): number {
+    return this.#context.config.retentionReserveBytes;
+  }
+  get cursor(): Readonly<Cursor> {
+    return this.#cursor;
+  }
 
   /** Crash order: cursor first (the point is there), then `machine.json` (no longer seeding). */
   moveCursor(change: Partial<Cursor>): void {
@@ -164,8 +221,13 @@ export class Machine {
   /** The LSN that WHEN, as typed, means now. What is appended is made durable first. */
   async resolve(when: string): Promise<{ lsn: number; time: number | null }> {
     const parsed = parseWhen(when);
-    // A journal that cannot be written must still give its points back: what cannot be made durable is just none of them.
-    await this.journal.commit().catch((error: unknown) => this.#context.log.warn('commit-failed', { machine: this.name, error: toHomewardError(error) }));
+    // A journal that cannot be written must still give its points back: what cannot be made durable is just
+    // none of them.
+    await this.journal
+      .commit()
+      .catch((error: unknown) =>
+        this.#context.log.warn('commit-failed', { machine: this.name, error: toHomewardError(error) }),
+      );
     const lsn = resolveWhen(parsed, this.moments());
     return { lsn, time: this.timeOf(lsn) };
   }
@@ -182,17 +244,26 @@ export class Machine {
     };
   }
 
-  /** Stamp of a record in microseconds; for the cursor what the cursor file says; null when it is not known any more. */
+  /**
+   * Stamp of a record in microseconds; for the cursor what the cursor file says; null when it is not known
+   * any more.
+   */
   timeOf(lsn: number): number | null {
     if (lsn === this.journal.headLsn && this.journal.lastTime > 0) return this.journal.lastTime;
     return lsn === this.#cursor.lsn ? this.#cursor.time : this.journal.timeOf(lsn);
   }
 
-  /** Content at `lsn`, which `resolve` gave. Until `release`, nothing that it needs is applied over or pruned. */
+  /**
+   * Content at `lsn`, which `resolve` gave. Until `release`, nothing that it needs is applied over or
+   * pruned.
+   */
   hold(lsn: number): HeldContent {
     // Since `resolve` a step may have begun.
     if (lsn < (this.oldestLsn ?? Infinity)) {
-      throw new HomewardError('outside-window', `lsn:${lsn} has just left the window, which begins at lsn:${this.oldestLsn}`);
+      throw new HomewardError(
+        'outside-window',
+        `lsn:${lsn} has just left the window, which begins at lsn:${this.oldestLsn}`,
+      );
     }
     const snapshot = this.journal.snapshot(lsn, this.#cursor.lsn);
     const key = Symbol('view');
@@ -202,9 +273,17 @@ export class Machine {
       lsn,
       tables: snapshot.tables.map((table) => table.transferable()),
       firstLiveSegment: snapshot.firstLiveSegment,
-      segments: [...snapshot.segments].map(([ordinal, { fd, firstLsn, path }]) => ({ ordinal, fd, firstLsn, path })),
+      segments: [...snapshot.segments].map(([ordinal, { fd, firstLsn, path }]) => ({
+        ordinal,
+        fd,
+        firstLsn,
+        path,
+      })),
       disks: this.file.disks.map((disk, index) => ({
-        name: disk.name, size: disk.size, fd: this.replicas[index]?.fd ?? -1, sparse: this.replicas[index]?.kind === 'file',
+        name: disk.name,
+        size: disk.size,
+        fd: this.replicas[index]?.fd ?? -1,
+        sparse: this.replicas[index]?.kind === 'file',
       })),
     };
     return {
@@ -230,7 +309,10 @@ export class Machine {
     }
   }
 
-  /** Recovery may have learned of a higher durable LSN from a frame that is gone now. A full volume can do without. */
+  /**
+   * Recovery may have learned of a higher durable LSN from a frame that is gone now. A full volume can do
+   * without.
+   */
   #noteDurable(): void {
     if (this.journal.durableLsn <= this.#cursor.durable) return;
     try {
@@ -260,5 +342,7 @@ export class Machine {
 
 /** One file of a machine's directory is gone, and no other can stand in for it. */
 function missing(file: string): HomewardError {
-  return new HomewardError('damaged', `${file} is missing`, { hint: 'Put back the file from a copy, then start again.' });
+  return new HomewardError('damaged', `${file} is missing`, {
+    hint: 'Put back the file from a copy, then start again.',
+  });
 }

@@ -31,7 +31,10 @@ export class Machines {
   static async open(context: MachineContext): Promise<Machines> {
     const machines = new Machines(context);
     const { retention, log } = context;
-    for (const id of fs.readdirSync(retention).filter((name) => uuid.test(name)).sort()) {
+    for (const id of fs
+      .readdirSync(retention)
+      .filter((name) => uuid.test(name))
+      .sort()) {
       if (isUnfinished(machinePaths(retention, id))) {
         log.warn('machine-unfinished', { directory: machinePaths(retention, id).directory });
         continue;
@@ -41,7 +44,11 @@ export class Machines {
       } catch (error) {
         const reason = toHomewardError(error);
         log.error('machine-not-opened', { machine: id, code: reason.code, error: reason });
-        machines.broken.push({ id, name: tryName(machinePaths(retention, id).machineFile) ?? id, error: reason });
+        machines.broken.push({
+          id,
+          name: tryName(machinePaths(retention, id).machineFile) ?? id,
+          error: reason,
+        });
       }
     }
     return machines;
@@ -61,7 +68,11 @@ export class Machines {
   }
 
   /** The machine of that name with just those disks, made when there is none. */
-  async ensure(name: string, requested: readonly DiskRequest[], seeding: boolean): Promise<{ machine: Machine; made: boolean }> {
+  async ensure(
+    name: string,
+    requested: readonly DiskRequest[],
+    seeding: boolean,
+  ): Promise<{ machine: Machine; made: boolean }> {
     const disks = requested.map(checkDisk);
     const twice = disks.find((disk, index) => disks.findIndex((other) => other.name === disk.name) < index);
     if (twice !== undefined) throw new HomewardError('usage', `disk ${twice.name} is given twice`);
@@ -94,14 +105,17 @@ export class Machines {
     const nameless = this.broken.find((broken) => broken.name === broken.id);
     if (nameless === undefined) return;
     throw new HomewardError('conflict', `${nameless.id} may be "${name}": ${nameless.error.message}`, {
-      hint: `Mend ${nameless.id} or move its directory away, then start again; until then no machine can be made.`,
+      hint: `Mend ${nameless.id} or move its directory away, then start again; none can be made before.`,
     });
   }
 
   async close(): Promise<void> {
     for (const machine of this.#machines.values()) {
       await machine.close().catch((error: unknown) => {
-        this.#context.log.error('machine-close-failed', { machine: machine.id, error: toHomewardError(error) });
+        this.#context.log.error('machine-close-failed', {
+          machine: machine.id,
+          error: toHomewardError(error),
+        });
       });
     }
     this.#machines.clear();
@@ -109,16 +123,22 @@ export class Machines {
 }
 
 function checkDisk({ name, sizeBytes, device }: DiskRequest): ProtectedDisk {
-  const replica = device === undefined ? { kind: 'file' } as const : { kind: 'device', byId: device } as const;
+  const replica =
+    device === undefined ? ({ kind: 'file' } as const) : ({ kind: 'device', byId: device } as const);
   return { name: checkDiskName(name), size: checkDiskSize(sizeBytes), replica };
 }
 
 function refuseOtherDisks(machine: Machine, disks: readonly ProtectedDisk[]): void {
-  const spell = (list: readonly ProtectedDisk[]): string => list
-    .map(({ name, size, replica }) => `${name}=${size}${replica.kind === 'device' ? `@${replica.byId}` : ''}`).join(' ');
+  const spell = (list: readonly ProtectedDisk[]): string =>
+    list
+      .map(
+        ({ name, size, replica }) => `${name}=${size}${replica.kind === 'device' ? `@${replica.byId}` : ''}`,
+      )
+      .join(' ');
   const had = spell(machine.file.disks);
   const asked = spell(disks);
-  if (had !== asked) throw new HomewardError('machine-differs', `${machine.name} has the disks ${had}, not ${asked}`);
+  if (had !== asked)
+    throw new HomewardError('machine-differs', `${machine.name} has the disks ${had}, not ${asked}`);
 }
 
 /** Its making was interrupted: nothing can have been recorded before `machine.json` was there. */

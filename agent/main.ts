@@ -28,7 +28,11 @@ export async function start(options: MasterTargetOptions, signal: AbortSignal): 
   log.info('stopped');
 }
 
-function definedPlaces({ retention, replicas, control }: MasterTargetOptions): { retention?: string; replicas?: string; control?: string } {
+function definedPlaces({ retention, replicas, control }: MasterTargetOptions): {
+  retention?: string;
+  replicas?: string;
+  control?: string;
+} {
   return {
     ...(retention === undefined ? {} : { retention }),
     ...(replicas === undefined ? {} : { replicas }),

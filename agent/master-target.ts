@@ -1,12 +1,26 @@
-// The master target's service: what the control socket offers, carried out on machines, ingests, views and recoveries.
+// The master target's service: what the control socket offers, carried out on machines, ingests, views and
+// recoveries.
 import type { Config } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { HomewardError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { checkTagName, parseListen } from '../core/names.ts';
 import type {
-  IngestReport, MasterTargetService, OnProgress, OpenIngestRequest, PointsReport, RecoverPlan, RecoverReport,
-  RecoverRequest, SeededReport, StatusReport, TagReport, VerifyReport, VerifyRequest, ViewReport, ViewRequest,
+  IngestReport,
+  MasterTargetService,
+  OnProgress,
+  OpenIngestRequest,
+  PointsReport,
+  RecoverPlan,
+  RecoverReport,
+  RecoverRequest,
+  SeededReport,
+  StatusReport,
+  TagReport,
+  VerifyReport,
+  VerifyRequest,
+  ViewReport,
+  ViewRequest,
 } from './control/service.ts';
 import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
@@ -35,26 +49,41 @@ export interface MasterTargetParts {
 
 export class MasterTarget implements MasterTargetService {
   readonly #parts: MasterTargetParts;
+  #opening: Promise<unknown> = Promise.resolve();
 
   constructor(parts: MasterTargetParts) {
     this.#parts = parts;
   }
 
-  async openIngest(request: OpenIngestRequest): Promise<IngestReport> {
+  /** One at a time: a machine that one call takes back must not be served by another. */
+  openIngest(request: OpenIngestRequest): Promise<IngestReport> {
+    const opened = this.#opening.then(() => this.#openIngest(request));
+    this.#opening = opened.catch(() => undefined);
+    return opened;
+  }
+
+  async #openIngest(request: OpenIngestRequest): Promise<IngestReport> {
     const { machines } = this.#parts;
     const listen = parseListen(request.listen);
     tlsFor(listen, this.#parts.config.nbdTlsDirectory); // refused before anything is made
     const { machine, made } = await machines.ensure(request.machine, request.disks, request.seeding);
     if (!made && request.seeding && !machine.file.seeding) {
-      throw new HomewardError('conflict', `${machine.name} has points already: it cannot be seeded again in this version`);
+      throw new HomewardError(
+        'conflict',
+        `${machine.name} has points already: it cannot be seeded again in this version`,
+      );
     }
     const opened = await this.reopenIngest(machine, request.listen).catch(async (error: unknown) => {
       if (made) await machines.takeBack(machine); // so that the same name can be had with other disks
       throw error;
     });
     return {
-      machine: machine.name, id: machine.id, listen: request.listen, seeding: machine.file.seeding,
-      exports: machine.file.disks.map(({ name }) => name), changed: made || opened,
+      machine: machine.name,
+      id: machine.id,
+      listen: request.listen,
+      seeding: machine.file.seeding,
+      exports: machine.file.disks.map(({ name }) => name),
+      changed: made || opened,
     };
   }
 
@@ -62,9 +91,17 @@ export class MasterTarget implements MasterTargetService {
   reopenIngest(machine: Machine, address: string): Promise<boolean> {
     const { ingests, config, log } = this.#parts;
     const listen = parseListen(address);
-    const exports = machine.file.disks.map(({ name, size }, disk) => ingestExport({
-      disk, name, size, description: `${name} of ${machine.name}`, journal: machine.journal, reader: machine.reader, log,
-    }));
+    const exports = machine.file.disks.map(({ name, size }, disk) =>
+      ingestExport({
+        disk,
+        name,
+        size,
+        description: `${name} of ${machine.name}`,
+        journal: machine.journal,
+        reader: machine.reader,
+        log,
+      }),
+    );
     return ingests.open(machine.id, listen, exports, tlsFor(listen, config.nbdTlsDirectory));
   }
 
@@ -88,17 +125,24 @@ export class MasterTarget implements MasterTargetService {
     if (machine.journal.catalogue.findTag(name) !== null) {
       throw new HomewardError('tag-exists', `${machine.name} has a tag "${name}"`);
     }
-    if (machine.file.seeding) throw new HomewardError('no-points', `${machine.name} is being seeded: a tag would be no point`);
+    if (machine.file.seeding)
+      throw new HomewardError('no-points', `${machine.name} is being seeded: a tag would be no point`);
     const note = { name, consistency: 'crash' as const };
-    return tagReport(machine, { ...await machine.journal.tag(note), ...note });
+    return tagReport(machine, { ...(await machine.journal.tag(note)), ...note });
   }
 
   async status(): Promise<StatusReport> {
     const { machines, ingests, janitor, retention, replicas, version, clock } = this.#parts;
     const now = clock.now();
-    const reports = machines.list().map((machine) => machineStatus({
-      machine, replicas, now, listen: ingests.listenOf(machine.id), applyProblem: janitor.problemOf(machine.id),
-    }));
+    const reports = machines.list().map((machine) =>
+      machineStatus({
+        machine,
+        replicas,
+        now,
+        listen: ingests.listenOf(machine.id),
+        applyProblem: janitor.problemOf(machine.id),
+      }),
+    );
     return {
       version,
       retention: { path: retention, freeBytes: freeBytes(retention) },
@@ -111,14 +155,22 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async openView(request: ViewRequest): Promise<ViewReport> {
-    if (request.writable) throw new HomewardError('not-in-this-version', 'writable views are not in this version');
+    if (request.writable)
+      throw new HomewardError('not-in-this-version', 'writable views are not in this version');
     const { machines, views, config } = this.#parts;
     const machine = machines.get(request.machine);
     const listen = parseListen(request.listen);
     const tls = tlsFor(listen, config.nbdTlsDirectory);
     const { lsn, time } = await machine.resolve(request.at);
     const held = machine.hold(lsn);
-    return views.open({ machine, held, time: Machine.spellTime(time), listen, tls, leaseMs: request.leaseMs });
+    return views.open({
+      machine,
+      held,
+      time: Machine.spellTime(time),
+      listen,
+      tls,
+      leaseMs: request.leaseMs,
+    });
   }
 
   async listViews(): Promise<ViewReport[]> {
@@ -131,7 +183,8 @@ export class MasterTarget implements MasterTargetService {
     const machine = machines.get(which.machine);
     const lsn = which.at === null ? null : (await machine.resolve(which.at)).lsn;
     const found = views.ofMachine(machine.id, lsn);
-    if (found.length === 0 && lsn !== null) throw new HomewardError('no-such-view', `no view of ${machine.name} is at lsn:${lsn}`);
+    if (found.length === 0 && lsn !== null)
+      throw new HomewardError('no-such-view', `no view of ${machine.name} is at lsn:${lsn}`);
     return Promise.all(found.map(({ id }) => views.close(id)));
   }
 
@@ -151,12 +204,25 @@ export class MasterTarget implements MasterTargetService {
     log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
     try {
       const bytesWritten = await executeRecovery({
-        plan, content: held.content, progress, signal,
+        plan,
+        content: held.content,
+        progress,
+        signal,
         serve: async (path) => {
           const report = await views.open({
-            machine, held: machine.hold(lsn), time: plan.time, listen: { kind: 'unix', path }, tls: null, leaseMs: null,
+            machine,
+            held: machine.hold(lsn),
+            time: plan.time,
+            listen: { kind: 'unix', path },
+            tls: null,
+            leaseMs: null,
           });
-          return { view: report, close: async () => { await views.close(report.id); } };
+          return {
+            view: report,
+            close: async () => {
+              await views.close(report.id);
+            },
+          };
         },
       });
       log.info('recovery-done', { machine: machine.name, lsn, bytesWritten });

@@ -23,7 +23,11 @@ export function machineStatus({ machine, replicas, now, listen, applyProblem }: 
   return {
     id: file.id,
     name: file.name,
-    disks: file.disks.map((disk) => ({ name: disk.name, size: disk.size, replica: replicaPath(replicas, file.id, disk) })),
+    disks: file.disks.map((disk) => ({
+      name: disk.name,
+      size: disk.size,
+      replica: replicaPath(replicas, file.id, disk),
+    })),
     ...stateOf(machine, listen, trouble),
     listen,
     rpoSeconds: rpoSeconds(machine, now),
@@ -40,15 +44,29 @@ export function machineStatus({ machine, replicas, now, listen, applyProblem }: 
 /** A machine that could not be opened: known by name, and why it is not served. */
 export function brokenStatus({ id, name, error }: BrokenMachine): MachineStatus {
   return {
-    id, name, disks: [], state: 'failed', detail: `${error.message} (${error.code})`, listen: null, rpoSeconds: null,
-    headLsn: 0, durableLsn: 0, appliedLsn: 0, oldestLsn: null, redoBytes: 0, undoBytes: 0,
+    id,
+    name,
+    disks: [],
+    state: 'failed',
+    detail: `${error.message} (${error.code})`,
+    listen: null,
+    rpoSeconds: null,
+    headLsn: 0,
+    durableLsn: 0,
+    appliedLsn: 0,
+    oldestLsn: null,
+    redoBytes: 0,
+    undoBytes: 0,
     backlog: { source: 0, processServer: 0, target: 0 },
   };
 }
 
 export function pointsReport(machine: Machine): PointsReport {
   const { oldestLsn, journal } = machine;
-  const moment = (lsn: number): { lsn: number; time: string | null } => ({ lsn, time: Machine.spellTime(machine.timeOf(lsn)) });
+  const moment = (lsn: number): { lsn: number; time: string | null } => ({
+    lsn,
+    time: Machine.spellTime(machine.timeOf(lsn)),
+  });
   return {
     machine: machine.name,
     window: oldestLsn === null ? null : { from: moment(oldestLsn), to: moment(journal.durableLsn) },
@@ -66,17 +84,23 @@ function gapReport({ from, to, reason, fromTime, toTime }: Gap): PointsReport['g
   return { from, to, reason, fromTime: Machine.spellTime(fromTime) ?? '', toTime: Machine.spellTime(toTime) };
 }
 
-function stateOf(machine: Machine, listen: string | null, trouble: Error | null): Pick<MachineStatus, 'state' | 'detail'> {
+function stateOf(
+  machine: Machine,
+  listen: string | null,
+  trouble: Error | null,
+): Pick<MachineStatus, 'state' | 'detail'> {
   const lost = machine.journal.catalogue.lost[0];
   if (trouble !== null) return { state: 'failed', detail: trouble.message };
-  if (lost !== undefined) return { state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` };
+  if (lost !== undefined)
+    return { state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` };
   if (machine.file.seeding) return { state: 'seeding', detail: 'the first copy is under way: no point yet' };
   if (machine.journal.noSpace) return { state: 'no-space', detail: noSpaceDetail(machine) };
   return { state: listen === null ? 'idle' : 'ok', detail: null };
 }
 
 function noSpaceDetail({ paths, reserveBytes }: Machine): string {
-  const reserve = reserveBytes === 0 ? '' : `, of which ${formatSize(reserveBytes)} are reserved for housekeeping`;
+  const reserve =
+    reserveBytes === 0 ? '' : `, of which ${formatSize(reserveBytes)} are reserved for housekeeping`;
   const free = `${formatSize(freeBytes(paths.directory))} free${reserve}`;
   return `the retention volume is full (${free}): writers get "no space" until there is room again`;
 }

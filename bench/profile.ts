@@ -30,6 +30,7 @@ async function profileRow(row: number, directory: string): Promise<void> {
 }
 
 process.once('exit', killAll);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 for (const row of process.argv.length > 2 ? process.argv.slice(2) : ['1', '2']) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'homeward-profile-'));
   try {

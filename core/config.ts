@@ -88,7 +88,10 @@ function parseFrom(setting: Setting, text: string, where: string): SettingValue 
   }
 }
 
-interface ConfigFile { entries: Entries; unknown: ConfigProblem[] }
+interface ConfigFile {
+  entries: Entries;
+  unknown: ConfigProblem[];
+}
 const nothing: ConfigFile = { entries: new Map(), unknown: [] };
 
 function readConfigFile(file: string): ConfigFile {
@@ -102,7 +105,11 @@ function readConfigFile(file: string): ConfigFile {
   return { entries, unknown };
 }
 
-interface Entry { section: string | null; key: string; text: string }
+interface Entry {
+  section: string | null;
+  key: string;
+  text: string;
+}
 
 /** The entries of an INI text; those before the first section have none. */
 function parseEntries(text: string): Entry[] {
@@ -125,7 +132,10 @@ function problemWith(section: string | null, key: string): ConfigProblem | null 
   if (setting && setting.section === section) return null;
   const where = section === null ? 'before any section' : `in [${section}]`;
   if (setting) return { section, key, message: `${key} stands ${where}; it belongs in [${setting.section}]` };
-  const nearest = nearestWord(key, settings.map((candidate) => candidate.key));
+  const nearest = nearestWord(
+    key,
+    settings.map((candidate) => candidate.key),
+  );
   const message = `${key} ${where} is not a setting; the nearest is ${nearest}`;
   return { section, key, message, ...(nearest === null ? {} : { nearest }) };
 }

@@ -1,7 +1,13 @@
 // Which I/O calls fail on demand: the n-th, or all from there on.
 import { systemError } from './system-error.ts';
 
-interface Fault<Name> { names: readonly Name[] | null; seen: number; from: number; to: number; errno: string }
+interface Fault<Name> {
+  names: readonly Name[] | null;
+  seen: number;
+  from: number;
+  to: number;
+  errno: string;
+}
 
 export class FaultPlan<Name extends string> {
   /** How many calls were made to fail. */

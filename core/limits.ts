@@ -42,11 +42,15 @@ export const limits = {
   nbdReplyBytes: 64 * MiB,
   /** Requests of one client that have no answer yet; at the bound we stop reading its requests. */
   nbdRequests: 1024,
-  /** A client that stops in the middle of a request keeps the buffer for so long while others wait for one. */
+  /**
+   * A client that stops in the middle of a request keeps the buffer for so long while others wait for one.
+   */
   nbdStallMs: 30_000,
   /** How long a closing server lets requests end. */
   nbdCloseMs: 5_000,
-  /** Each connection's own receive buffer, and the most that one read takes while request sizes are unknown. */
+  /**
+   * Each connection's own receive buffer, and the most that one read takes while request sizes are unknown.
+   */
   nbdHomeBytes: 256 * KiB,
   /** Shared receive buffers: four requests of 1 MiB with their headers. */
   nbdBlockBytes: 4 * MiB + 64 * KiB,
@@ -69,8 +73,12 @@ assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');
 assert(limits.groupBytes < limits.segmentBytes, 'a group fits in a segment');
 assert(limits.recordDataBytes * 2 < limits.unsyncedBytes, 'two of the largest requests fit in memory');
 assert(
-  limits.nbdConnections * limits.nbdHomeBytes + 2 * (limits.recordDataBytes + limits.nbdBlockBytes) < limits.unsyncedBytes,
+  limits.nbdConnections * limits.nbdHomeBytes + 2 * (limits.recordDataBytes + limits.nbdBlockBytes) <
+    limits.unsyncedBytes,
   'with all connections open, two of the largest NBD requests can be received',
 );
 // The end of the last disk is 2 ** 53, which a double still holds exactly.
-assert(limits.diskBytes * limits.disksPerMachine - 1 <= Number.MAX_SAFE_INTEGER, 'every byte of a machine has a safe address');
+assert(
+  limits.diskBytes * limits.disksPerMachine - 1 <= Number.MAX_SAFE_INTEGER,
+  'every byte of a machine has a safe address',
+);

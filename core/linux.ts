@@ -126,15 +126,20 @@ const waiting: (() => void)[] = [];
 
 /** Runs a call that may take long on the thread pool; a result other than 0 is its failure. */
 async function inBackground(syscall: string, start: (done: Settle) => void): Promise<void> {
-  if (running >= backgroundCalls) await new Promise<void>((resolve) => { waiting.push(resolve); });
+  if (running >= backgroundCalls)
+    await new Promise<void>((resolve) => {
+      waiting.push(resolve);
+    });
   running += 1;
   try {
-    await new Promise<void>((resolve, reject) => start((error, result) => {
-      if (error) reject(error instanceof Error ? error : new Error(syscall, { cause: error }));
-      // errno is that of this call only inside its callback.
-      else if (result !== 0) reject(new LinuxError(syscall, library().lastErrno()));
-      else resolve();
-    }));
+    await new Promise<void>((resolve, reject) =>
+      start((error, result) => {
+        if (error) reject(error instanceof Error ? error : new Error(syscall, { cause: error }));
+        // errno is that of this call only inside its callback.
+        else if (result !== 0) reject(new LinuxError(syscall, library().lastErrno()));
+        else resolve();
+      }),
+    );
   } finally {
     running -= 1;
     waiting.shift()?.();
@@ -162,13 +167,17 @@ function library(): Library {
   loaded = {
     flock: libc.func('int flock(int fd, int operation)'),
     fallocate: libc.func(
-      'int fallocate64(int fd, int mode, int64_t offset, int64_t length)') as Library['fallocate'],
+      'int fallocate64(int fd, int mode, int64_t offset, int64_t length)',
+    ) as Library['fallocate'],
     lseek: libc.func('int64_t lseek64(int fd, int64_t offset, int whence)'),
     ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
     // A variadic function cannot be called in the background. On Linux x64 and arm64 a pointer after the
     // "..." travels in the same register as a named argument, so the call may be declared without it.
-    ioctlWithPointer: libc.func(
-      'ioctl', 'int', ['int', 'unsigned long', 'void *']) as Library['ioctlWithPointer'],
+    ioctlWithPointer: libc.func('ioctl', 'int', [
+      'int',
+      'unsigned long',
+      'void *',
+    ]) as Library['ioctlWithPointer'],
     lastErrno: () => native.errno(),
   };
   return loaded;

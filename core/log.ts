@@ -16,16 +16,19 @@ export interface Log {
 
 /** A log that hands finished lines to `write`; lines above `level` are left out. */
 export function createLog(level: LogLevel = 'info', write: (line: string) => void = writeToStderr): Log {
-  const at = (name: LogLevel) => (event: string, fields: LogFields = {}): void => {
-    if (LogLevel[name] <= LogLevel[level]) write(formatLogLine(name, event, fields));
-  };
+  const at =
+    (name: LogLevel) =>
+    (event: string, fields: LogFields = {}): void => {
+      if (LogLevel[name] <= LogLevel[level]) write(formatLogLine(name, event, fields));
+    };
   return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
 }
 
 export function formatLogLine(level: LogLevel, event: string, fields: LogFields): string {
   let line = `<${LogLevel[level]}>level=${level} event=${quoted(event)}`;
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined) line += ` ${key}=${quoted(value instanceof Error ? describeError(value) : String(value))}`;
+    if (value !== undefined)
+      line += ` ${key}=${quoted(value instanceof Error ? describeError(value) : String(value))}`;
   }
   return line + '\n';
 }

@@ -35,15 +35,23 @@ export function parseSetting(setting: Setting, text: string): SettingValue {
 /** What may be written, in words. */
 export function expected(setting: Setting): string {
   switch (setting.type) {
-    case 'bytes': return `bytes, or a number with K, M, G or T, from ${setting.least} to ${setting.most}`;
+    case 'bytes':
+      return `bytes, or a number with K, M, G or T, from ${setting.least} to ${setting.most}`;
     case 'duration':
-      return `a number with ms, s, m, h, d or w (without one: ${setting.unit}), ` +
-        `from ${setting.least} to ${setting.most}`;
-    case 'integer': return `a whole number from ${setting.least} to ${setting.most}`;
-    case 'boolean': return 'yes or no';
-    case 'choice': return setting.choices.join(', ').replace(/, ([^,]*)$/, ' or $1');
-    case 'path': return 'an absolute path, or nothing';
-    case 'text': return 'any text';
+      return (
+        `a number with ms, s, m, h, d or w (without one: ${setting.unit}), ` +
+        `from ${setting.least} to ${setting.most}`
+      );
+    case 'integer':
+      return `a whole number from ${setting.least} to ${setting.most}`;
+    case 'boolean':
+      return 'yes or no';
+    case 'choice':
+      return setting.choices.join(', ').replace(/, ([^,]*)$/, ' or $1');
+    case 'path':
+      return 'an absolute path, or nothing';
+    case 'text':
+      return 'any text';
   }
 }
 

@@ -17,84 +17,154 @@ interface SettingBase {
 }
 
 /** Least and most are inclusive, spelled as in the file. */
-interface Range { least: string; most: string }
+interface Range {
+  least: string;
+  most: string;
+}
 
-export type Setting = SettingBase & (
-  | { type: 'bytes' } & Range
-  /** Parsed into milliseconds; a number without a unit is in `unit`. */
-  | { type: 'duration'; unit: 'ms' | 's' | 'h' } & Range
-  | { type: 'integer' } & Range
-  | { type: 'boolean' }
-  | { type: 'text' }
-  /** An absolute path, or empty for none. */
-  | { type: 'path' }
-  | { type: 'choice'; choices: readonly string[] }
-);
+export type Setting = SettingBase &
+  (
+    | ({ type: 'bytes' } & Range)
+    /** Parsed into milliseconds; a number without a unit is in `unit`. */
+    | ({ type: 'duration'; unit: 'ms' | 's' | 'h' } & Range)
+    | ({ type: 'integer' } & Range)
+    | { type: 'boolean' }
+    | { type: 'text' }
+    /** An absolute path, or empty for none. */
+    | { type: 'path' }
+    | { type: 'choice'; choices: readonly string[] }
+  );
 
 export const settings = [
   {
-    key: 'HostId', name: 'hostId', section: 'vxagent', type: 'text', default: '', applies: 'restart',
+    key: 'HostId',
+    name: 'hostId',
+    section: 'vxagent',
+    type: 'text',
+    default: '',
+    applies: 'restart',
     doc: 'Identity of this host; tells two entries of one machine apart.',
   },
   {
-    key: 'Role', name: 'role', section: 'vxagent', type: 'choice', choices: ['Agent', 'MasterTarget'],
-    default: 'MasterTarget', applies: 'restart',
+    key: 'Role',
+    name: 'role',
+    section: 'vxagent',
+    type: 'choice',
+    choices: ['Agent', 'MasterTarget'],
+    default: 'MasterTarget',
+    applies: 'restart',
     doc: 'What this host is for.',
   },
   {
-    key: 'WindowHours', name: 'windowMs', section: 'homeward', type: 'duration', unit: 'h',
-    default: '24h', least: '1s', most: '52w', applies: 'restart',
+    key: 'WindowHours',
+    name: 'windowMs',
+    section: 'homeward',
+    type: 'duration',
+    unit: 'h',
+    default: '24h',
+    least: '1s',
+    most: '52w',
+    applies: 'restart',
     doc: 'How far back every single write stays recoverable.',
   },
   {
-    key: 'WindowMaxBytes', name: 'windowMaxBytes', section: 'homeward', type: 'bytes',
-    default: '0', least: '0', most: '4096T', applies: 'restart',
+    key: 'WindowMaxBytes',
+    name: 'windowMaxBytes',
+    section: 'homeward',
+    type: 'bytes',
+    default: '0',
+    least: '0',
+    most: '4096T',
+    applies: 'restart',
     doc: 'The most redo that one machine keeps, whatever WindowHours says; 0 is no bound.',
   },
   {
-    key: 'ReplicaLag', name: 'replicaLagMs', section: 'homeward', type: 'duration', unit: 's',
-    default: '5m', least: '0s', most: '52w', applies: 'restart',
+    key: 'ReplicaLag',
+    name: 'replicaLagMs',
+    section: 'homeward',
+    type: 'duration',
+    unit: 's',
+    default: '5m',
+    least: '0s',
+    most: '52w',
+    applies: 'restart',
     doc: 'How far the replica trails the newest write; in this version it always trails by the whole window.',
   },
   {
-    key: 'SegmentBytes', name: 'segmentBytes', section: 'homeward', type: 'bytes',
-    default: '64M', least: '64K', most: '1G', applies: 'restart',
+    key: 'SegmentBytes',
+    name: 'segmentBytes',
+    section: 'homeward',
+    type: 'bytes',
+    default: '64M',
+    least: '64K',
+    most: '1G',
+    applies: 'restart',
     doc: 'Size of one redo segment; a write that does not fit in one gets a larger one of its own.',
   },
   {
-    key: 'SyncIntervalMs', name: 'syncIntervalMs', section: 'homeward', type: 'duration', unit: 'ms',
-    default: '200ms', least: '1ms', most: '1m', applies: 'restart',
+    key: 'SyncIntervalMs',
+    name: 'syncIntervalMs',
+    section: 'homeward',
+    type: 'duration',
+    unit: 'ms',
+    default: '200ms',
+    least: '1ms',
+    most: '1m',
+    applies: 'restart',
     doc: 'How long a received write may stay unsynced when nobody asks for a flush.',
   },
   {
-    key: 'UnsyncedBytes', name: 'unsyncedBytes', section: 'homeward', type: 'bytes',
-    default: '96M', least: '65M', most: '4G', applies: 'restart',
+    key: 'UnsyncedBytes',
+    name: 'unsyncedBytes',
+    section: 'homeward',
+    type: 'bytes',
+    default: '96M',
+    least: '65M',
+    most: '4G',
+    applies: 'restart',
     doc: 'Received bytes that may be in memory before they are durable, all machines together.',
   },
   {
-    key: 'LogLevel', name: 'logLevel', section: 'homeward', type: 'choice',
-    choices: Object.keys(LogLevel) as (keyof typeof LogLevel)[], default: 'info', applies: 'restart',
+    key: 'LogLevel',
+    name: 'logLevel',
+    section: 'homeward',
+    type: 'choice',
+    choices: Object.keys(LogLevel) as (keyof typeof LogLevel)[],
+    default: 'info',
+    applies: 'restart',
     doc: 'The least important log lines that are still written.',
   },
   {
-    key: 'RetentionReserveBytes', name: 'retentionReserveBytes', section: 'homeward', type: 'bytes',
-    default: '256M', least: '0', most: '1T', applies: 'restart',
+    key: 'RetentionReserveBytes',
+    name: 'retentionReserveBytes',
+    section: 'homeward',
+    type: 'bytes',
+    default: '256M',
+    least: '0',
+    most: '1T',
+    applies: 'restart',
     doc: 'Space on the retention volume that only housekeeping may use; below it writers get "no space".',
   },
   {
-    key: 'NbdTlsDirectory', name: 'nbdTlsDirectory', section: 'homeward', type: 'path',
-    default: '', applies: 'restart',
+    key: 'NbdTlsDirectory',
+    name: 'nbdTlsDirectory',
+    section: 'homeward',
+    type: 'path',
+    default: '',
+    applies: 'restart',
     doc: 'Directory of `server-cert.pem`, `server-key.pem` and `ca-cert.pem` for NBD over TCP, or empty.',
   },
 ] as const satisfies readonly Setting[];
 
 export type SettingKey = (typeof settings)[number]['key'];
 
-type ValueOf<S extends Setting> =
-  S extends { type: 'boolean' } ? boolean
-  : S extends { type: 'bytes' | 'duration' | 'integer' } ? number
-  : S extends { type: 'choice'; choices: readonly (infer C)[] } ? C
-  : string;
+type ValueOf<S extends Setting> = S extends { type: 'boolean' }
+  ? boolean
+  : S extends { type: 'bytes' | 'duration' | 'integer' }
+    ? number
+    : S extends { type: 'choice'; choices: readonly (infer C)[] }
+      ? C
+      : string;
 
 /** All settings with their values: bytes and milliseconds as numbers. */
 export type Config = { readonly [S in (typeof settings)[number] as S['name']]: ValueOf<S> };

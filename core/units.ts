@@ -42,7 +42,12 @@ export function parseSize(text: string): ByteCount {
 
 /** Writes a byte count for people: `1.5 GiB`. */
 export function formatSize(bytes: number): string {
-  for (const [name, unit] of [['TiB', TiB], ['GiB', GiB], ['MiB', MiB], ['KiB', KiB]] as const) {
+  for (const [name, unit] of [
+    ['TiB', TiB],
+    ['GiB', GiB],
+    ['MiB', MiB],
+    ['KiB', KiB],
+  ] as const) {
     if (bytes >= unit) return `${(bytes / unit).toFixed(1).replace(/\.0$/, '')} ${name}`;
   }
   return `${bytes} B`;

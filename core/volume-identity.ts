@@ -18,7 +18,11 @@ export interface VolumeIdentity {
 }
 
 /** One line of `volumes.json`: the volume that this master target uses for a kind, and where it was last. */
-interface VolumeRecord { kind: VolumeKind; id: string; path: string }
+interface VolumeRecord {
+  kind: VolumeKind;
+  id: string;
+  path: string;
+}
 
 const identityName = 'homeward-volume.json';
 const identityFormat = 'homeward-volume';

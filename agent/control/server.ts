@@ -34,7 +34,9 @@ export async function startControlServer({
   const stopping = new AbortController();
   const app = createApp(log);
   addRoutes(app, { service, stopping: stopping.signal, report: (error) => reportError(error, log) });
-  await app.listen({ path }).catch((error: unknown) => { throw listenError({ kind: 'unix', path }, error); });
+  await app.listen({ path }).catch((error: unknown) => {
+    throw listenError({ kind: 'unix', path }, error);
+  });
   shareSocket(path, log);
   return {
     async close() {

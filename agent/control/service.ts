@@ -26,9 +26,19 @@ export interface IngestReport {
   changed: boolean;
 }
 
-export interface SeededReport { machine: string; lsn: number; time: string }
+export interface SeededReport {
+  machine: string;
+  lsn: number;
+  time: string;
+}
 
-export interface TagReport { machine: string; lsn: number; time: string; name: string; consistency: 'crash' | 'application' | 'user' }
+export interface TagReport {
+  machine: string;
+  lsn: number;
+  time: string;
+  name: string;
+  consistency: 'crash' | 'application' | 'user';
+}
 
 export type MachineState = 'ok' | 'seeding' | 'idle' | 'no-space' | 'failed' | 'damaged';
 
@@ -58,7 +68,10 @@ export interface StatusReport {
   machines: MachineStatus[];
 }
 
-export interface Moment { lsn: number; time: string | null }
+export interface Moment {
+  lsn: number;
+  time: string | null;
+}
 
 export interface PointsReport {
   machine: string;
@@ -108,19 +121,38 @@ export interface RecoverPlan {
   disks: { name: string; size: number; to: string; format: string; found: string | null }[];
 }
 
-export interface RecoverReport extends RecoverPlan { bytesWritten: number; seconds: number }
+export interface RecoverReport extends RecoverPlan {
+  bytesWritten: number;
+  seconds: number;
+}
 
-export interface VerifyRequest { machine: string; part: { n: number; of: number } | null; forMs: number | null }
+export interface VerifyRequest {
+  machine: string;
+  part: { n: number; of: number } | null;
+  forMs: number | null;
+}
 
 export interface VerifyReport {
   machine: string;
   ok: boolean;
   covered: { bytes: number; records: number; fromLsn: number; toLsn: number; complete: boolean };
-  damaged: { disk: string | null; start: number | null; end: number | null; fromLsn: number; toLsn: number; file: string; what: string }[];
+  damaged: {
+    disk: string | null;
+    start: number | null;
+    end: number | null;
+    fromLsn: number;
+    toLsn: number;
+    file: string;
+    what: string;
+  }[];
 }
 
 /** One line of progress of long work; `total` is bytes. */
-export interface Progress { done: number; total: number; what: string }
+export interface Progress {
+  done: number;
+  total: number;
+  what: string;
+}
 export type OnProgress = (progress: Progress) => void;
 
 /** The daemon, as the control socket sees it. Failures are HomewardErrors. M is a name or an id. */

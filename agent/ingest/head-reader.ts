@@ -7,7 +7,13 @@ import { ContentKind, type ExtentColumns } from '../../core/extents/extent-colum
 import { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
 import type { MachineMark } from '../../core/record/record.ts';
-import { firstRead, judgeFirst, judgeSecond, type Stretch, type Wanted } from '../../core/segment-log/read-record.ts';
+import {
+  firstRead,
+  judgeFirst,
+  judgeSecond,
+  type Stretch,
+  type Wanted,
+} from '../../core/segment-log/read-record.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import type { Journal } from '../journal/journal.ts';
 import { damagedRecord } from '../replica/record-reader.ts';
@@ -28,11 +34,13 @@ export class HeadReader {
   /** Fills `target`; damage is a 'damaged' error. */
   async read(disk: number, offset: number, target: Buffer): Promise<void> {
     const reads: Promise<void>[] = [];
-    this.#journal.resolveHead(disk, offset, target.length, new Pieces()).forEach((start, end, extent, index) => {
-      const from = addressOffset(start) - offset;
-      const piece = target.subarray(from, from + end - start);
-      reads.push(this.#readPiece(disk, offset + from, piece, extent, index));
-    });
+    this.#journal
+      .resolveHead(disk, offset, target.length, new Pieces())
+      .forEach((start, end, extent, index) => {
+        const from = addressOffset(start) - offset;
+        const piece = target.subarray(from, from + end - start);
+        reads.push(this.#readPiece(disk, offset + from, piece, extent, index));
+      });
     await Promise.all(reads);
   }
 
@@ -43,14 +51,22 @@ export class HeadReader {
     });
     const extents: BlockExtent[] = [];
     for (const piece of found) {
-      const below = piece.extent === null ? await this.#replica(disk).extents(piece.offset, piece.length) : null;
+      const below =
+        piece.extent === null ? await this.#replica(disk).extents(piece.offset, piece.length) : null;
       const zero = piece.extent?.kinds[piece.index] === ContentKind.zero;
-      for (const extent of below ?? [zero ? holeExtent(piece.length) : dataExtent(piece.length)]) appendExtent(extents, extent);
+      for (const extent of below ?? [zero ? holeExtent(piece.length) : dataExtent(piece.length)])
+        appendExtent(extents, extent);
     }
     return extents;
   }
 
-  #readPiece(disk: number, offset: number, target: Buffer, extent: ExtentColumns | null, index: number): Promise<void> {
+  #readPiece(
+    disk: number,
+    offset: number,
+    target: Buffer,
+    extent: ExtentColumns | null,
+    index: number,
+  ): Promise<void> {
     if (extent === null) return this.#replica(disk).read(target, offset);
     if (extent.kinds[index] === ContentKind.zero) {
       target.fill(0);
@@ -58,11 +74,19 @@ export class HeadReader {
     }
     const segment = this.#journal.segment(extent.segments[index] ?? 0);
     if (segment === undefined || extent.kinds[index] !== ContentKind.data) {
-      return Promise.reject(new HomewardError('damaged', `bytes ${offset} to ${offset + target.length} of disk ${disk} are unknown`));
+      return Promise.reject(
+        new HomewardError(
+          'damaged',
+          `bytes ${offset} to ${offset + target.length} of disk ${disk} are unknown`,
+        ),
+      );
     }
     return this.#readRecord(segment, target, {
-      position: extent.positions[index] ?? 0, lsn: segment.firstLsn + (extent.lsnDeltas[index] ?? 0),
-      disk, start: offset, end: offset + target.length,
+      position: extent.positions[index] ?? 0,
+      lsn: segment.firstLsn + (extent.lsnDeltas[index] ?? 0),
+      disk,
+      start: offset,
+      end: offset + target.length,
     });
   }
 
@@ -72,7 +96,8 @@ export class HeadReader {
     try {
       const first = judgeFirst(wanted, await this.#readStretch(segment, firstRead(wanted)), this.#mark);
       let data = first.kind === 'data' ? first.data : null;
-      if (first.kind === 'more') data = judgeSecond(wanted, await this.#readStretch(segment, first.stretch), first);
+      if (first.kind === 'more')
+        data = judgeSecond(wanted, await this.#readStretch(segment, first.stretch), first);
       if (data === null) throw damagedRecord(segment.path, wanted);
       data.copy(target);
     } finally {

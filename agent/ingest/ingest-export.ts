@@ -20,7 +20,10 @@ export interface IngestDisk {
 
 export function ingestExport(options: IngestDisk): NbdExport {
   const { disk, journal, reader, log } = options;
-  const answer = (done: Done) => (error: HomewardError | null): void => done(error === null ? NbdErrno.ok : errnoFor(error));
+  const answer =
+    (done: Done) =>
+    (error: HomewardError | null): void =>
+      done(error === null ? NbdErrno.ok : errnoFor(error));
   return {
     name: options.name,
     description: options.description,
@@ -28,10 +31,18 @@ export function ingestExport(options: IngestDisk): NbdExport {
     readOnly: false,
     multiConnection: true,
     read(target: Buffer, offset: number, done: Done): void {
-      reader.read(disk, offset, target).then(() => done(NbdErrno.ok), (error: unknown) => {
-        log.error('read-failed', { disk: options.name, offset, bytes: target.length, error: toHomewardError(error) });
-        done(NbdErrno.EIO);
-      });
+      reader.read(disk, offset, target).then(
+        () => done(NbdErrno.ok),
+        (error: unknown) => {
+          log.error('read-failed', {
+            disk: options.name,
+            offset,
+            bytes: target.length,
+            error: toHomewardError(error),
+          });
+          done(NbdErrno.EIO);
+        },
+      );
     },
     write(payload: Buffer, offset: number, fua: boolean, buffer: ReceiveBuffer, done: Done): void {
       journal.write(disk, offset, payload, fua, buffer, answer(done));

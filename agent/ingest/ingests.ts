@@ -12,7 +12,10 @@ import { NbdServer } from '../../core/nbd/server.ts';
 import type { NbdTls } from '../../core/nbd/tls.ts';
 
 /** `machine` is the id. */
-interface IngestEntry { machine: string; listen: Listen }
+interface IngestEntry {
+  machine: string;
+  listen: Listen;
+}
 
 const format = 'homeward-ingests';
 
@@ -31,15 +34,25 @@ export class Ingests {
   }
 
   /** Those to be opened at start. */
-  get entries(): readonly IngestEntry[] { return this.#entries; }
+  get entries(): readonly IngestEntry[] {
+    return this.#entries;
+  }
 
   listenOf(machine: string): string | null {
     const open = this.#open.get(machine);
     return open === undefined ? null : formatListen(open.listen);
   }
 
-  /** False when it was open there already. An address that another holds, or a machine open elsewhere, is a 'conflict'. */
-  async open(machine: string, listen: Listen, exports: readonly NbdExport[], tls: NbdTls | null): Promise<boolean> {
+  /**
+   * False when it was open there already. An address that another holds, or a machine open elsewhere, is a
+   * 'conflict'.
+   */
+  async open(
+    machine: string,
+    listen: Listen,
+    exports: readonly NbdExport[],
+    tls: NbdTls | null,
+  ): Promise<boolean> {
     const address = formatListen(listen);
     const open = this.#open.get(machine);
     if (open !== undefined) {
@@ -50,9 +63,16 @@ export class Ingests {
     }
     const taken = [...this.#open.values()].some((other) => formatListen(other.listen) === address);
     if (taken) throw new HomewardError('conflict', `another machine listens on ${address}`);
-    const server = new NbdServer({ exports: exportList(exports), log: this.#log, tls, receivePool: this.#pool });
+    const server = new NbdServer({
+      exports: exportList(exports),
+      log: this.#log,
+      tls,
+      receivePool: this.#pool,
+    });
     try {
-      await server.listen(listen.kind === 'unix' ? { path: listen.path } : { host: listen.host, port: listen.port });
+      await server.listen(
+        listen.kind === 'unix' ? { path: listen.path } : { host: listen.host, port: listen.port },
+      );
     } catch (error) {
       throw listenError(listen, error);
     }

@@ -7,7 +7,10 @@ import { limits } from '../../core/limits.ts';
 import { ViewReader, type ViewContent } from '../replica/view-content.ts';
 
 /** `fd` is open for writing, lent, and as large as the disk. A `blank` output reads as zeros already. */
-export interface ExportJob { content: ViewContent; outputs: { disk: number; fd: number; blank: boolean }[] }
+export interface ExportJob {
+  content: ViewContent;
+  outputs: { disk: number; fd: number; blank: boolean }[];
+}
 export type ExportReply =
   | { progress: { done: number; disk: string } }
   | { result: { bytesWritten: number } }
@@ -16,7 +19,10 @@ export type ExportReply =
 /** Two buffers in turn: one is written by the thread pool while the other is read into. */
 class OverlappedWriter {
   readonly store: FileStore;
-  readonly #buffers = [Buffer.allocUnsafeSlow(limits.exportBufferBytes), Buffer.allocUnsafeSlow(limits.exportBufferBytes)];
+  readonly #buffers = [
+    Buffer.allocUnsafeSlow(limits.exportBufferBytes),
+    Buffer.allocUnsafeSlow(limits.exportBufferBytes),
+  ];
   #turn = 0;
   #writing: Promise<void> = Promise.resolve();
 
@@ -65,7 +71,11 @@ async function exportAll({ content, outputs }: ExportJob): Promise<number> {
 
 /** Writes what is data; holes stay holes in a blank output and are made in any other. */
 async function exportStretch(
-  reader: ViewReader, output: ExportJob['outputs'][number], target: OverlappedWriter, from: number, length: number,
+  reader: ViewReader,
+  output: ExportJob['outputs'][number],
+  target: OverlappedWriter,
+  from: number,
+  length: number,
 ): Promise<number> {
   let offset = from;
   let written = 0;

@@ -13,18 +13,26 @@ export interface PlanInput {
   request: RecoverRequest;
 }
 
-/** Throws when a target would be refused: `exists`, `target-missing`, `target-too-small`, `target-signature` …. */
+/**
+ * Throws when a target would be refused: `exists`, `target-missing`, `target-too-small`, `target-signature`
+ * ….
+ */
 export function planRecovery({ machine, lsn, time, request }: PlanInput): RecoverPlan {
   const { target, overwrite } = request;
-  const disks = target.kind === 'block'
-    ? planDevices(machine, target, overwrite)
-    : machine.disks.map((disk) => planFile(disk, target.kind, target.directory));
+  const disks =
+    target.kind === 'block'
+      ? planDevices(machine, target, overwrite)
+      : machine.disks.map((disk) => planFile(disk, target.kind, target.directory));
   return { machine: machine.name, lsn, time, disks };
 }
 
 type PlannedDisk = RecoverPlan['disks'][number];
 
-function planFile(disk: { name: string; size: number }, format: 'raw' | 'qcow2' | 'vmdk', directory: string): PlannedDisk {
+function planFile(
+  disk: { name: string; size: number },
+  format: 'raw' | 'qcow2' | 'vmdk',
+  directory: string,
+): PlannedDisk {
   const to = join(directory, `${disk.name}.${format}`);
   if (fs.existsSync(to)) throw new HomewardError('exists', `${to} exists`);
   return { name: disk.name, size: disk.size, to, format, found: null };
@@ -32,7 +40,9 @@ function planFile(disk: { name: string; size: number }, format: 'raw' | 'qcow2' 
 
 /** Only the disks that are named are recovered; each to a device of its own. */
 function planDevices(
-  machine: PlanInput['machine'], target: Extract<RecoverTarget, { kind: 'block' }>, overwrite: readonly string[],
+  machine: PlanInput['machine'],
+  target: Extract<RecoverTarget, { kind: 'block' }>,
+  overwrite: readonly string[],
 ): PlannedDisk[] {
   const planned = target.devices.map(({ disk: name, device }) => {
     const disk = machine.disks.find((candidate) => candidate.name === name);

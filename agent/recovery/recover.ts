@@ -1,4 +1,5 @@
-// Carries out a recovery: raw files and devices by a thread of ours, qcow2 and vmdk by qemu-img reading a view.
+// Carries out a recovery: raw files and devices by a thread of ours, qcow2 and vmdk by qemu-img reading a
+// view.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -56,7 +57,8 @@ function publish(file: string): void {
   try {
     fs.linkSync(partial(file), file);
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') throw new HomewardError('exists', `${file} has come into being meanwhile`, { cause: error });
+    if (errnoOf(error) === 'EEXIST')
+      throw new HomewardError('exists', `${file} has come into being meanwhile`, { cause: error });
     throw error;
   }
   fs.unlinkSync(partial(file));
@@ -83,7 +85,12 @@ function openOutput({ to, size, format }: RecoverPlan['disks'][number]): { fd: n
   return { fd: openFileStore(partial(to), { create: size }).fd, blank: true };
 }
 
-function runWorker(job: ExportJob, total: number, progress: OnProgress, signal: AbortSignal): Promise<number> {
+function runWorker(
+  job: ExportJob,
+  total: number,
+  progress: OnProgress,
+  signal: AbortSignal,
+): Promise<number> {
   const worker = new Worker(workerFile, { workerData: job });
   return new Promise((resolve, reject) => {
     let outcome: (() => void) | null = null;
@@ -97,7 +104,9 @@ function runWorker(job: ExportJob, total: number, progress: OnProgress, signal: 
       else if ('result' in reply) outcome ??= () => resolve(reply.result.bytesWritten);
       else outcome ??= () => reject(new HomewardError(reply.failed.code, reply.failed.message));
     });
-    worker.once('error', (error) => { outcome ??= () => reject(error); });
+    worker.once('error', (error) => {
+      outcome ??= () => reject(error);
+    });
     // Only when the thread has ended are the files that it was lent nobody's.
     worker.once('exit', () => {
       signal.removeEventListener('abort', abort);
@@ -132,13 +141,25 @@ async function convertDisks({ plan, progress, signal, serve }: RecoverExecution)
   }
 }
 
-function convert(disk: RecoverPlan['disks'][number], socket: string, signal: AbortSignal, progress: (part: number) => void): Promise<void> {
+function convert(
+  disk: RecoverPlan['disks'][number],
+  socket: string,
+  signal: AbortSignal,
+  progress: (part: number) => void,
+): Promise<void> {
   const options = disk.format === 'vmdk' ? ['-o', 'subformat=streamOptimized'] : [];
   const source = `nbd+unix:///${encodeURIComponent(disk.name)}?socket=${encodeURIComponent(socket)}`;
   const args = ['convert', '-p', '-f', 'raw', '-O', disk.format, ...options, source, partial(disk.to)];
-  const child = spawn('qemu-img', args, { signal, killSignal: 'SIGKILL', stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C.UTF-8' } });
+  const child = spawn('qemu-img', args, {
+    signal,
+    killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C.UTF-8' },
+  });
   let complaint = '';
-  child.stderr.on('data', (text: Buffer) => { complaint = (complaint + text.toString()).slice(-2000); });
+  child.stderr.on('data', (text: Buffer) => {
+    complaint = (complaint + text.toString()).slice(-2000);
+  });
   child.stdout.on('data', (text: Buffer) => {
     const percent = /(\d+(?:\.\d+)?)\/100%/.exec(text.toString())?.[1];
     if (percent !== undefined) progress(Number(percent) / 100);
@@ -146,15 +167,22 @@ function convert(disk: RecoverPlan['disks'][number], socket: string, signal: Abo
   return new Promise((resolve, reject) => {
     let failure: Error | null = null;
     child.once('error', (error) => {
-      failure = errnoOf(error) === 'ENOENT'
-        ? new HomewardError('tool-missing', 'qemu-img is not installed', { cause: error, hint: 'Install the package qemu-utils (Debian) or qemu-img (EL).' })
-        : error;
+      failure =
+        errnoOf(error) === 'ENOENT'
+          ? new HomewardError('tool-missing', 'qemu-img is not installed', {
+              cause: error,
+              hint: 'Install the package qemu-utils (Debian) or qemu-img (EL).',
+            })
+          : error;
       if (child.pid === undefined) reject(failure);
     });
     child.once('close', (status) => {
       if (signal.aborted) reject(interrupted());
       else if (status === 0) resolve();
-      else reject(failure ?? new HomewardError('tool-failed', `qemu-img ended with ${status}: ${complaint.trim()}`));
+      else
+        reject(
+          failure ?? new HomewardError('tool-failed', `qemu-img ended with ${status}: ${complaint.trim()}`),
+        );
     });
   });
 }
@@ -170,4 +198,5 @@ function totalBytes(plan: RecoverPlan): number {
   return plan.disks.reduce((sum, disk) => sum + disk.size, 0);
 }
 
-const interrupted = (): HomewardError => new HomewardError('interrupted', 'the recovery was interrupted; what it had written was removed');
+const interrupted = (): HomewardError =>
+  new HomewardError('interrupted', 'the recovery was interrupted; what it had written was removed');

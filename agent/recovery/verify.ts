@@ -18,11 +18,16 @@ export interface Verifiable {
 
 /** Bounded in time by `forMs`; part n of t looks at every t-th segment, so that t runs look at all. */
 export async function verifyMachine(
-  machine: Verifiable, request: VerifyRequest, progress: OnProgress, signal: AbortSignal,
+  machine: Verifiable,
+  request: VerifyRequest,
+  progress: OnProgress,
+  signal: AbortSignal,
 ): Promise<VerifyReport> {
   const { journal } = machine;
   await journal.commit();
-  const wanted = journal.segments.filter((segment) => isInPart(segment, request.part) && segment.lastLsn > machine.cursor.lsn);
+  const wanted = journal.segments.filter(
+    (segment) => isInPart(segment, request.part) && segment.lastLsn > machine.cursor.lsn,
+  );
   const deadline = request.forMs === null ? Infinity : performance.now() + request.forMs;
   const run = new VerifyRun(machine);
   const total = wanted.reduce((sum, segment) => sum + segment.end, 0);
@@ -30,7 +35,10 @@ export async function verifyMachine(
   try {
     for (const segment of wanted) {
       if (performance.now() >= deadline) break;
-      if (signal.aborted) throw new HomewardError('interrupted', 'the verification was interrupted', { hint: 'Run it again; --for and --part bound it.' });
+      if (signal.aborted)
+        throw new HomewardError('interrupted', 'the verification was interrupted', {
+          hint: 'Run it again; --for and --part bound it.',
+        });
       run.look(segment);
       progress({ done: run.bytes, total, what: machine.name });
       await nextTurn(); // ingest goes first
@@ -56,7 +64,8 @@ class VerifyRun {
   look(segment: Segment): void {
     this.bytes += segment.end;
     this.#looked.push(segment);
-    if (!fs.existsSync(segment.path)) this.#lost(segment.path, segment.firstLsn, segment.lastLsn, 'the file is missing');
+    if (!fs.existsSync(segment.path))
+      this.#lost(segment.path, segment.firstLsn, segment.lastLsn, 'the file is missing');
     this.#machine.journal.visit(segment, {
       record: (header, position, content) => {
         this.#records += 1;
@@ -77,8 +86,11 @@ class VerifyRun {
       machine: this.#machine.name,
       ok: this.#damaged.length === 0,
       covered: {
-        bytes: this.bytes, records: this.#records, complete,
-        fromLsn: this.#looked[0]?.firstLsn ?? 0, toLsn: this.#looked.at(-1)?.lastLsn ?? 0,
+        bytes: this.bytes,
+        records: this.#records,
+        complete,
+        fromLsn: this.#looked[0]?.firstLsn ?? 0,
+        toLsn: this.#looked.at(-1)?.lastLsn ?? 0,
       },
       damaged: this.#damaged,
     };
@@ -86,12 +98,22 @@ class VerifyRun {
 
   #rotten(segment: Segment, { lsn, disk, offset, length }: RecordHeader): void {
     this.#damaged.push({
-      disk: this.#machine.file.disks[disk]?.name ?? null, start: offset, end: offset + length,
-      fromLsn: lsn, toLsn: lsn, file: segment.path, what: 'content does not fit its checksum',
+      disk: this.#machine.file.disks[disk]?.name ?? null,
+      start: offset,
+      end: offset + length,
+      fromLsn: lsn,
+      toLsn: lsn,
+      file: segment.path,
+      what: 'content does not fit its checksum',
     });
   }
 
-  #lost(file: string, fromLsn: number, toLsn: number, what = 'records are lost: their extents are not known'): void {
+  #lost(
+    file: string,
+    fromLsn: number,
+    toLsn: number,
+    what = 'records are lost: their extents are not known',
+  ): void {
     this.#damaged.push({ disk: null, start: null, end: null, fromLsn, toLsn, file, what });
   }
 }

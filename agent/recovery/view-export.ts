@@ -18,7 +18,12 @@ export function viewExport(reader: ViewReader, disk: number, log: Log): NbdExpor
       try {
         reader.read(disk, offset, target);
       } catch (error) {
-        log.error('view-read-failed', { disk: name, offset, bytes: target.length, error: toHomewardError(error) });
+        log.error('view-read-failed', {
+          disk: name,
+          offset,
+          bytes: target.length,
+          error: toHomewardError(error),
+        });
         errno = NbdErrno.EIO;
       }
       done(errno);

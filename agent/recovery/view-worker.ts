@@ -9,8 +9,15 @@ import { listenError } from '../../core/listen-error.ts';
 import { ViewReader, type ViewContent } from '../replica/view-content.ts';
 import { viewExport } from './view-export.ts';
 
-export interface ViewJob { content: ViewContent; address: NbdAddress; tls: NbdTls | null; logLevel: LogLevel }
-export type ViewReply = { listening: NbdAddress } | { failed: { code: ErrorCode; message: string; hint: string } };
+export interface ViewJob {
+  content: ViewContent;
+  address: NbdAddress;
+  tls: NbdTls | null;
+  logLevel: LogLevel;
+}
+export type ViewReply =
+  | { listening: NbdAddress }
+  | { failed: { code: ErrorCode; message: string; hint: string } };
 
 await serve(workerData as ViewJob);
 
@@ -20,13 +27,19 @@ async function serve(job: ViewJob): Promise<void> {
   const exports = exportList(job.content.disks.map((_disk, index) => viewExport(reader, index, log)));
   const server = new NbdServer({ exports, log, tls: job.tls });
   parentPort?.once('message', () => {
-    server.close().then(() => parentPort?.close(), (error: unknown) => { throw error; });
+    server.close().then(
+      () => parentPort?.close(),
+      (error: unknown) => {
+        throw error;
+      },
+    );
   });
   try {
     parentPort?.postMessage({ listening: await server.listen(job.address) } satisfies ViewReply);
   } catch (error) {
     const { address } = job;
-    const listen = 'path' in address ? { kind: 'unix', ...address } as const : { kind: 'tcp', ...address } as const;
+    const listen =
+      'path' in address ? ({ kind: 'unix', ...address } as const) : ({ kind: 'tcp', ...address } as const);
     const { code, message, hint } = listenError(listen, error);
     parentPort?.postMessage({ failed: { code, message, hint } } satisfies ViewReply);
     parentPort?.close();

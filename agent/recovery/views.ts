@@ -22,7 +22,13 @@ export interface OpenViewRequest {
   leaseMs: number | null;
 }
 
-interface OpenView { report: ViewReport; machineId: string; worker: Worker; lease: NodeJS.Timeout | null; ended: Promise<void> }
+interface OpenView {
+  report: ViewReport;
+  machineId: string;
+  worker: Worker;
+  lease: NodeJS.Timeout | null;
+  ended: Promise<void>;
+}
 
 const workerFile = new URL('./view-worker.ts', import.meta.url);
 const leaseMsMost = 2 ** 31 - 1;
@@ -46,7 +52,12 @@ export class Views {
   /** Serves what is held; it is released when the view ends, also when it cannot be opened. */
   async open(request: OpenViewRequest): Promise<ViewReport> {
     const { held, machine, listen } = request;
-    const job: ViewJob = { content: held.content, address: nbdAddress(listen), tls: request.tls, logLevel: this.#logLevel };
+    const job: ViewJob = {
+      content: held.content,
+      address: nbdAddress(listen),
+      tls: request.tls,
+      logLevel: this.#logLevel,
+    };
     const worker = new Worker(workerFile, { workerData: job });
     const id = randomBytes(4).toString('hex');
     const ended = new Promise<void>((resolve) => {
@@ -59,10 +70,17 @@ export class Views {
     const address = await listening(worker);
     const leaseMs = request.leaseMs === null ? null : Math.min(request.leaseMs, leaseMsMost);
     const report: ViewReport = {
-      id, machine: machine.name, lsn: held.content.lsn, time: request.time,
-      listen: formatListen('path' in address ? { kind: 'unix', path: address.path } : { kind: 'tcp', ...address }),
-      exports: held.content.disks.map(({ name }) => name), writable: false,
-      expiresAt: leaseMs === null ? null : formatTime(microseconds(this.#clock.now() + Math.round(leaseMs * 1000))),
+      id,
+      machine: machine.name,
+      lsn: held.content.lsn,
+      time: request.time,
+      listen: formatListen(
+        'path' in address ? { kind: 'unix', path: address.path } : { kind: 'tcp', ...address },
+      ),
+      exports: held.content.disks.map(({ name }) => name),
+      writable: false,
+      expiresAt:
+        leaseMs === null ? null : formatTime(microseconds(this.#clock.now() + Math.round(leaseMs * 1000))),
     };
     const lease = leaseMs === null ? null : setTimeout(() => this.#expire(id), leaseMs);
     this.#open.set(id, { report, machineId: machine.id, worker, lease, ended });
@@ -93,7 +111,9 @@ export class Views {
 
   #expire(id: string): void {
     this.#log.info('view-expired', { id });
-    this.close(id).catch((error: unknown) => this.#log.error('view-close-failed', { id, error: toHomewardError(error) }));
+    this.close(id).catch((error: unknown) =>
+      this.#log.error('view-close-failed', { id, error: toHomewardError(error) }),
+    );
   }
 }
 

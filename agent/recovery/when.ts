@@ -19,7 +19,8 @@ export function parseWhen(text: string): When {
   if (text === 'latest' || text === 'latest-tag' || text === 'latest-app') return { kind: text };
   if (text.startsWith('tag:') && text.length > 4) return { kind: 'tag', name: text.slice(4) };
   const lsnText = /^lsn:(\d+)$/.exec(text)?.[1];
-  if (lsnText !== undefined && Number.isSafeInteger(Number(lsnText))) return { kind: 'lsn', lsn: Number(lsnText) };
+  if (lsnText !== undefined && Number.isSafeInteger(Number(lsnText)))
+    return { kind: 'lsn', lsn: Number(lsnText) };
   if (/^-\d/.test(text)) return { kind: 'ago', ms: parseAgo(text) };
   const time = parseTime(text);
   if (time === null) throw new HomewardError('bad-when', `"${text}" is not a moment`);
@@ -57,11 +58,14 @@ export interface Moments {
   lsnAtTime(time: number): number;
 }
 
-/** The LSN that `when` means. Never a neighbour by silence: what cannot be shown is an error that says why. */
+/**
+ * The LSN that `when` means. Never a neighbour by silence: what cannot be shown is an error that says why.
+ */
 export function resolveWhen(when: When, moments: Moments): number {
   const lsn = wantedLsn(when, moments);
   const { oldest, newest, catalogue } = moments;
-  if (oldest === null) throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
+  if (oldest === null)
+    throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
   if (lsn < oldest.lsn || lsn > newest.lsn) throw outside(`lsn:${lsn}`, moments);
   const gap = catalogue.gapAt(lsn);
   if (gap !== null) throw inGap(lsn, gap);
@@ -75,15 +79,20 @@ export function resolveWhen(when: When, moments: Moments): number {
 function wantedLsn(when: When, moments: Moments): number {
   const { catalogue, newest, now } = moments;
   switch (when.kind) {
-    case 'latest': return latestPoint(moments);
-    case 'latest-tag': return tagLsn(catalogue.tags.at(-1)?.lsn, 'there is no tag');
+    case 'latest':
+      return latestPoint(moments);
+    case 'latest-tag':
+      return tagLsn(catalogue.tags.at(-1)?.lsn, 'there is no tag');
     case 'latest-app': {
       const tag = catalogue.tags.findLast(({ consistency }) => consistency === 'application');
       return tagLsn(tag?.lsn, 'there is no application-consistent tag');
     }
-    case 'tag': return tagLsn(catalogue.findTag(when.name)?.lsn, `there is no tag "${when.name}"`);
-    case 'lsn': return when.lsn;
-    case 'ago': return atTime(now - when.ms * 1000, moments);
+    case 'tag':
+      return tagLsn(catalogue.findTag(when.name)?.lsn, `there is no tag "${when.name}"`);
+    case 'lsn':
+      return when.lsn;
+    case 'ago':
+      return atTime(now - when.ms * 1000, moments);
     case 'time':
       if (when.time > now && when.time > newest.time) {
         throw new HomewardError('in-future', `${spell(when.time)} has not come yet: it is ${spell(now)}`);
@@ -112,7 +121,10 @@ function atTime(time: number, moments: Moments): number {
 
 function outside(what: string, { oldest, newest }: Moments): HomewardError {
   const from = `lsn:${oldest?.lsn} (${spell(oldest?.time ?? 0)})`;
-  return new HomewardError('outside-window', `${what} is outside the window, which reaches from ${from} to lsn:${newest.lsn} (${spell(newest.time)})`);
+  return new HomewardError(
+    'outside-window',
+    `${what} is outside the window, which reaches from ${from} to lsn:${newest.lsn} (${spell(newest.time)})`,
+  );
 }
 
 function inGap(lsn: number, gap: Gap): HomewardError {

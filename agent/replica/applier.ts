@@ -16,10 +16,19 @@ export interface Appliable {
 }
 
 /** A step (from, to] within one segment. */
-export interface Step { segment: Segment; from: number; to: number }
+export interface Step {
+  segment: Segment;
+  from: number;
+  to: number;
+}
 
 /** The next step towards `target`: to the end of a segment, to `target`, or to a tag, whichever is first. */
-export function nextStep(segments: readonly Segment[], cursorLsn: number, target: number, tags: readonly { lsn: number }[]): Step | null {
+export function nextStep(
+  segments: readonly Segment[],
+  cursorLsn: number,
+  target: number,
+  tags: readonly { lsn: number }[],
+): Step | null {
   if (cursorLsn >= target) return null;
   const segment = segments.find((candidate) => candidate.lastLsn > cursorLsn);
   if (segment === undefined || segment.firstLsn > cursorLsn + 1) return null;
@@ -35,7 +44,8 @@ export class Applier {
   #lastId = 0;
 
   /**
-   * Carries out one step; the crash order is in docs/journal-format.md, section 5. When it fails, the step stays open and is
+   * Carries out one step; the crash order is in docs/journal-format.md, section 5. When it fails, the step
+   * stays open and is
    * to be repeated.
    */
   async apply(machine: Appliable, step: Step): Promise<number> {
@@ -44,11 +54,22 @@ export class Applier {
     step.segment.users += 1;
     try {
       const bytes = await this.#run({
-        machine: journal.source.machine, from: step.from, to: step.to,
-        segment: { fd: step.segment.fd, firstLsn: step.segment.firstLsn, end: step.segment.end, path: step.segment.path },
+        machine: journal.source.machine,
+        from: step.from,
+        to: step.to,
+        segment: {
+          fd: step.segment.fd,
+          firstLsn: step.segment.firstLsn,
+          end: step.segment.end,
+          path: step.segment.path,
+        },
         disks: machine.replicas.map(({ fd }) => ({ fd })),
       });
-      machine.moveCursor({ lsn: step.to, stepTo: null, time: machine.timeOf(step.to) ?? machine.cursor.time });
+      machine.moveCursor({
+        lsn: step.to,
+        stepTo: null,
+        time: machine.timeOf(step.to) ?? machine.cursor.time,
+      });
       return bytes;
     } finally {
       step.segment.users -= 1;

@@ -1,4 +1,5 @@
-// The thread that carries out steps of apply: the newest content of each extent of a run of redo goes to the replica.
+// The thread that carries out steps of apply: the newest content of each extent of a run of redo goes to
+// the replica.
 import { parentPort } from 'node:worker_threads';
 import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
 import { writeFullySync } from '../../core/full-io.ts';
@@ -24,9 +25,17 @@ export interface StepJob {
   to: number;
   disks: { fd: number }[];
 }
-export interface StepReply { id: number; failed: { code: ErrorCode; message: string } | null; bytes: number }
+export interface StepReply {
+  id: number;
+  failed: { code: ErrorCode; message: string } | null;
+  bytes: number;
+}
 
-interface Redo { content: Buffer; job: StepJob; machine: Buffer }
+interface Redo {
+  content: Buffer;
+  job: StepJob;
+  machine: Buffer;
+}
 
 parentPort?.on('message', (job: StepJob) => {
   applyStep(job).then(
@@ -51,7 +60,8 @@ async function applyStep(job: StepJob): Promise<number> {
     const store = stores[addressDisk(extent.start)];
     if (store === undefined) throw damaged(`${job.segment.path} writes to a disk that is not there`);
     const offset = addressOffset(extent.start);
-    if (extent.kind === ContentKind.zero) await store.zero(offset, extent.end - extent.start, { punch: true });
+    if (extent.kind === ContentKind.zero)
+      await store.zero(offset, extent.end - extent.start, { punch: true });
     else run.add(store.fd, offset, dataOf(redo, extent, offset, checked));
     unflushed += extent.end - extent.start;
     if (unflushed < limits.applyFlushBytes) continue;
@@ -105,8 +115,12 @@ function extentsOfStep({ content, job, machine }: Redo): ExtentList {
   const { segment, from, to } = job;
   const list = new ExtentList();
   scanSegment({
-    content, frames: listFrames(content, machine, segment.firstLsn), machine: machineMark(machine),
-    firstLsn: segment.firstLsn, cutLsn: to + 1, durable: to,
+    content,
+    frames: listFrames(content, machine, segment.firstLsn),
+    machine: machineMark(machine),
+    firstLsn: segment.firstLsn,
+    cutLsn: to + 1,
+    durable: to,
     visitor: {
       record(header, position) {
         if (header.lsn > from) pushRecord(list, 0, segment.firstLsn, header, position);
@@ -120,15 +134,23 @@ function extentsOfStep({ content, job, machine }: Redo): ExtentList {
 }
 
 /** The piece of a record's data that is the extent; the record's payload is checked once. */
-function dataOf({ content, machine, job }: Redo, extent: Extent, offset: number, checked: Set<number>): Buffer {
+function dataOf(
+  { content, machine, job }: Redo,
+  extent: Extent,
+  offset: number,
+  checked: Set<number>,
+): Buffer {
   if (extent.kind !== ContentKind.data) throw damaged(`${job.segment.path} holds content that is unknown`);
   const header = decodeRecordHeader(content, extent.position, machineMark(machine));
-  if (header === null) throw damaged(`the record at byte ${extent.position} of ${job.segment.path} is damaged`);
+  if (header === null)
+    throw damaged(`the record at byte ${extent.position} of ${job.segment.path} is damaged`);
   const start = extent.position + recordHeaderBytes;
   if (!checked.has(extent.position)) {
     const payload = content.subarray(start, start + header.payloadBytes);
     if (!payloadFits(payload, header.payloadCrc, header.length)) {
-      throw damaged(`record ${header.lsn} at byte ${extent.position} of ${job.segment.path} does not fit its checksum`);
+      throw damaged(
+        `record ${header.lsn} at byte ${extent.position} of ${job.segment.path} does not fit its checksum`,
+      );
     }
     checked.add(extent.position);
   }

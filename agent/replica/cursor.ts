@@ -24,7 +24,9 @@ const format = 'homeward-cursor';
 export function readCursor(file: string): Cursor | null {
   const body = readSealedJson(file, format);
   if (body === null) return null;
-  const { lsn, stepTo, pin, generation, durable, firstPoint, time } = body as Partial<Record<keyof Cursor, unknown>>;
+  const { lsn, stepTo, pin, generation, durable, firstPoint, time } = body as Partial<
+    Record<keyof Cursor, unknown>
+  >;
   const numbers = isLsn(lsn) && isLsn(generation) && isLsn(durable) && isLsn(time);
   if (!numbers || !isLsnOrNull(stepTo) || !isLsnOrNull(pin) || !isLsnOrNull(firstPoint)) {
     throw new HomewardError('damaged', `${file} is not a cursor`);

@@ -39,11 +39,18 @@ export function writeMachineFile(file: string, machine: MachineFile): void {
 
 function isMachineFile(body: unknown): body is MachineFile {
   const { id, name, disks, seeding } = body as Partial<Record<keyof MachineFile, unknown>>;
-  return typeof id === 'string' && typeof name === 'string' && typeof seeding === 'boolean'
-    && Array.isArray(disks) && disks.every(isDisk);
+  return (
+    typeof id === 'string' &&
+    typeof name === 'string' &&
+    typeof seeding === 'boolean' &&
+    Array.isArray(disks) &&
+    disks.every(isDisk)
+  );
 }
 
 function isDisk(disk: unknown): disk is ProtectedDisk {
   const { name, size, replica } = disk as Partial<Record<keyof ProtectedDisk, unknown>>;
-  return typeof name === 'string' && Number.isSafeInteger(size) && typeof replica === 'object' && replica !== null;
+  return (
+    typeof name === 'string' && Number.isSafeInteger(size) && typeof replica === 'object' && replica !== null
+  );
 }

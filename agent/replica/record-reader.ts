@@ -1,19 +1,40 @@
-// Reads pieces of records for a view, blocking its thread, each checked; remembers the large record it read last.
+// Reads pieces of records for a view, blocking its thread, each checked; remembers the large record it read
+// last.
 import fs from 'node:fs';
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { recordHeaderBytes, type MachineMark, type RecordHeader } from '../../core/record/record.ts';
 import {
-  blocksOf, firstRead, judgeFirst, judgeSecond, type More, type Stretch, type Wanted,
+  blocksOf,
+  firstRead,
+  judgeFirst,
+  judgeSecond,
+  type More,
+  type Stretch,
+  type Wanted,
 } from '../../core/segment-log/read-record.ts';
 
-export interface RecordPlace { fd: number; path: string }
-
-/** A large record: its header and table are known, and `#body` holds the checked bytes [from, to) of the disk. */
-interface Remembered { fd: number; position: number; header: RecordHeader; table: Buffer; from: number; to: number }
+export interface RecordPlace {
+  fd: number;
+  path: string;
+}
 
 /**
- * A large record that small writes have cut into pieces is asked for piece by piece: remembering it saves reading and
+ * A large record: its header and table are known, and `#body` holds the checked bytes [from, to) of the
+ * disk.
+ */
+interface Remembered {
+  fd: number;
+  position: number;
+  header: RecordHeader;
+  table: Buffer;
+  from: number;
+  to: number;
+}
+
+/**
+ * A large record that small writes have cut into pieces is asked for piece by piece: remembering it saves
+ * reading and
  * checking the same block again for each.
  */
 export class RecordReader {

@@ -9,7 +9,9 @@ import { devicePath } from './target-device.ts';
 import type { MachineFile, ProtectedDisk } from './machine-file.ts';
 
 export function replicaPath(replicas: string, machine: string, disk: ProtectedDisk): string {
-  return disk.replica.kind === 'device' ? devicePath(disk.replica.byId) : join(replicas, machine, `${disk.name}.raw`);
+  return disk.replica.kind === 'device'
+    ? devicePath(disk.replica.byId)
+    : join(replicas, machine, `${disk.name}.raw`);
 }
 
 /** Makes the sparse files of a new machine; one that exists is kept when it is as large as the disk. */
@@ -31,12 +33,16 @@ export function createReplicas(replicas: string, machine: MachineFile): void {
 }
 
 function tooLarge(path: string, disk: ProtectedDisk, cause: unknown): HomewardError {
-  const message = `the file system takes no file as large as disk ${disk.name}, ${formatSize(disk.size)}: ${path}`;
-  const hint = 'Put the replicas on a file system with larger files, such as XFS, or give the disk a device: NAME=SIZE@DEVICE.';
+  const size = formatSize(disk.size);
+  const message = `${path}: the file system takes no file as large as disk ${disk.name}, ${size}`;
+  const hint = 'Put the replicas on a file system with larger files, such as XFS, or use NAME=SIZE@DEVICE.';
   return new HomewardError('target-too-small', message, { cause, hint });
 }
 
-/** A new machine's disks are blank: what its devices carried before must not show through. Large devices take a while. */
+/**
+ * A new machine's disks are blank: what its devices carried before must not show through. Large devices
+ * take a while.
+ */
 export async function blankDevices(replicas: string, machine: MachineFile): Promise<void> {
   for (const disk of machine.disks) {
     if (disk.replica.kind !== 'device') continue;
@@ -68,11 +74,21 @@ function openReplica(path: string, disk: ProtectedDisk): FileStore {
     store = openFileStore(path);
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === 'EBUSY') throw new HomewardError('target-mounted', `${path}, replica of ${disk.name}, is in use`, { cause: error });
-    throw new HomewardError('target-missing', `${path}, replica of disk ${disk.name}, cannot be opened (${errno ?? 'unknown'})`, { cause: error });
+    if (errno === 'EBUSY')
+      throw new HomewardError('target-mounted', `${path}, replica of ${disk.name}, is in use`, {
+        cause: error,
+      });
+    throw new HomewardError(
+      'target-missing',
+      `${path}, replica of disk ${disk.name}, cannot be opened (${errno ?? 'unknown'})`,
+      { cause: error },
+    );
   }
   if (store.size < disk.size) {
-    throw new HomewardError('target-too-small', `${path} has ${store.size} bytes; disk ${disk.name} has ${disk.size}`);
+    throw new HomewardError(
+      'target-too-small',
+      `${path} has ${store.size} bytes; disk ${disk.name} has ${disk.size}`,
+    );
   }
   return store;
 }

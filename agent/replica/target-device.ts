@@ -35,16 +35,30 @@ export function inspectDevice(name: string): DeviceFindings {
   }
   const fd = fs.openSync(path, 'r');
   try {
-    return { path, size: deviceSize(fd), wwid: wwidOf(path) ?? basename(given), inUse: usedBy(path), signature: signatureOn(path) };
+    return {
+      path,
+      size: deviceSize(fd),
+      wwid: wwidOf(path) ?? basename(given),
+      inUse: usedBy(path),
+      signature: signatureOn(path),
+    };
   } finally {
     fs.closeSync(fd);
   }
 }
 
-/** Refuses a device that is too small, in use, or carries something else, unless its WWID is among `overwrite`. */
-export function refuseUnsafeTarget(found: DeviceFindings, wantedBytes: number, overwrite: readonly string[]): void {
+/**
+ * Refuses a device that is too small, in use, or carries something else, unless its WWID is among
+ * `overwrite`.
+ */
+export function refuseUnsafeTarget(
+  found: DeviceFindings,
+  wantedBytes: number,
+  overwrite: readonly string[],
+): void {
   const { path, size, wwid, inUse, signature } = found;
-  if (size < wantedBytes) throw new HomewardError('target-too-small', `${path} has ${size} bytes; ${wantedBytes} are needed`);
+  if (size < wantedBytes)
+    throw new HomewardError('target-too-small', `${path} has ${size} bytes; ${wantedBytes} are needed`);
   if (inUse !== null) throw new HomewardError('target-mounted', `${path} is in use: ${inUse}`);
   if (signature !== null && !overwrite.includes(wwid)) {
     throw new HomewardError('target-signature', `${path} carries ${signature}; its WWID is ${wwid}`);
@@ -74,13 +88,16 @@ function usedBy(path: string): string | null {
   const numbers = new Map(nodes.map((node) => [tryRead(`/sys/class/block/${node}/dev`)?.trim() ?? '', node]));
   for (const line of (tryRead('/proc/self/mountinfo') ?? '').split('\n')) {
     const [, , device, , mountPoint] = line.split(' ');
-    if (device !== undefined && numbers.has(device)) return `${numbers.get(device)} is mounted on ${mountPoint}`;
+    if (device !== undefined && numbers.has(device))
+      return `${numbers.get(device)} is mounted on ${mountPoint}`;
   }
   for (const line of (tryRead('/proc/swaps') ?? '').split('\n').slice(1)) {
     if (nodes.some((node) => line.startsWith(`/dev/${node} `))) return `${name} is swap space`;
   }
   for (const node of nodes) {
-    const holders = fs.existsSync(`/sys/class/block/${node}/holders`) ? fs.readdirSync(`/sys/class/block/${node}/holders`) : [];
+    const holders = fs.existsSync(`/sys/class/block/${node}/holders`)
+      ? fs.readdirSync(`/sys/class/block/${node}/holders`)
+      : [];
     if (holders.length > 0) return `${node} is held by ${holders.join(', ')}`;
   }
   return null;
@@ -90,7 +107,10 @@ function usedBy(path: string): string | null {
 function signatureOn(path: string): string | null {
   try {
     const options = { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } } as const;
-    const lines = execFileSync('blkid', ['-p', '-o', 'export', path], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines = execFileSync('blkid', ['-p', '-o', 'export', path], {
+      ...options,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     return /^(?:TYPE|PTTYPE)=(.+)$/m.exec(lines)?.[1] ?? 'something that blkid knows';
   } catch (error) {
     const status: unknown = error instanceof Error && 'status' in error ? error.status : null;

@@ -1,4 +1,5 @@
-// The content of a machine as of a moment, as data that can be posted to another thread, and its reader there.
+// The content of a machine as of a moment, as data that can be posted to another thread, and its reader
+// there.
 import fs from 'node:fs';
 import { addressOffset, machineAddress } from '../../core/extents/address.ts';
 import { ContentKind, type ExtentColumns } from '../../core/extents/extent-columns.ts';
@@ -54,11 +55,13 @@ export class ViewReader {
   /** What [offset, offset + length) consists of: data, or zeros that no storage stands behind. */
   extents(disk: number, offset: number, length: number): BlockExtent[] {
     const extents: BlockExtent[] = [];
-    this.#resolve(machineAddress(disk, offset), machineAddress(disk, offset) + length).forEach((start, end, extent, index) => {
-      if (extent === null) this.#replicaExtents(disk, addressOffset(start), end - start, extents);
-      else if (extent.kinds[index] === ContentKind.zero) appendExtent(extents, holeExtent(end - start));
-      else appendExtent(extents, dataExtent(end - start));
-    });
+    this.#resolve(machineAddress(disk, offset), machineAddress(disk, offset) + length).forEach(
+      (start, end, extent, index) => {
+        if (extent === null) this.#replicaExtents(disk, addressOffset(start), end - start, extents);
+        else if (extent.kinds[index] === ContentKind.zero) appendExtent(extents, holeExtent(end - start));
+        else appendExtent(extents, dataExtent(end - start));
+      },
+    );
     return extents;
   }
 
@@ -70,7 +73,11 @@ export class ViewReader {
     const fd = this.content.disks[disk]?.fd ?? -1;
     for (let done = 0; done < target.length;) {
       const read = fs.readSync(fd, target, done, target.length - done, offset + done);
-      if (read === 0) throw new HomewardError('damaged', `the replica of disk ${this.#diskName(disk)} ends at ${offset + done}`);
+      if (read === 0)
+        throw new HomewardError(
+          'damaged',
+          `the replica of disk ${this.#diskName(disk)} ends at ${offset + done}`,
+        );
       done += read;
     }
   }
@@ -84,8 +91,11 @@ export class ViewReader {
     const segment = this.#segments.get(extent.segments[index]!);
     if (kind !== ContentKind.data || segment === undefined) throw this.#unknown(disk, offset, target.length);
     this.#records.read(segment, target, {
-      position: extent.positions[index]!, lsn: segment.firstLsn + extent.lsnDeltas[index]!,
-      disk, start: offset, end: offset + target.length,
+      position: extent.positions[index]!,
+      lsn: segment.firstLsn + extent.lsnDeltas[index]!,
+      disk,
+      start: offset,
+      end: offset + target.length,
     });
   }
 
@@ -107,7 +117,10 @@ export class ViewReader {
 
   #unknown(disk: number, offset: number, length: number): HomewardError {
     const where = `bytes ${offset} to ${offset + length} of disk ${this.#diskName(disk)}`;
-    return new HomewardError('damaged', `${where} are unknown at lsn:${this.content.lsn}: a record that may have written them is lost`);
+    return new HomewardError(
+      'damaged',
+      `${where} are unknown at lsn:${this.content.lsn}: a record that may have written them is lost`,
+    );
   }
 
   #diskName(disk: number): string {

@@ -46,7 +46,9 @@ export class Janitor {
   wake(): void {
     if (this.#stopped) return;
     this.#again = true;
-    this.#running ??= this.#work().finally(() => { this.#running = null; });
+    this.#running ??= this.#work().finally(() => {
+      this.#running = null;
+    });
   }
 
   /** A step under way is left open: it is repeated after the next start. */
@@ -69,7 +71,11 @@ export class Janitor {
     const { applier, log } = this.#options;
     try {
       const target = this.#target(machine);
-      for (let step = this.#next(machine, target); step !== null && !this.#stopped; step = this.#next(machine, target)) {
+      for (
+        let step = this.#next(machine, target);
+        step !== null && !this.#stopped;
+        step = this.#next(machine, target)
+      ) {
         const bytes = await applier.apply(machine, step);
         log.debug('step-applied', { machine: machine.name, from: step.from, to: step.to, bytes });
         this.#prune(machine);
@@ -79,7 +85,8 @@ export class Janitor {
     } catch (error) {
       const problem = toHomewardError(error);
       if (this.#stopped) return;
-      if (!this.#problems.has(machine.id)) log.error('apply-failed', { machine: machine.name, code: problem.code, error: problem });
+      if (!this.#problems.has(machine.id))
+        log.error('apply-failed', { machine: machine.name, code: problem.code, error: problem });
       this.#problems.set(machine.id, problem);
     }
   }
@@ -92,12 +99,20 @@ export class Janitor {
 
   #target(machine: Kept): number {
     const { journal, cursor } = machine;
-    const open = unwantedUpTo({
-      sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
-      bytes: journal.redoBytes, cursorLsn: cursor.lsn, durableLsn: journal.durableLsn,
-      firstPoint: cursor.firstPoint, leastShownLsn: machine.leastShownLsn,
-    }, this.#options.policy, this.#options.clock.now());
-    return Math.max(open, cursor.stepTo ?? 0); // a step that a crash left open is finished whatever the policy says
+    const open = unwantedUpTo(
+      {
+        sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
+        bytes: journal.redoBytes,
+        cursorLsn: cursor.lsn,
+        durableLsn: journal.durableLsn,
+        firstPoint: cursor.firstPoint,
+        leastShownLsn: machine.leastShownLsn,
+      },
+      this.#options.policy,
+      this.#options.clock.now(),
+    );
+    // A step that a crash left open is finished whatever the policy says.
+    return Math.max(open, cursor.stepTo ?? 0);
   }
 
   #prune(machine: Kept): void {

@@ -1,4 +1,5 @@
-// How much redo a machine keeps: a pure function from what there is to the LSN below which no point is wanted.
+// How much redo a machine keeps: a pure function from what there is to the LSN below which no point is
+// wanted.
 
 export interface RedoFacts {
   /** Sealed segments that hold redo, oldest first; times in microseconds. */
@@ -19,7 +20,10 @@ export interface RetentionPolicy {
   windowMaxBytes: number;
 }
 
-/** The LSN up to which redo may be applied and pruned; the cursor's when there is nothing to do. `now` is in microseconds. */
+/**
+ * The LSN up to which redo may be applied and pruned; the cursor's when there is nothing to do. `now` is in
+ * microseconds.
+ */
 export function unwantedUpTo(facts: RedoFacts, policy: RetentionPolicy, now: number): number {
   const bound = Math.min(facts.durableLsn, facts.leastShownLsn ?? Infinity);
   let target = facts.cursorLsn;
@@ -33,7 +37,11 @@ export function unwantedUpTo(facts: RedoFacts, policy: RetentionPolicy, now: num
 }
 
 function isUnwanted(
-  segment: RedoFacts['sealed'][number], bytes: number, facts: RedoFacts, policy: RetentionPolicy, now: number,
+  segment: RedoFacts['sealed'][number],
+  bytes: number,
+  facts: RedoFacts,
+  policy: RetentionPolicy,
+  now: number,
 ): boolean {
   // A first copy has no points inside, so its redo is only kept until it is applied.
   if (facts.firstPoint === null || segment.lastLsn <= facts.firstPoint) return true;

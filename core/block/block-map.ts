@@ -3,7 +3,11 @@
 /** Blocks that one page of bits stands for. */
 const pageBlocks = 32 * 1024;
 
-export interface BlockRun { start: number; end: number; marked: boolean }
+export interface BlockRun {
+  start: number;
+  end: number;
+  marked: boolean;
+}
 
 export class BlockMap {
   /** How many blocks are marked. */
@@ -50,7 +54,7 @@ export class BlockMap {
   private flip(block: number): void {
     const index = Math.floor(block / pageBlocks);
     let page = this.pages.get(index);
-    if (!page) this.pages.set(index, page = new Uint8Array(pageBlocks / 8));
+    if (!page) this.pages.set(index, (page = new Uint8Array(pageBlocks / 8)));
     const bit = block % pageBlocks;
     page[bit >> 3]! ^= 1 << (bit & 7);
     this.count += this.has(block) ? 1 : -1;

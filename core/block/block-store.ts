@@ -10,7 +10,8 @@ export interface BlockExtent {
 }
 
 /**
- * A disk. Offsets and lengths are bytes at any alignment; a call outside [0, size) is a bug of the caller (RangeError).
+ * A disk. Offsets and lengths are bytes at any alignment; a call outside [0, size) is a bug of the caller
+ * (RangeError).
  * Rejections carry an errno in `code` (`EIO`, `ENOSPC`, …) so that the NBD server can pass it on.
  */
 export interface BlockStore {
@@ -23,7 +24,10 @@ export interface BlockStore {
   zero(offset: number, length: number, options?: { punch?: boolean }): Promise<void>;
   /** Every write completed before the call is durable when it resolves. */
   flush(): Promise<void>;
-  /** What lies in [offset, offset + length), pieces in order without overlap; a store without knowledge says data. */
+  /**
+   * What lies in [offset, offset + length), pieces in order without overlap; a store without knowledge says
+   * data.
+   */
   extents(offset: number, length: number): Promise<BlockExtent[]>;
   close(): Promise<void>;
 }

@@ -12,7 +12,12 @@ export function memoryStore(size: number): BlockStore {
 }
 
 /** The part of one page that lies in a range. */
-interface Piece { page: number; start: number; end: number; position: number }
+interface Piece {
+  page: number;
+  start: number;
+  end: number;
+  position: number;
+}
 
 class MemoryStore implements BlockStore {
   readonly size: number;
@@ -33,7 +38,7 @@ class MemoryStore implements BlockStore {
   async write(source: Uint8Array, offset: number): Promise<void> {
     for (const { page, start, end, position } of this.pieces(offset, source.length)) {
       let bytes = this.pages.get(page);
-      if (!bytes) this.pages.set(page, bytes = Buffer.alloc(pageBytes));
+      if (!bytes) this.pages.set(page, (bytes = Buffer.alloc(pageBytes)));
       bytes.set(source.subarray(position, position + end - start), start);
     }
   }
@@ -46,7 +51,9 @@ class MemoryStore implements BlockStore {
     }
   }
 
-  async flush(): Promise<void> { /* Memory has no later. */ }
+  async flush(): Promise<void> {
+    /* Memory has no later. */
+  }
 
   async extents(offset: number, length: number): Promise<BlockExtent[]> {
     const extents: BlockExtent[] = [];

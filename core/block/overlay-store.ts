@@ -24,7 +24,11 @@ export function overlayStore(options: OverlayOptions): BlockStore {
   return new OverlayStore(options);
 }
 
-interface Part { store: BlockStore; start: number; end: number }
+interface Part {
+  store: BlockStore;
+  start: number;
+  end: number;
+}
 
 /**
  * A block is read from `changes` if and only if it is marked as changed, which it is after all of its bytes
@@ -59,7 +63,8 @@ class OverlayStore implements BlockStore {
   async write(source: Uint8Array, offset: number): Promise<void> {
     checkRange(this.size, offset, source.length);
     await this.inTurn(() =>
-      this.change(offset, offset + source.length, () => this.changes.write(source, offset)));
+      this.change(offset, offset + source.length, () => this.changes.write(source, offset)),
+    );
   }
 
   async zero(offset: number, length: number, { punch = false } = {}): Promise<void> {
@@ -71,7 +76,7 @@ class OverlayStore implements BlockStore {
       if (!punch) return await clear(offset, end);
       const start = Math.min(roundUp(offset, overlayBlockBytes), end);
       // The last block of the disk may be a short one; up to its end it is whole.
-      const stop = end === this.size ? end : Math.max(end - end % overlayBlockBytes, start);
+      const stop = end === this.size ? end : Math.max(end - (end % overlayBlockBytes), start);
       await clear(offset, start);
       await this.punch(start, stop);
       await clear(stop, end);

@@ -60,7 +60,10 @@ export class BackgroundMerger {
     }
     this.#worker ??= this.#start();
     const request: MergeRequest = {
-      id, older: older.transferable(), newer: newer.transferable(), firstLiveSegment,
+      id,
+      older: older.transferable(),
+      newer: newer.transferable(),
+      firstLiveSegment,
     };
     this.#worker.postMessage(request);
   }
@@ -122,7 +125,8 @@ export class BackgroundMerger {
     // Jobs that come meanwhile are visited too.
     for (const [id, { older, newer, firstLiveSegment }] of this.#jobs) {
       const merge = beginMerge(older, newer, firstLiveSegment);
-      do await nextTurn(); while (this.#jobs.has(id) && !merge.run(sliceExtents));
+      do await nextTurn();
+      while (this.#jobs.has(id) && !merge.run(sliceExtents));
       if (this.#jobs.has(id)) this.#complete(id, merge.finish());
     }
     this.#slicing = false;

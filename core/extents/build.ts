@@ -54,7 +54,11 @@ function writeRuns(list: ExtentList, target: ExtentColumns): number[] {
  * sort: extents that overlap without being the same, or unaligned ones. This halves the cost of an insert.
  */
 function trySortChunk(
-  source: ExtentColumns, from: number, to: number, target: ExtentColumns, at: number,
+  source: ExtentColumns,
+  from: number,
+  to: number,
+  target: ExtentColumns,
+  at: number,
 ): number | null {
   const keys = sortKeys.subarray(0, to - from);
   for (let order = 0; order < keys.length; order++) {
@@ -82,7 +86,10 @@ function trySortChunk(
  * One pass: merges runs 0 and 1, 2 and 3 … into `target`, moves `bounds` along, returns how many runs remain.
  */
 function mergeNeighbours(
-  source: ExtentColumns, target: ExtentColumns, bounds: number[], runs: number,
+  source: ExtentColumns,
+  target: ExtentColumns,
+  bounds: number[],
+  runs: number,
 ): number {
   let at = 0;
   let merged = 0;

@@ -11,7 +11,12 @@ export class ExtentList {
   }
 
   push(
-    start: number, end: number, segment: number, position: number, lsnDelta: number, kind: ContentKind,
+    start: number,
+    end: number,
+    segment: number,
+    position: number,
+    lsnDelta: number,
+    kind: ContentKind,
   ): void {
     if (!(start < end)) throw new RangeError(`[${start}, ${end}) is not an extent`);
     if (this.count === this.columns.capacity) this.#grow();

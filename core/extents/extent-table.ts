@@ -71,7 +71,7 @@ export class ExtentTable {
   }
 
   /** All extents as objects, in order. */
-  * extents(): Generator<Extent> {
+  *extents(): Generator<Extent> {
     for (let index = 0; index < this.count; index++) yield this.columns.extent(index);
   }
 }

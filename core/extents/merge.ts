@@ -107,7 +107,9 @@ export class Merge {
 
 /** A merge of two tables that can be run in slices; `finish` is its result once `run` has returned true. */
 export function beginMerge(
-  older: ExtentTable, newer: ExtentTable, firstLiveSegment = 0,
+  older: ExtentTable,
+  newer: ExtentTable,
+  firstLiveSegment = 0,
 ): { run(steps?: number): boolean; finish(): ExtentTable } {
   // Pages of this that are never written cost no memory.
   const out = ExtentColumns.private(older.count + 2 * newer.count);

@@ -8,14 +8,22 @@ import { Pieces } from './pieces.ts';
  * `firstLiveSegment` are gone and come out as holes. No memory is taken unless `pieces` has to grow.
  */
 export function resolve(
-  tables: readonly ExtentTable[], start: number, end: number, pieces: Pieces, firstLiveSegment = 0,
+  tables: readonly ExtentTable[],
+  start: number,
+  end: number,
+  pieces: Pieces,
+  firstLiveSegment = 0,
 ): Pieces {
   return resolveOver(null, tables, start, end, pieces, firstLiveSegment);
 }
 
 /** The same with a list of still newer extents on top, the last of them the newest. */
 export function resolveOver(
-  list: ExtentList | null, tables: readonly ExtentTable[], start: number, end: number, pieces: Pieces,
+  list: ExtentList | null,
+  tables: readonly ExtentTable[],
+  start: number,
+  end: number,
+  pieces: Pieces,
   firstLiveSegment: number,
 ): Pieces {
   pieces.clear();

@@ -86,7 +86,7 @@ export function tryDecodeTable(bytes: Buffer, segment?: number): DecodedTable | 
 function tryParseMeta(json: string): TableMeta | null {
   try {
     const meta: unknown = JSON.parse(json);
-    return typeof meta === 'object' && meta !== null ? meta as TableMeta : null;
+    return typeof meta === 'object' && meta !== null ? (meta as TableMeta) : null;
   } catch {
     return null;
   }

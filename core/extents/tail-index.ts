@@ -33,7 +33,12 @@ export class TailIndex {
 
   /** Takes the extent of the next record. */
   insert(
-    start: number, end: number, segment: number, position: number, lsnDelta: number, kind: ContentKind,
+    start: number,
+    end: number,
+    segment: number,
+    position: number,
+    lsnDelta: number,
+    kind: ContentKind,
   ): void {
     this.#list.push(start, end, segment, position, lsnDelta, kind);
     if (this.#list.count === listExtents) this.sortList();

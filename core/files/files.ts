@@ -1,4 +1,5 @@
-// The file system seam of the journal: the few calls it makes, so that a test can put a failing or simulated disk under it.
+// The file system seam of the journal: the few calls it makes, so that a test can put a failing or
+// simulated disk under it.
 
 /** Paths are absolute. Failures are the errors of node:fs, with `code` set (`ENOSPC`, `EIO`, …). */
 export interface Files {

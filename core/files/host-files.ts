@@ -22,7 +22,9 @@ export const hostFiles: Files = {
   syncDirectory,
   rename: (from, to) => fs.renameSync(from, to),
   unlink: (path) => fs.unlinkSync(path),
-  ensureDirectory: (path) => { fs.mkdirSync(path, { recursive: true }); },
+  ensureDirectory: (path) => {
+    fs.mkdirSync(path, { recursive: true });
+  },
   list: (directory) => fs.readdirSync(directory),
   freeBytes(directory) {
     const { bavail, bsize } = fs.statfsSync(directory);

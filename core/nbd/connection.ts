@@ -42,7 +42,7 @@ export class Connection implements Sink, Wire {
     this.#options = options;
     this.#inbox = new Inbox(options.pool, {
       room: () => this.ready(),
-      moved: place => this.#source.move(place),
+      moved: (place) => this.#source.move(place),
     });
     const tlsMode = options.tls === null ? 'none' : options.tls.required === false ? 'offered' : 'required';
     this.#negotiation = new Negotiation(options.exports, tlsMode);
@@ -78,7 +78,9 @@ export class Connection implements Sink, Wire {
     else this.#transmission.end();
   }
 
-  destroy(): void { this.#socket.destroy(); }
+  destroy(): void {
+    this.#socket.destroy();
+  }
 
   landed(count: number): Buffer | null {
     this.#lastReceivedMs = performance.now();
@@ -96,14 +98,20 @@ export class Connection implements Sink, Wire {
     this.#source.resume(next);
   }
 
-  get unsentBytes(): number { return this.#socket.writableLength; }
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
 
   send(buffers: Buffer[], written?: () => void): void {
     const socket = this.#socket;
     if (socket.destroyed || !socket.writable) return;
     // After an error nobody knows whether the system still reads from the buffers: then they are not used
     // again.
-    const done = written && ((error: Error | null | undefined): void => { if (!error) written(); });
+    const done =
+      written &&
+      ((error: Error | null | undefined): void => {
+        if (!error) written();
+      });
     let left = buffers.length;
     if (left > 1) socket.cork();
     for (const buffer of buffers) socket.write(buffer, --left === 0 ? done : undefined);
@@ -157,8 +165,13 @@ export class Connection implements Sink, Wire {
     this.#inbox.consume(pendingBytes - step.rest);
     log.debug('nbd.connected', { export: step.export.name, structured: step.structured });
     this.#transmission = new Transmission({
-      export: step.export, structured: step.structured, allocation: step.allocation,
-      inbox: this.#inbox, wire: this, readBuffers, log,
+      export: step.export,
+      structured: step.structured,
+      allocation: step.allocation,
+      inbox: this.#inbox,
+      wire: this,
+      readBuffers,
+      log,
     });
     return this.#transmission.advance();
   }
@@ -168,21 +181,24 @@ export class Connection implements Sink, Wire {
     const plain = this.#socket;
     if (tls === null) return;
     this.#source.stop();
-    startTls(plain, tls).then(secure => {
-      this.#socket = secure;
-      this.#watch(secure);
-      this.#negotiation.secured();
-      this.#paused = false;
-      this.#source = copyingSource(secure, this, this.#firstPlace());
-      secure.once('close', () => plain.destroy());
-    }, (error: Error) => {
-      log.info('nbd.tls-refused', { error });
-      plain.destroy();
-    });
+    startTls(plain, tls).then(
+      (secure) => {
+        this.#socket = secure;
+        this.#watch(secure);
+        this.#negotiation.secured();
+        this.#paused = false;
+        this.#source = copyingSource(secure, this, this.#firstPlace());
+        secure.once('close', () => plain.destroy());
+      },
+      (error: Error) => {
+        log.info('nbd.tls-refused', { error });
+        plain.destroy();
+      },
+    );
   }
 
   #watch(socket: Socket): void {
-    socket.on('error', error => this.#options.log.debug('nbd.socket-error', { error }));
+    socket.on('error', (error) => this.#options.log.debug('nbd.socket-error', { error }));
     socket.on('end', () => this.end());
     socket.on('drain', () => this.ready());
   }

@@ -5,7 +5,7 @@ export function exportList(exports: readonly NbdExport[]): NbdExports {
   return {
     list: () => exports.map(({ name, description }) => ({ name, description })),
     find(name) {
-      if (name === '') return exports.length === 1 ? exports[0] ?? null : null;
+      if (name === '') return exports.length === 1 ? (exports[0] ?? null) : null;
       return exports.find((candidate) => candidate.name === name) ?? null;
     },
   };

@@ -3,7 +3,15 @@ import type { BlockExtent } from '../block/block-store.ts';
 
 /** Errors that NBD has a number for; anything else goes out as EIO. */
 export const NbdErrno = {
-  ok: 0, EPERM: 1, EIO: 5, ENOMEM: 12, EINVAL: 22, ENOSPC: 28, EOVERFLOW: 75, ENOTSUP: 95, ESHUTDOWN: 108,
+  ok: 0,
+  EPERM: 1,
+  EIO: 5,
+  ENOMEM: 12,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EOVERFLOW: 75,
+  ENOTSUP: 95,
+  ESHUTDOWN: 108,
 } as const;
 export type NbdErrno = (typeof NbdErrno)[keyof typeof NbdErrno];
 
@@ -36,7 +44,10 @@ export interface NbdExport {
   write(payload: Buffer, offset: number, fua: boolean, buffer: ReceiveBuffer, done: Done): void;
   /** `discard` is TRIM; otherwise WRITE_ZEROES. `punch` is false when the client sent NO_HOLE. */
   zero(
-    offset: number, length: number, options: { discard: boolean; punch: boolean; fua: boolean }, done: Done,
+    offset: number,
+    length: number,
+    options: { discard: boolean; punch: boolean; fua: boolean },
+    done: Done,
   ): void;
   flush(done: Done): void;
   extents(offset: number, length: number): Promise<BlockExtent[]>;

@@ -13,7 +13,9 @@ const windowGrowth = 4;
  * for.
  */
 export async function leadingExtents(
-  source: { extents(offset: number, length: number): Promise<BlockExtent[]> }, offset: number, length: number,
+  source: { extents(offset: number, length: number): Promise<BlockExtent[]> },
+  offset: number,
+  length: number,
 ): Promise<BlockExtent[]> {
   const found: BlockExtent[] = [];
   const end = offset + length;

@@ -3,10 +3,22 @@ import { limits } from '../limits.ts';
 import type { NbdExport, NbdExports } from './export.ts';
 import { parseContextOption, parseInfoOption, parseName } from './option-data.ts';
 import {
-  encodeExportNameAnswer, encodeGreeting, encodeInfo, encodeMetaContext, encodeOptionEnd, encodeServer,
+  encodeExportNameAnswer,
+  encodeGreeting,
+  encodeInfo,
+  encodeMetaContext,
+  encodeOptionEnd,
+  encodeServer,
 } from './option-replies.ts';
 import {
-  allocationContext, allocationContextId, HandshakeFlag, Info, Magic, Option, optionHeaderBytes, OptionReply,
+  allocationContext,
+  allocationContextId,
+  HandshakeFlag,
+  Info,
+  Magic,
+  Option,
+  optionHeaderBytes,
+  OptionReply,
 } from './protocol.ts';
 
 /** What to do next, in order. After `close` and `transmit` nothing follows. */
@@ -48,10 +60,14 @@ export class Negotiation {
     this.#tls = tls;
   }
 
-  greeting(): Buffer { return encodeGreeting(); }
+  greeting(): Buffer {
+    return encodeGreeting();
+  }
 
   /** Bytes kept until the rest of an option arrives. */
-  get heldBytes(): number { return this.#item.length; }
+  get heldBytes(): number {
+    return this.#item.length;
+  }
 
   /** TLS is up: what was agreed before it does not count (an attacker may have said it). */
   secured(): void {
@@ -126,21 +142,27 @@ export class Negotiation {
       return this.#reply(option, OptionReply.tlsRequired);
     }
     switch (option) {
-      case Option.exportName: return this.#exportName(data, rest);
+      case Option.exportName:
+        return this.#exportName(data, rest);
       case Option.abort:
         this.#reply(option, OptionReply.ack);
         return this.#close('aborted by the client');
-      case Option.list: return this.#list(data);
-      case Option.startTls: return this.#startTls(data, rest);
+      case Option.list:
+        return this.#list(data);
+      case Option.startTls:
+        return this.#startTls(data, rest);
       case Option.info:
-      case Option.go: return this.#info(option, data, rest);
+      case Option.go:
+        return this.#info(option, data, rest);
       case Option.structuredReply:
         if (data.length > 0) return this.#reply(option, OptionReply.invalid);
         this.#structured = true;
         return this.#reply(option, OptionReply.ack);
       case Option.listMetaContext:
-      case Option.setMetaContext: return this.#metaContext(option, data);
-      default: return this.#reply(option, OptionReply.unsupported);
+      case Option.setMetaContext:
+        return this.#metaContext(option, data);
+      default:
+        return this.#reply(option, OptionReply.unsupported);
     }
   }
 
@@ -187,8 +209,9 @@ export class Negotiation {
     const asked = parseContextOption(data);
     if (asked === null || !this.#structured) return this.#reply(option, OptionReply.invalid);
     if (this.#exports.find(asked.name) === null) return this.#reply(option, OptionReply.unknown);
-    const matches = asked.queries.includes(allocationContext)
-      || (!set && (asked.queries.length === 0 || asked.queries.includes('base:')));
+    const matches =
+      asked.queries.includes(allocationContext) ||
+      (!set && (asked.queries.length === 0 || asked.queries.includes('base:')));
     if (matches) this.#send(encodeMetaContext(option, set ? allocationContextId : 0, allocationContext));
     if (set && matches) this.#allocationFor = asked.name;
     this.#reply(option, OptionReply.ack);
@@ -204,7 +227,9 @@ export class Negotiation {
     this.#send(encodeOptionEnd(option, reply));
   }
 
-  #send(bytes: Buffer): void { this.#steps.push({ do: 'send', bytes }); }
+  #send(bytes: Buffer): void {
+    this.#steps.push({ do: 'send', bytes });
+  }
 
   #close(reason: string): void {
     this.#over = true;

@@ -3,7 +3,13 @@ import { limits } from '../limits.ts';
 import { KiB } from '../units.ts';
 import type { NbdExport } from './export.ts';
 import {
-  HandshakeFlag, Info, Magic, Option, OptionReply, optionReplyHeaderBytes, TransmissionFlag,
+  HandshakeFlag,
+  Info,
+  Magic,
+  Option,
+  OptionReply,
+  optionReplyHeaderBytes,
+  TransmissionFlag,
 } from './protocol.ts';
 
 /** Block sizes announced: any alignment works, whole pages are best, a request carries up to 32 MiB. */
@@ -19,7 +25,9 @@ export function encodeGreeting(): Buffer {
 }
 
 export function encodeOptionReply(
-  option: number, reply: OptionReply, data: Uint8Array = new Uint8Array(0),
+  option: number,
+  reply: OptionReply,
+  data: Uint8Array = new Uint8Array(0),
 ): Buffer {
   const bytes = Buffer.alloc(optionReplyHeaderBytes + data.length);
   bytes.writeBigUInt64BE(Magic.optionReply, 0);
@@ -44,13 +52,16 @@ export function encodeOptionEnd(option: number, reply: OptionReply): Buffer {
 }
 
 export function transmissionFlags(served: NbdExport, structured: boolean): number {
-  const {
-    hasFlags, readOnly, sendFlush, sendFua, sendTrim, sendWriteZeroes, sendDf, canMultiConn,
-  } = TransmissionFlag;
-  return hasFlags | sendFlush | sendFua
-    | (served.readOnly ? readOnly : sendTrim | sendWriteZeroes)
-    | (structured ? sendDf : 0)
-    | (served.multiConnection ? canMultiConn : 0);
+  const { hasFlags, readOnly, sendFlush, sendFua, sendTrim, sendWriteZeroes, sendDf, canMultiConn } =
+    TransmissionFlag;
+  return (
+    hasFlags |
+    sendFlush |
+    sendFua |
+    (served.readOnly ? readOnly : sendTrim | sendWriteZeroes) |
+    (structured ? sendDf : 0) |
+    (served.multiConnection ? canMultiConn : 0)
+  );
 }
 
 /** The only answer that EXPORT_NAME has: size and flags, then 124 zeroes for clients that want them. */
@@ -78,7 +89,10 @@ export function encodeMetaContext(option: number, id: number, context: string): 
 
 /** One NBD_REP_INFO; null for kinds of information we do not have. */
 export function encodeInfo(
-  option: number, info: number, served: NbdExport, structured: boolean,
+  option: number,
+  info: number,
+  served: NbdExport,
+  structured: boolean,
 ): Buffer | null {
   const data = infoData(info, served, structured);
   return data === null ? null : encodeOptionReply(option, OptionReply.info, data);

@@ -8,7 +8,9 @@ export class ReadBuffers {
   #kept: Buffer[] = [];
   #keptBytes = 0;
 
-  get keptBytes(): number { return this.#keptBytes; }
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
 
   /** A buffer of at least `bytes`, to be given back by `give`; null for sizes that are not worth keeping. */
   take(bytes: number): Buffer | null {

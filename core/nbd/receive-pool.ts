@@ -14,7 +14,9 @@ export class ReceiveBlock implements ReceiveBuffer {
     this.#free = free;
   }
 
-  retain(): void { this.references += 1; }
+  retain(): void {
+    this.references += 1;
+  }
 
   release(): void {
     this.references -= 1;
@@ -28,7 +30,10 @@ export interface BlockHolder {
   giveBack(): boolean;
 }
 
-interface Waiter { bytes: number; take: (block: ReceiveBlock) => void }
+interface Waiter {
+  bytes: number;
+  take: (block: ReceiveBlock) => void;
+}
 
 /**
  * Invariants: `heldBytes` (blocks in use, and reservations) never exceeds `bytesMost`; blocks in use and idle
@@ -49,9 +54,15 @@ export class ReceivePool {
     this.#blockBytes = blockBytes;
   }
 
-  get heldBytes(): number { return this.#heldBytes; }
-  get idleBytes(): number { return this.#idleBytes; }
-  get waiting(): boolean { return this.#waiters.size > 0; }
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
+  get waiting(): boolean {
+    return this.#waiters.size > 0;
+  }
 
   /** Counts memory that a connection keeps for itself for as long as it lasts. */
   reserve(bytes: number): void {
@@ -64,8 +75,12 @@ export class ReceivePool {
     this.#serve();
   }
 
-  addHolder(holder: BlockHolder): void { this.#holders.add(holder); }
-  removeHolder(holder: BlockHolder): void { this.#holders.delete(holder); }
+  addHolder(holder: BlockHolder): void {
+    this.#holders.add(holder);
+  }
+  removeHolder(holder: BlockHolder): void {
+    this.#holders.delete(holder);
+  }
 
   /**
    * A block of at least `bytes` with one reference, or null when the bound is reached or others wait already.
@@ -96,7 +111,7 @@ export class ReceivePool {
 
   /** The most recently used one of this size: it is the likeliest to be in the processor's cache. */
   #takeIdle(size: number): ReceiveBlock | null {
-    const at = this.#idle.findLastIndex(block => block.bytes.length === size);
+    const at = this.#idle.findLastIndex((block) => block.bytes.length === size);
     const block = at < 0 ? undefined : this.#idle.splice(at, 1)[0];
     if (block === undefined) return null;
     this.#idleBytes -= size;

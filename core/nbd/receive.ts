@@ -61,9 +61,15 @@ export class Inbox implements BlockHolder {
   }
 
   /** The block that holds the pending bytes, from `start` on. Both change when a place is asked for. */
-  get block(): ReceiveBlock { return this.#block; }
-  get start(): number { return this.#start; }
-  get pendingBytes(): number { return this.#end - this.#start; }
+  get block(): ReceiveBlock {
+    return this.#block;
+  }
+  get start(): number {
+    return this.#start;
+  }
+  get pendingBytes(): number {
+    return this.#end - this.#start;
+  }
 
   landed(count: number): void {
     this.#state = 'busy';
@@ -174,7 +180,7 @@ export class Inbox implements BlockHolder {
     if (this.#stopWaiting !== null) return null;
     const bytes = Math.max(this.#need, 1);
     const block = this.#pool.tryTake(bytes);
-    if (block === null) this.#stopWaiting = this.#pool.wait(bytes, taken => this.#grant(taken));
+    if (block === null) this.#stopWaiting = this.#pool.wait(bytes, (taken) => this.#grant(taken));
     return block;
   }
 

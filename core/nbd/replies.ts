@@ -2,14 +2,23 @@
 import type { BlockExtent } from '../block/block-store.ts';
 import type { NbdErrno } from './export.ts';
 import {
-  Allocation, allocationContextId, Chunk, ChunkFlag, chunkHeaderBytes, Magic, simpleReplyBytes,
+  Allocation,
+  allocationContextId,
+  Chunk,
+  ChunkFlag,
+  chunkHeaderBytes,
+  Magic,
+  simpleReplyBytes,
 } from './protocol.ts';
 
 /** No client of ours has use for more pieces in one answer; it asks again where the answer ends. */
 const extentsMost = 64 * 1024;
 
 /** What leaves together: the bytes, and the buffers that are free again when those have left. */
-export interface Outgoing { buffers: Buffer[]; borrowed: Buffer[] }
+export interface Outgoing {
+  buffers: Buffer[];
+  borrowed: Buffer[];
+}
 
 /** Replies that wait to be written together. */
 export class ReplyBatch {
@@ -19,8 +28,12 @@ export class ReplyBatch {
   #outBytes = 0;
   #borrowed: Buffer[] = [];
 
-  get bytes(): number { return this.#simpleEnd + this.#outBytes; }
-  get empty(): boolean { return this.bytes === 0; }
+  get bytes(): number {
+    return this.#simpleEnd + this.#outBytes;
+  }
+  get empty(): boolean {
+    return this.bytes === 0;
+  }
 
   simple(cookieHigh: number, cookieLow: number, errno: NbdErrno): void {
     if (this.#simpleEnd === this.#simple.length) this.#seal();
@@ -58,7 +71,11 @@ export class ReplyBatch {
 }
 
 export function writeSimpleReply(
-  into: Buffer, at: number, cookieHigh: number, cookieLow: number, errno: NbdErrno,
+  into: Buffer,
+  at: number,
+  cookieHigh: number,
+  cookieLow: number,
+  errno: NbdErrno,
 ): void {
   into.writeUInt32BE(Magic.simpleReply, at);
   into.writeUInt32BE(errno, at + 4);
@@ -67,7 +84,11 @@ export function writeSimpleReply(
 }
 
 function writeChunkHeader(
-  into: Buffer, chunk: number, cookieHigh: number, cookieLow: number, length: number,
+  into: Buffer,
+  chunk: number,
+  cookieHigh: number,
+  cookieLow: number,
+  length: number,
 ): void {
   into.writeUInt32BE(Magic.structuredReply, 0);
   into.writeUInt16BE(ChunkFlag.done, 4);
@@ -79,14 +100,18 @@ function writeChunkHeader(
 
 /** Where the data begins in the reply to a READ. */
 export const dataStart = (structured: boolean): number =>
-  (structured ? chunkHeaderBytes + 8 : simpleReplyBytes);
+  structured ? chunkHeaderBytes + 8 : simpleReplyBytes;
 
 /**
  * Begins the reply to a READ in `bytes`, which has room for the data too: one simple reply, or one chunk, so
  * that DF is kept by all.
  */
 export function beginDataReply(
-  bytes: Buffer, structured: boolean, cookieHigh: number, cookieLow: number, offset: number,
+  bytes: Buffer,
+  structured: boolean,
+  cookieHigh: number,
+  cookieLow: number,
+  offset: number,
 ): void {
   if (structured) {
     const length = bytes.length - dataStart(structured);
@@ -107,7 +132,10 @@ export function errorChunk(cookieHigh: number, cookieLow: number, errno: NbdErrn
 
 /** The reply to BLOCK_STATUS for `base:allocation`; neighbours that are alike become one. */
 export function blockStatusReply(
-  cookieHigh: number, cookieLow: number, extents: BlockExtent[], one: boolean,
+  cookieHigh: number,
+  cookieLow: number,
+  extents: BlockExtent[],
+  one: boolean,
 ): Buffer {
   const merged = mergeExtents(extents, one ? 1 : extentsMost);
   const bytes = Buffer.alloc(chunkHeaderBytes + 4 + 8 * merged.length);

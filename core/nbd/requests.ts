@@ -16,9 +16,14 @@ export interface RequestHeader {
   length: number;
 }
 
-export const emptyHeader = (): RequestHeader => (
-  { flags: 0, command: 0, cookieHigh: 0, cookieLow: 0, offset: 0, length: 0 }
-);
+export const emptyHeader = (): RequestHeader => ({
+  flags: 0,
+  command: 0,
+  cookieHigh: 0,
+  cookieLow: 0,
+  offset: 0,
+  length: 0,
+});
 
 /** Fills `into` from the 28 bytes at `at`; false when they do not begin with the request magic. */
 export function readHeader(bytes: Buffer, at: number, into: RequestHeader): boolean {
@@ -48,7 +53,10 @@ export function encodeRequest(header: RequestHeader): Buffer {
 const { fua, noHole, df, reqOne } = CommandFlag;
 
 /** What was agreed on for a connection. */
-export interface Agreed { structured: boolean; allocation: boolean }
+export interface Agreed {
+  structured: boolean;
+  allocation: boolean;
+}
 
 /** `ok`, or the error that the specification names for what is wrong with the request. */
 export function checkRequest(header: RequestHeader, served: NbdExport, agreed: Agreed): NbdErrno {
@@ -71,12 +79,17 @@ export function checkRequest(header: RequestHeader, served: NbdExport, agreed: A
  */
 function allowedFlags(command: number, agreed: Agreed): number | null {
   switch (command) {
-    case Command.read: return agreed.structured ? fua | df : fua;
-    case Command.writeZeroes: return fua | noHole;
-    case Command.blockStatus: return agreed.allocation ? fua | reqOne : null;
+    case Command.read:
+      return agreed.structured ? fua | df : fua;
+    case Command.writeZeroes:
+      return fua | noHole;
+    case Command.blockStatus:
+      return agreed.allocation ? fua | reqOne : null;
     case Command.write:
     case Command.flush:
-    case Command.trim: return fua;
-    default: return null;
+    case Command.trim:
+      return fua;
+    default:
+      return null;
   }
 }

@@ -40,10 +40,12 @@ export class NbdServer {
     this.#server.on('drop', () => {
       options.log.warn('nbd.too-many-connections', { most: this.#server.maxConnections });
     });
-    this.#server.on('connection', socket => this.#accept(socket));
+    this.#server.on('connection', (socket) => this.#accept(socket));
   }
 
-  get connections(): number { return this.#connections.size; }
+  get connections(): number {
+    return this.#connections.size;
+  }
 
   /**
    * Resolves with the address listened on; port 0 takes a free one, and is told. A Unix socket is for its
@@ -72,7 +74,9 @@ export class NbdServer {
   async close(graceMs: number = limits.nbdCloseMs): Promise<void> {
     if (this.#watch !== null) clearInterval(this.#watch);
     if (!this.#server.listening) return;
-    const closed = new Promise<void>(resolve => { this.#server.close(() => resolve()); });
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
     for (const connection of this.#connections) connection.end();
     const grace = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
@@ -100,7 +104,7 @@ export class NbdServer {
     try {
       await this.#listen({ path });
     } catch (error) {
-      if (errnoOf(error) !== 'EADDRINUSE' || !await isLeftBehind(path)) throw error;
+      if (errnoOf(error) !== 'EADDRINUSE' || !(await isLeftBehind(path))) throw error;
       rmSync(path);
       await this.#listen({ path });
     }
@@ -132,9 +136,12 @@ export class NbdServer {
 
 function isLeftBehind(path: string): Promise<boolean> {
   if (!lstatSync(path).isSocket()) return Promise.resolve(false);
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     const socket = connect({ path });
-    socket.once('connect', () => { socket.destroy(); resolve(false); });
-    socket.once('error', error => resolve(errnoOf(error) === 'ECONNREFUSED'));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
   });
 }

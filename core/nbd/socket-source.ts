@@ -26,7 +26,9 @@ class Copier {
     this.#place = place;
   }
 
-  move(place: Buffer): void { this.#place = place; }
+  move(place: Buffer): void {
+    this.#place = place;
+  }
 
   /** The place that the sink wants next, or null when it paused. The bytes are copied before this returns. */
   push(bytes: Uint8Array): Buffer | null {
@@ -50,7 +52,9 @@ class Copier {
 }
 
 /** The parts of Node's stream handles that `net.Socket` itself uses with its `onread` option. */
-interface Handle { useUserBuffer(buffer: Uint8Array): void }
+interface Handle {
+  useUserBuffer(buffer: Uint8Array): void;
+}
 
 /** `net.Socket` adopts a handle when given one; the public types do not say so. */
 const socketOptions = (handle: Handle, onread: object): ConstructorParameters<typeof Socket>[0] =>
@@ -69,7 +73,9 @@ const socketOptions = (handle: Handle, onread: object): ConstructorParameters<ty
  * small spare one; the first read after the pause lands there and is copied.
  */
 export function directSource(
-  accepted: Socket, sink: Sink, first: Buffer,
+  accepted: Socket,
+  sink: Sink,
+  first: Buffer,
 ): { socket: Socket; source: Source } {
   const owner = accepted as unknown as { _handle: Handle | null };
   const handle = owner._handle;
@@ -82,17 +88,19 @@ export function directSource(
   let next: Buffer | null = first;
   const copier = new Copier(sink, null);
 
-  const socket = new Socket(socketOptions(handle, {
-    buffer: () => {
-      usesSpare = next === null;
-      return next ?? (spare ??= Buffer.alloc(512));
-    },
-    callback: (count: number) => {
-      if (stopped) return false;
-      next = usesSpare && spare !== null ? copier.push(spare.subarray(0, count)) : sink.landed(count);
-      return next !== null;
-    },
-  }));
+  const socket = new Socket(
+    socketOptions(handle, {
+      buffer: () => {
+        usesSpare = next === null;
+        return next ?? (spare ??= Buffer.alloc(512));
+      },
+      callback: (count: number) => {
+        if (stopped) return false;
+        next = usesSpare && spare !== null ? copier.push(spare.subarray(0, count)) : sink.landed(count);
+        return next !== null;
+      },
+    }),
+  );
   // Frees the server's count of its connections; the handle is no longer its own.
   socket.once('close', () => accepted.destroy());
 
@@ -127,7 +135,7 @@ export function copyingSource(socket: Socket, sink: Sink, first: Buffer): Source
     resume(place) {
       if (copier.resume(place) !== null) socket.resume();
     },
-    move: place => copier.move(place),
+    move: (place) => copier.move(place),
     stop() {
       socket.off('data', onData);
       socket.pause();

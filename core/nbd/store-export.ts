@@ -17,10 +17,13 @@ export interface StoreExportOptions {
 export function storeExport(options: StoreExportOptions): NbdExport {
   const { store } = options;
   const finish = (work: Promise<void>, answer: Done): void => {
-    work.then(() => answer(NbdErrno.ok), (error: unknown) => {
-      options.onError?.(error);
-      answer(nbdErrnoOf(error));
-    });
+    work.then(
+      () => answer(NbdErrno.ok),
+      (error: unknown) => {
+        options.onError?.(error);
+        answer(nbdErrnoOf(error));
+      },
+    );
   };
   return {
     name: options.name,
@@ -34,7 +37,7 @@ export function storeExport(options: StoreExportOptions): NbdExport {
       finish(thenFlush(store, store.write(payload, offset), fua), done),
     zero: (offset, length, { punch, fua }, done) =>
       finish(thenFlush(store, store.zero(offset, length, { punch }), fua), done),
-    flush: done => finish(store.flush(), done),
+    flush: (done) => finish(store.flush(), done),
     extents: (offset: number, length: number): Promise<BlockExtent[]> => store.extents(offset, length),
   };
 }

@@ -69,7 +69,9 @@ export class Transmission {
     this.#log = options.log;
   }
 
-  get inFlight(): number { return this.#inFlight; }
+  get inFlight(): number {
+    return this.#inFlight;
+  }
 
   /**
    * Takes all whole requests out of the inbox and returns where to receive next; null when there is nothing
@@ -129,7 +131,9 @@ export class Transmission {
     return this.#inFlight >= limits.nbdRequests || this.#replyBytes > limits.nbdReplyBytes;
   }
 
-  get #replyBytes(): number { return this.#readBytes + this.#replies.bytes + this.#wire.unsentBytes; }
+  get #replyBytes(): number {
+    return this.#readBytes + this.#replies.bytes + this.#wire.unsentBytes;
+  }
 
   /** Drops payload; true when all of it has gone by. */
   #drain(): boolean {
@@ -160,7 +164,7 @@ export class Transmission {
       offset,
       (flags & CommandFlag.fua) !== 0,
       block,
-      errno => {
+      (errno) => {
         block.release();
         this.#inFlight -= 1;
         this.#simple(cookieHigh, cookieLow, errno);
@@ -202,7 +206,7 @@ export class Transmission {
     const reply = borrowed?.subarray(0, start + length) ?? Buffer.allocUnsafe(start + length);
     beginDataReply(reply, structured, cookieHigh, cookieLow, offset);
     this.#readBytes += length;
-    this.#export.read(reply.subarray(start), offset, errno => {
+    this.#export.read(reply.subarray(start), offset, (errno) => {
       this.#inFlight -= 1;
       this.#readBytes -= length;
       if (errno === NbdErrno.ok) {
@@ -264,7 +268,10 @@ export class Transmission {
     if (this.#replies.empty) return;
     const { buffers, borrowed } = this.#replies.take();
     if (borrowed.length === 0) this.#wire.send(buffers);
-    else this.#wire.send(buffers, () => { for (const buffer of borrowed) this.#readBuffers.give(buffer); });
+    else
+      this.#wire.send(buffers, () => {
+        for (const buffer of borrowed) this.#readBuffers.give(buffer);
+      });
   }
 
   #finishIfDone(): void {

@@ -13,7 +13,7 @@ import type { SegmentLogOptions } from './segment-log-options.ts';
 import { isEmpty, type Segment } from './segment.ts';
 
 /** Pruned files that are kept to be written over. */
-const sparesMost = 2;
+const sparesMost = 4;
 
 /**
  * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write

@@ -24,7 +24,7 @@ function makeImage(file: string, seed: number): void {
   closeSync(fd);
 }
 
-t.test('nbdinfo sees the export, what it can do, and its size', async t => {
+t.test('nbdinfo sees the export, what it can do, and its size', async (t) => {
   const { uri, socketPath } = await startStoreServer(t, '--memory', '64M');
   const info = JSON.parse(await succeed('nbdinfo', '--json', uri)) as {
     exports: Record<string, unknown>[];
@@ -34,20 +34,20 @@ t.test('nbdinfo sees the export, what it can do, and its size', async t => {
   t.match(info.exports[0], {
     'export-name': 'disk0',
     'export-size': 64 * MiB,
-    'description': 'a disk for tests',
-    'contexts': ['base:allocation'],
-    'is_read_only': false,
-    'can_flush': true,
-    'can_fua': true,
-    'can_trim': true,
-    'can_zero': true,
-    'can_df': true,
-    'can_multi_conn': true,
-    'can_fast_zero': false,
-    'can_cache': false,
-    'block_size_minimum': 1,
-    'block_size_preferred': 4096,
-    'block_size_maximum': 32 * MiB,
+    description: 'a disk for tests',
+    contexts: ['base:allocation'],
+    is_read_only: false,
+    can_flush: true,
+    can_fua: true,
+    can_trim: true,
+    can_zero: true,
+    can_df: true,
+    can_multi_conn: true,
+    can_fast_zero: false,
+    can_cache: false,
+    block_size_minimum: 1,
+    block_size_preferred: 4096,
+    block_size_maximum: 32 * MiB,
   });
   t.match(await succeed('nbdinfo', '--list', `nbd+unix:///?socket=${socketPath}`), /export="disk0"/);
   t.equal(
@@ -61,7 +61,7 @@ t.test('nbdinfo sees the export, what it can do, and its size', async t => {
   t.match(await succeed('qemu-nbd', '--list', '-k', socketPath), /export: 'disk0'/);
 });
 
-t.test('disks above 4 GiB and of 64 TiB are mapped, read and written to their last byte', async t => {
+t.test('disks above 4 GiB and of 64 TiB are mapped, read and written to their last byte', async (t) => {
   for (const size of [6 * GiB, 64 * TiB]) {
     const memory =
       size > TiB ? ['--memory', '64T'] : ['--file', path.join(t.testdir(), 'disk.raw'), '--size', '6G'];
@@ -100,7 +100,7 @@ t.test('disks above 4 GiB and of 64 TiB are mapped, read and written to their la
   }
 });
 
-t.test('nbdcopy brings an image there and back, on one connection and on four', async t => {
+t.test('nbdcopy brings an image there and back, on one connection and on four', async (t) => {
   const seed = chooseSeed(t);
   const { uri, directory } = await startStoreServer(t, '--memory', String(48 * MiB + 1536));
   const image = path.join(directory, 'image.raw');
@@ -117,7 +117,7 @@ t.test('nbdcopy brings an image there and back, on one connection and on four', 
   t.match(await run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', image, uri), { status: 0 });
 });
 
-t.test('qemu-io patterns are read back as written, discarded and zeroed', async t => {
+t.test('qemu-io patterns are read back as written, discarded and zeroed', async (t) => {
   const { uri } = await startStoreServer(t, '--memory', '128M');
   const commands = [
     'write -P 1 0 1M',
@@ -151,7 +151,7 @@ t.test('qemu-io patterns are read back as written, discarded and zeroed', async 
     '-f',
     'raw',
     uri,
-    ...commands.flatMap(command => ['-c', command]),
+    ...commands.flatMap((command) => ['-c', command]),
   );
   t.equal(status, 0);
   t.notMatch(stdout + stderr, /fail|error|verif/i);
@@ -159,7 +159,7 @@ t.test('qemu-io patterns are read back as written, discarded and zeroed', async 
   t.not(outside.status, 0, 'beyond the end is refused');
 });
 
-t.test('qemu-img converts to and from the server, and compares equal', async t => {
+t.test('qemu-img converts to and from the server, and compares equal', async (t) => {
   const { uri, directory } = await startStoreServer(t, '--memory', '64M');
   const image = path.join(directory, 'image.raw');
   makeImage(image, chooseSeed(t));
@@ -176,13 +176,13 @@ t.test('qemu-img converts to and from the server, and compares equal', async t =
   t.ok(map.some(({ zero }) => zero) && map.some(({ zero }) => !zero));
 });
 
-t.test('a read-only export refuses writers and serves readers', async t => {
+t.test('a read-only export refuses writers and serves readers', async (t) => {
   const { uri } = await startStoreServer(t, '--memory', '64M', '--read-only');
   t.not((await run('qemu-io', '-f', 'raw', uri, '-c', 'write 0 512')).status, 0);
   t.match(await succeed('qemu-io', '-r', '-f', 'raw', uri, '-c', 'read -P 0 0 1M'), /read 1048576/);
 });
 
-t.test('fio writes at random and verifies every block', async t => {
+t.test('fio writes at random and verifies every block', async (t) => {
   const { uri } = await startStoreServer(t, '--memory', '256M');
   for (const [rw, bs, depth] of [
     ['randwrite', '4k', '32'],
@@ -210,7 +210,7 @@ t.test('fio writes at random and verifies every block', async t => {
   }
 });
 
-t.test('a client killed in the middle of its writes leaves the others served', async t => {
+t.test('a client killed in the middle of its writes leaves the others served', async (t) => {
   const { uri, socketPath } = await startStoreServer(t, '--memory', '256M');
   for (let round = 0; round < 5; round++) {
     const writer = spawn(

@@ -29,7 +29,7 @@ async function makeCertificate(directory: string, name: string, extensions: stri
     'openssl',
     ...words('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'),
     ...(name === 'ca' ? [] : ['-CA', at('ca-cert.pem'), '-CAkey', at('ca-key.pem')]),
-    ...extensions.flatMap(extension => ['-addext', extension]),
+    ...extensions.flatMap((extension) => ['-addext', extension]),
     '-subj',
     `/CN=${name}`,
     '-keyout',
@@ -60,7 +60,7 @@ async function serve(
   };
 }
 
-t.test('TLS with client certificates', async t => {
+t.test('TLS with client certificates', async (t) => {
   const directory = temporaryDirectory(t);
   const certificates = path.join(directory, 'pki');
   await makeCertificates(certificates);
@@ -68,7 +68,7 @@ t.test('TLS with client certificates', async t => {
   await makeCertificates(stranger);
   const { uri, plain, qemu, image } = await serve(t, certificates, '--client-certificates');
 
-  await t.test('nbdinfo and nbdcopy work over it', async t => {
+  await t.test('nbdinfo and nbdcopy work over it', async (t) => {
     t.match(await succeed('nbdinfo', uri), /newstyle-fixed with TLS, using structured packets/);
     const file = path.join(directory, 'image.raw');
     writeFileSync(file, Buffer.alloc(64 * MiB, 'some content '));
@@ -78,7 +78,7 @@ t.test('TLS with client certificates', async t => {
     t.match(await run('cmp', file, back), { status: 0, stdout: '' });
   });
 
-  await t.test('QEMU works over it', async t => {
+  await t.test('QEMU works over it', async (t) => {
     t.match(await succeed('qemu-img', 'info', ...qemu, '--image-opts', image), /64 MiB/);
     const output = await succeed(
       'qemu-io',
@@ -93,12 +93,12 @@ t.test('TLS with client certificates', async t => {
     t.match(output, /read 33554432/);
   });
 
-  await t.test('a client without TLS is refused, and told why', async t => {
+  await t.test('a client without TLS is refused, and told why', async (t) => {
     t.not((await run('nbdinfo', plain)).status, 0);
     t.match((await run('qemu-img', 'info', '-f', 'raw', plain)).stderr, /this server speaks TLS only/);
   });
 
-  await t.test('a client of another authority, or without certificate, is refused', async t => {
+  await t.test('a client of another authority, or without certificate, is refused', async (t) => {
     t.not((await run('nbdinfo', uri.replace(certificates, stranger))).status, 0);
     const bare = path.join(directory, 'bare');
     mkdirSync(bare);
@@ -108,7 +108,7 @@ t.test('TLS with client certificates', async t => {
   });
 });
 
-t.test('TLS that is offered only may be used or left', async t => {
+t.test('TLS that is offered only may be used or left', async (t) => {
   const certificates = path.join(temporaryDirectory(t), 'pki');
   await makeCertificates(certificates);
   const { uri, plain } = await serve(t, certificates, '--tls-offered');

@@ -31,12 +31,13 @@ function newFile(t: Test): BlockStore & { path: string } {
 }
 
 /** Lets a few other calls go first. */
-const slow = (store: BlockStore): BlockStore => delayStore(store, async ({ offset }) => {
-  for (let turn = 0; turn < offset % 3; turn += 1) await setImmediate();
-});
+const slow = (store: BlockStore): BlockStore =>
+  delayStore(store, async ({ offset }) => {
+    for (let turn = 0; turn < offset % 3; turn += 1) await setImmediate();
+  });
 
 const stores: Record<string, (t: Test) => Promise<StoreUnderTest>> = {
-  'memory': async () => ({ store: memoryStore(size) }),
+  memory: async () => ({ store: memoryStore(size) }),
   'a new file': async (t) => {
     const store = newFile(t);
     return { store, reopen: () => openFileStore(store.path, { readOnly: true }) };
@@ -50,9 +51,9 @@ const stores: Record<string, (t: Test) => Promise<StoreUnderTest>> = {
     return { store };
   },
   'fault without faults': async () => ({ store: faultStore(memoryStore(size), new FaultPlan()) }),
-  'delay': async () => ({ store: slow(memoryStore(size)) }),
-  'stats': async () => ({ store: statsStore(memoryStore(size)) }),
-  'overlay': async () => ({
+  delay: async () => ({ store: slow(memoryStore(size)) }),
+  stats: async () => ({ store: statsStore(memoryStore(size)) }),
+  overlay: async () => ({
     store: overlayStore({ base: await filled(memoryStore(size)), changes: memoryStore(size) }),
   }),
   'overlay over a file, changes in a larger file with old content': async (t) => {
@@ -75,7 +76,8 @@ t.test('a store on a block device conforms', { skip: loopDeviceMissing() ?? fals
   blockStoreConformance(t, async (t) => {
     const device = loopDevice(t, 512 * 1024 + 512);
     return { store: openFileStore(device), reopen: () => openFileStore(device) };
-  }));
+  }),
+);
 
 t.test('a block device is claimed by who writes to it', { skip: loopDeviceMissing() ?? false }, async (t) => {
   const device = loopDevice(t, 1024 * 1024);
@@ -100,8 +102,10 @@ t.test('a punched extent of a file is a hole, a zeroed one keeps its space', asy
   t.ok(fs.statSync(file).blocks >= full, 'zeroed');
   await store.zero(2 * MiB, MiB, { punch: true });
   t.ok(fs.statSync(file).blocks <= full - 2048 + 16, 'punched');
-  t.match(await store.extents(2 * MiB, 2 * MiB),
-    [{ length: MiB, hole: true, zero: true }, { length: MiB, hole: false }]);
+  t.match(await store.extents(2 * MiB, 2 * MiB), [
+    { length: MiB, hole: true, zero: true },
+    { length: MiB, hole: false },
+  ]);
   await store.close();
 });
 

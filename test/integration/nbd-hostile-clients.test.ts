@@ -10,16 +10,16 @@ import { encodeOption, encodeU32, NbdClient } from '../support/nbd-client.ts';
 import { memoryDisk, serveExports, turn, until } from '../support/nbd-server.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 
-t.test('garbage in the transmission phase drops the connection and leaves a line in the log', async t => {
+t.test('garbage in the transmission phase drops the connection and leaves a line in the log', async (t) => {
   const { address, lines, server } = await serveExports(t, [memoryDisk()]);
   const client = await NbdClient.open(address);
   client.write(Buffer.alloc(100, 'garbage'));
   await client.closed();
-  t.ok(lines.some(line => line.includes('nbd.bad-request-magic')));
+  t.ok(lines.some((line) => line.includes('nbd.bad-request-magic')));
   await until(() => server.connections === 0);
 });
 
-t.test('garbage instead of negotiation is dropped', async t => {
+t.test('garbage instead of negotiation is dropped', async (t) => {
   const { address, server } = await serveExports(t, [memoryDisk()]);
   for (const garbage of ['GET / HTTP/1.1\r\n\r\n', Buffer.alloc(100_000, 0xff), Buffer.alloc(0)]) {
     const client = await NbdClient.connect(address);
@@ -29,7 +29,7 @@ t.test('garbage instead of negotiation is dropped', async t => {
   await until(() => server.connections === 0);
 });
 
-t.test('option data without end takes no memory and runs into the time limit', async t => {
+t.test('option data without end takes no memory and runs into the time limit', async (t) => {
   const { address, pool, lines } = await serveExports(t, [memoryDisk()], { negotiationMs: 300 });
   const client = await NbdClient.connect(address);
   client.write(encodeU32(3));
@@ -54,17 +54,17 @@ t.test('option data without end takes no memory and runs into the time limit', a
   t.ok(sent > 10, `${sent} MiB were sent`);
   t.ok(most - before < 16 * MiB, `memory grew by ${Math.round((most - before) / MiB)} MiB`);
   await until(() => pool.heldBytes === 0);
-  t.ok(lines.some(line => line.includes('negotiation took too long')));
+  t.ok(lines.some((line) => line.includes('negotiation took too long')));
 });
 
-t.test('a client that says nothing runs into the time limit', async t => {
+t.test('a client that says nothing runs into the time limit', async (t) => {
   const { address } = await serveExports(t, [memoryDisk()], { negotiationMs: 50 });
   const client = await NbdClient.connect(address);
   await client.closed();
   t.pass('closed');
 });
 
-t.test('a client that dies in the middle of a request leaves nothing behind, and others go on', async t => {
+t.test('a client that dies in the middle of a request leaves nothing behind, and others go on', async (t) => {
   const { address, pool, server } = await serveExports(t, [memoryDisk()]);
   const other = await NbdClient.open(address);
   for (const cut of [1, 27, 28, 29, 100_000, 3 * MiB]) {
@@ -79,7 +79,7 @@ t.test('a client that dies in the middle of a request leaves nothing behind, and
   t.equal(pool.heldBytes, 0);
 });
 
-t.test("a dead client's requests in flight end without it", async t => {
+t.test("a dead client's requests in flight end without it", async (t) => {
   const waiting: (() => void)[] = [];
   const slow: NbdExport = {
     ...memoryDisk(),
@@ -100,7 +100,7 @@ t.test("a dead client's requests in flight end without it", async t => {
   t.equal(pool.heldBytes, 0);
 });
 
-t.test('with all memory in use connections wait, and go on when some is free', async t => {
+t.test('with all memory in use connections wait, and go on when some is free', async (t) => {
   const held: (() => void)[] = [];
   const journal: NbdExport = {
     ...memoryDisk(),
@@ -115,7 +115,7 @@ t.test('with all memory in use connections wait, and go on when some is free', a
   const payload = Buffer.alloc(1 * MiB, 1);
   const each = 20;
   let answered = 0;
-  const work = clients.map(async client => {
+  const work = clients.map(async (client) => {
     for (let i = 0; i < each; i++) client.send(Command.write, i, 0, payload.length, payload);
     for (let i = 0; i < each; i++, answered++) await client.reply();
   });
@@ -140,7 +140,7 @@ t.test('with all memory in use connections wait, and go on when some is free', a
 
 t.test(
   "clients in turn take over each other's receive memory, and every byte arrives where it should",
-  async t => {
+  async (t) => {
     const kept: { payload: Buffer; expected: number; buffer: ReceiveBuffer }[] = [];
     let wrong = 0;
     const letGo = (): void => {
@@ -165,7 +165,7 @@ t.test(
     const durable = setInterval(letGo, 1);
     for (let round = 0; round < 150; round++) {
       const asked = clients.filter(() => random.chance(0.6));
-      const replies = asked.flatMap(client =>
+      const replies = asked.flatMap((client) =>
         Array.from({ length: 1 + random.below(4) }, (_, i) => {
           const length = random.pick([1, 4 * KiB, 60 * KiB, 300 * KiB, 1 * MiB, 3 * MiB]);
           const fill = random.below(256);
@@ -183,7 +183,7 @@ t.test(
   },
 );
 
-t.test('a client that asks and does not listen does not fill memory', async t => {
+t.test('a client that asks and does not listen does not fill memory', async (t) => {
   const { address, server } = await serveExports(t, [memoryDisk()]);
   const client = await NbdClient.open(address);
   client.socket.pause();

@@ -18,7 +18,7 @@ import { memoryDisk, serveExports, until } from '../support/nbd-server.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
-t.test('writes come back by reads, simple and structured, over a Unix socket and over TCP', async t => {
+t.test('writes come back by reads, simple and structured, over a Unix socket and over TCP', async (t) => {
   const { address } = await serveExports(t, [memoryDisk()]);
   const tcp = new NbdServer({ exports: exportList([memoryDisk()]), log: createLog('error') });
   t.teardown(() => tcp.close(0));
@@ -43,7 +43,7 @@ t.test('writes come back by reads, simple and structured, over a Unix socket and
   }
 });
 
-t.test('errors are those of the specification, and the connection goes on after each', async t => {
+t.test('errors are those of the specification, and the connection goes on after each', async (t) => {
   const { address } = await serveExports(t, [memoryDisk(), memoryDisk('archive', true)]);
   const client = await NbdClient.open(address, 'disk0');
   const payload = Buffer.alloc(8 * KiB, 1);
@@ -75,7 +75,7 @@ t.test('errors are those of the specification, and the connection goes on after 
   reader.socket.destroy();
 });
 
-t.test('errors of the store reach the client by their number', async t => {
+t.test('errors of the store reach the client by their number', async (t) => {
   const failing = (code: string): NbdExport =>
     storeExport({
       name: code,
@@ -102,43 +102,46 @@ t.test('errors of the store reach the client by their number', async t => {
   }
 });
 
-t.test('connections over the limit are turned away, and there is room again later', async t => {
+t.test('connections over the limit are turned away, and there is room again later', async (t) => {
   const { address, lines, server } = await serveExports(t, [memoryDisk()], { connectionsMost: 2 });
   const clients = [await NbdClient.open(address), await NbdClient.open(address)];
   const third = new NbdClient(connect(address));
   await third.closed();
-  t.ok(lines.some(line => line.includes('nbd.too-many-connections')));
+  t.ok(lines.some((line) => line.includes('nbd.too-many-connections')));
   clients[0]?.socket.destroy();
   await until(() => server.connections === 1);
   clients[0] = await NbdClient.open(address);
   for (const client of clients) client.socket.destroy();
 });
 
-t.test('closing lets requests in flight be answered, takes no new ones, and removes the socket', async t => {
-  let answer = (): void => undefined;
-  const slow: NbdExport = {
-    ...memoryDisk(),
-    flush: done => {
-      answer = () => done(NbdErrno.ok);
-    },
-  };
-  const { address, server, pool } = await serveExports(t, [slow]);
-  const client = await NbdClient.open(address);
-  const idle = await NbdClient.open(address);
-  client.send(Command.flush, 5, 0, 0);
-  const nothing = answer;
-  await until(() => answer !== nothing);
-  const closed = server.close();
-  await idle.closed();
-  answer();
-  t.match(await client.reply(), { cookie: 5, errno: 0 });
-  await client.closed();
-  await closed;
-  t.equal(pool.heldBytes, 0);
-  t.notOk('path' in address && existsSync(address.path));
-});
+t.test(
+  'closing lets requests in flight be answered, takes no new ones, and removes the socket',
+  async (t) => {
+    let answer = (): void => undefined;
+    const slow: NbdExport = {
+      ...memoryDisk(),
+      flush: (done) => {
+        answer = () => done(NbdErrno.ok);
+      },
+    };
+    const { address, server, pool } = await serveExports(t, [slow]);
+    const client = await NbdClient.open(address);
+    const idle = await NbdClient.open(address);
+    client.send(Command.flush, 5, 0, 0);
+    const nothing = answer;
+    await until(() => answer !== nothing);
+    const closed = server.close();
+    await idle.closed();
+    answer();
+    t.match(await client.reply(), { cookie: 5, errno: 0 });
+    await client.closed();
+    await closed;
+    t.equal(pool.heldBytes, 0);
+    t.notOk('path' in address && existsSync(address.path));
+  },
+);
 
-t.test('closing does not wait for ever', async t => {
+t.test('closing does not wait for ever', async (t) => {
   let asked = false;
   const stuck: NbdExport = {
     ...memoryDisk(),
@@ -155,7 +158,7 @@ t.test('closing does not wait for ever', async t => {
   t.equal(server.connections, 0);
 });
 
-t.test('DISCONNECT and a half-closed socket end the connection after the last reply', async t => {
+t.test('DISCONNECT and a half-closed socket end the connection after the last reply', async (t) => {
   const { address, server } = await serveExports(t, [memoryDisk()]);
   for (const way of ['disconnect', 'end'] as const) {
     const client = await NbdClient.open(address);
@@ -170,7 +173,7 @@ t.test('DISCONNECT and a half-closed socket end the connection after the last re
 
 t.test(
   'a socket left behind by a killed process is taken over, one in use is not, a file is not',
-  async t => {
+  async (t) => {
     const socketPath = path.join(temporaryDirectory(t), 'nbd.sock');
     const child = spawn(process.execPath, [
       '-e',
@@ -192,7 +195,7 @@ t.test(
   },
 );
 
-t.test('a Unix socket path that is too long is refused in words, a port in use with its errno', async t => {
+t.test('a Unix socket path that is too long is refused in words, a port in use with its errno', async (t) => {
   const server = new NbdServer({ exports: exportList([memoryDisk()]), log: createLog('error') });
   await t.rejects(server.listen({ path: `/tmp/${'x'.repeat(120)}` }), { code: 'bad-listen' });
   const other = createServer().listen(0, '127.0.0.1');
@@ -205,7 +208,7 @@ t.test('a Unix socket path that is too long is refused in words, a port in use w
   other.close();
 });
 
-t.test('many requests at once are all answered, whatever their order', async t => {
+t.test('many requests at once are all answered, whatever their order', async (t) => {
   const { address } = await serveExports(t, [memoryDisk()]);
   const client = await NbdClient.open(address);
   const random = seededRandom(chooseSeed(t));
@@ -238,7 +241,7 @@ t.test('many requests at once are all answered, whatever their order', async t =
   client.socket.destroy();
 });
 
-t.test('GO in the same packet as requests works', async t => {
+t.test('GO in the same packet as requests works', async (t) => {
   const { address } = await serveExports(t, [memoryDisk()]);
   const client = await NbdClient.connect(address);
   client.write(Buffer.concat([encodeU32(3), encodeOption(Option.go, encodeGo('disk0'))]));

@@ -47,8 +47,10 @@ export async function blockStoreConformance(t: Test, open: OpenStore): Promise<v
   await t.test('writes in flight at once into one block all arrive', async (t) => {
     const { store } = await open(t);
     const model = await readAll(store);
-    const pieces = Array.from({ length: 64 }, (_, index) => (
-      { at: index * 100 + 30, bytes: Buffer.alloc(70, index + 1) }));
+    const pieces = Array.from({ length: 64 }, (_, index) => ({
+      at: index * 100 + 30,
+      bytes: Buffer.alloc(70, index + 1),
+    }));
     await Promise.all(pieces.map(({ at, bytes }) => store.write(bytes, at)));
     for (const { at, bytes } of pieces) model.set(bytes, at);
     await agrees(t, store, model, 'afterwards');
@@ -65,7 +67,11 @@ export async function blockStoreConformance(t: Test, open: OpenStore): Promise<v
   });
 }
 
-interface Trial { store: BlockStore; model: Buffer; random: Random }
+interface Trial {
+  store: BlockStore;
+  model: Buffer;
+  random: Random;
+}
 
 async function randomCall(t: Test, trial: Trial): Promise<void> {
   const { store, model, random } = trial;
@@ -116,7 +122,15 @@ async function extentsAreTrue(t: Test, trial: Trial, offset: number, length: num
 async function refusesOutside(t: Test, store: BlockStore): Promise<void> {
   const model = await readAll(store);
   const { size } = store;
-  const outside = [[-1, 1], [size, 1], [size - 1, 2], [0, size + 1], [0.5, 1], [NaN, 1], [2 ** 60, 1]];
+  const outside = [
+    [-1, 1],
+    [size, 1],
+    [size - 1, 2],
+    [0, size + 1],
+    [0.5, 1],
+    [NaN, 1],
+    [2 ** 60, 1],
+  ];
   for (const [offset = 0, length = 0] of outside) {
     const what = `${length} at ${offset}`;
     await t.rejects(store.read(Buffer.alloc(length), offset), { name: 'RangeError' }, `read ${what}`);

@@ -34,10 +34,13 @@ export interface Write {
   kind: ContentKind;
 }
 
-export const anyWrite: fc.Arbitrary<Write> = fc.record({
-  from: fc.nat(cells - 1), length: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: cells })),
-  kind: fc.constantFrom(...Object.values(ContentKind)),
-}).map(({ from, length, kind }) => ({ from, to: Math.min(from + length, cells), kind }));
+export const anyWrite: fc.Arbitrary<Write> = fc
+  .record({
+    from: fc.nat(cells - 1),
+    length: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: cells })),
+    kind: fc.constantFrom(...Object.values(ContentKind)),
+  })
+  .map(({ from, length, kind }) => ({ from, to: Math.min(from + length, cells), kind }));
 
 /** What a cell says: `segment/record/kind`, or `-` for nothing. */
 export type Model = string[];
@@ -99,7 +102,11 @@ export function cellsOf(pieces: Pieces, place: Place, from = 0, to = cells): Mod
 const pieces = new Pieces();
 
 export function resolveCells(
-  tables: readonly ExtentTable[], place: Place, from = 0, to = cells, firstLiveSegment = 0,
+  tables: readonly ExtentTable[],
+  place: Place,
+  from = 0,
+  to = cells,
+  firstLiveSegment = 0,
 ): Model {
   const { base, cellBytes } = place;
   resolve(tables, base + from * cellBytes, base + to * cellBytes, pieces, firstLiveSegment);
@@ -122,7 +129,9 @@ export function same(found: unknown, wanted: unknown, message = 'not the same'):
 
 /** Checks a property; the seed is printed, so that a failure can be had again with SEED=. */
 export async function holds<T>(
-  t: { comment(text: string): void; pass(text: string): void }, property: fc.IRawProperty<T>, numRuns: number,
+  t: { comment(text: string): void; pass(text: string): void },
+  property: fc.IRawProperty<T>,
+  numRuns: number,
 ): Promise<void> {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
   t.comment(`SEED=${seed}`);

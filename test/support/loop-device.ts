@@ -18,6 +18,8 @@ export function loopDevice(t: Test, size: number): string {
   fs.writeFileSync(file, '');
   fs.truncateSync(file, size);
   const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
-  t.teardown(() => { execFileSync('losetup', ['--detach', device]); });
+  t.teardown(() => {
+    execFileSync('losetup', ['--detach', device]);
+  });
   return device;
 }

@@ -59,7 +59,7 @@ export class NbdClient {
 
   constructor(socket: Socket) {
     this.socket = socket;
-    socket.on('data', chunk => {
+    socket.on('data', (chunk) => {
       this.#received.push(chunk as Buffer);
       this.#receivedBytes += chunk.length;
       this.#wake();
@@ -109,7 +109,7 @@ export class NbdClient {
   async read(count: number): Promise<Buffer> {
     while (this.#receivedBytes < count) {
       if (this.#ended) throw new Error('closed by the server');
-      await new Promise<void>(resolve => {
+      await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
       });
     }
@@ -123,7 +123,7 @@ export class NbdClient {
   /** Resolves when the server has closed the connection. */
   async closed(): Promise<void> {
     while (!this.#ended)
-      await new Promise<void>(resolve => {
+      await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
       });
   }

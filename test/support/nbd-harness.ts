@@ -9,7 +9,7 @@ import { Transmission } from '../../core/nbd/transmission.ts';
 import { MiB } from '../../core/units.ts';
 
 export const turn = (): Promise<void> =>
-  new Promise(resolve => {
+  new Promise((resolve) => {
     setImmediate(resolve);
   });
 
@@ -26,7 +26,7 @@ export class Harness {
   constructor(served: NbdExport, pool = new ReceivePool(), structured = true) {
     this.inbox = new Inbox(pool, {
       room: () => this.ready(),
-      moved: place => {
+      moved: (place) => {
         this.#place = place;
       },
     });

@@ -12,7 +12,7 @@ import { MiB } from '../../core/units.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 export const turn = (): Promise<void> =>
-  new Promise(resolve => {
+  new Promise((resolve) => {
     setImmediate(resolve);
   });
 
@@ -32,7 +32,7 @@ export async function serveExports(
   options: Partial<NbdServerOptions> = {},
 ): Promise<Running> {
   const lines: string[] = [];
-  const log: Log = createLog('debug', line => lines.push(line));
+  const log: Log = createLog('debug', (line) => lines.push(line));
   const pool = options.receivePool ?? new ReceivePool();
   const server = new NbdServer({ exports: exportList(exports), log, ...options, receivePool: pool });
   t.teardown(() => server.close(0));

@@ -18,17 +18,17 @@ import { parseSize } from '../../core/units.ts';
 
 const { values } = parseArgs({
   options: {
-    'listen': { type: 'string' },
-    'memory': { type: 'string' },
-    'file': { type: 'string' },
-    'size': { type: 'string' },
-    'null': { type: 'string' },
-    'name': { type: 'string', default: 'disk0' },
+    listen: { type: 'string' },
+    memory: { type: 'string' },
+    file: { type: 'string' },
+    size: { type: 'string' },
+    null: { type: 'string' },
+    name: { type: 'string', default: 'disk0' },
     'read-only': { type: 'boolean', default: false },
-    'tls': { type: 'string' },
+    tls: { type: 'string' },
     'client-certificates': { type: 'boolean', default: false },
     'tls-offered': { type: 'boolean', default: false },
-    'debug': { type: 'boolean', default: false },
+    debug: { type: 'boolean', default: false },
   },
 });
 
@@ -46,7 +46,7 @@ function nullExport(name: string, size: number): NbdExport {
     },
     write: (_payload, _offset, _fua, _buffer, done) => done(NbdErrno.ok),
     zero: (_offset, _length, _options, done) => done(NbdErrno.ok),
-    flush: done => done(NbdErrno.ok),
+    flush: (done) => done(NbdErrno.ok),
     extents: async (_offset, length) => [{ length, hole: true, zero: true }],
   };
 }

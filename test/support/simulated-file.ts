@@ -12,7 +12,11 @@ export type CrashMode = 'drop' | 'keep' | 'mixed';
 type Fate = 'drop' | 'keep' | 'tear';
 
 /** A sector, or the size, as a change left it. After a failed sync it is `clean`: no later sync writes it. */
-interface Version<T> { change: number; value: T; clean: boolean }
+interface Version<T> {
+  change: number;
+  value: T;
+  clean: boolean;
+}
 
 /**
  * A disk may write back any sector at any time, and always as it is in memory then. So after a power cut each
@@ -58,7 +62,11 @@ export class SimulatedFile {
       const last = lastDirty(versions, mark);
       if (!last) continue;
       this.setDurable(sector, last.value);
-      keepAfter(this.sectors, sector, versions.filter((version) => version.change > last.change));
+      keepAfter(
+        this.sectors,
+        sector,
+        versions.filter((version) => version.change > last.change),
+      );
     }
     const size = lastDirty(this.sizes, mark);
     if (size) {
@@ -105,7 +113,10 @@ export class SimulatedFile {
     left.durableSize = this.durableSize;
     left.changes = this.changes;
     for (const [sector, versions] of this.sectors) {
-      left.sectors.set(sector, versions.map((version) => ({ ...version })));
+      left.sectors.set(
+        sector,
+        versions.map((version) => ({ ...version })),
+      );
     }
     left.sizes = this.sizes.map((version) => ({ ...version }));
     return left;

@@ -168,7 +168,10 @@ export class SimulatedFiles implements Files {
     const replaced = target.directory.entries.get(target.name);
     if (replaced === node) return;
     if (replaced instanceof SimulatedDirectory) throw systemError('EISDIR', 'rename', to);
-    this.tree.change([{ ...source, node: null }, { ...target, node }]);
+    this.tree.change([
+      { ...source, node: null },
+      { ...target, node },
+    ]);
     if (replaced) this.unrefer(replaced);
   }
 
@@ -295,4 +298,7 @@ function copyOut(file: SimulatedFile, target: Uint8Array, position: number): num
   return piece.length;
 }
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+const nextTurn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });

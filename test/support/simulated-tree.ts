@@ -9,9 +9,16 @@ export class SimulatedDirectory {
   readonly durable = new Map<string, SimulatedNode>();
 }
 
-interface Entry { directory: SimulatedDirectory; name: string; node: SimulatedNode | null }
+interface Entry {
+  directory: SimulatedDirectory;
+  name: string;
+  node: SimulatedNode | null;
+}
 /** What one call did to directories; it survives a power cut as a whole or not at all. */
-interface Change { number: number; entries: Entry[] }
+interface Change {
+  number: number;
+  entries: Entry[];
+}
 
 /**
  * A change is durable once one of the directories it is in was synced; until then it may be lost, whatever
@@ -107,7 +114,10 @@ function copyEntries(
   const waiting = [root];
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
     const entries = survivors(directory);
-    take(copy(directory) as SimulatedDirectory, [...entries].map(([name, node]) => [name, copy(node)]));
+    take(
+      copy(directory) as SimulatedDirectory,
+      [...entries].map(([name, node]) => [name, copy(node)]),
+    );
     for (const node of entries.values()) if (node instanceof SimulatedDirectory) waiting.push(node);
   }
 }

@@ -19,18 +19,31 @@ function configFile(t: Test, text: string): string {
 
 t.test('without a file every setting has its default', (t) => {
   t.same(loadConfig({ file: null, environment, log }), {
-    hostId: '', role: 'MasterTarget', windowMs: 86_400_000, windowMaxBytes: 0, replicaLagMs: 300_000,
-    segmentBytes: 67_108_864, syncIntervalMs: 200, unsyncedBytes: 100_663_296, logLevel: 'info',
-    retentionReserveBytes: 268_435_456, nbdTlsDirectory: '',
+    hostId: '',
+    role: 'MasterTarget',
+    windowMs: 86_400_000,
+    windowMaxBytes: 0,
+    replicaLagMs: 300_000,
+    segmentBytes: 67_108_864,
+    syncIntervalMs: 200,
+    unsyncedBytes: 100_663_296,
+    logLevel: 'info',
+    retentionReserveBytes: 268_435_456,
+    nbdTlsDirectory: '',
   });
   t.end();
 });
 
 t.test('a flag goes before the environment, that before the file, that before the default', (t) => {
-  const file = configFile(t, '[vxagent]\nHostId = abc\nRole=Agent\n[homeward]\nWindowHours = 2\n' +
-    'ReplicaLag = 10m\nSegmentBytes = 1M ; a comment\nLogLevel = "debug"\n');
+  const file = configFile(
+    t,
+    '[vxagent]\nHostId = abc\nRole=Agent\n[homeward]\nWindowHours = 2\n' +
+      'ReplicaLag = 10m\nSegmentBytes = 1M ; a comment\nLogLevel = "debug"\n',
+  );
   const config = loadConfig({
-    file, log, flags: { WindowHours: '90m' },
+    file,
+    log,
+    flags: { WindowHours: '90m' },
     environment: { HOMEWARD_WINDOW_HOURS: '3h', HOMEWARD_REPLICA_LAG: '7' },
   });
   t.match(config, { windowMs: 90 * 60_000, replicaLagMs: 7000, segmentBytes: 2 ** 20, logLevel: 'debug' });
@@ -40,11 +53,13 @@ t.test('a flag goes before the environment, that before the file, that before th
 
 t.test('a value that its setting does not take is refused, saying where it was set', (t) => {
   const file = configFile(t, '[homeward]\nSegmentBytes = 63K\n');
-  const message = 'SegmentBytes cannot be "63K": it is bytes, or a number with K, M, G or T, ' +
+  const message =
+    'SegmentBytes cannot be "63K": it is bytes, or a number with K, M, G or T, ' +
     `from 64K to 1G (set in ${file})`;
   t.throws(() => loadConfig({ file, environment, log }), { code: 'bad-config', message });
   t.throws(() => loadConfig({ file: null, environment: { HOMEWARD_LOG_LEVEL: 'loud' }, log }), {
-    message: 'LogLevel cannot be "loud": it is error, warn, info or debug ' +
+    message:
+      'LogLevel cannot be "loud": it is error, warn, info or debug ' +
       '(set in the environment, HOMEWARD_LOG_LEVEL)',
   });
   const flags = { WindowHours: '' };
@@ -63,10 +78,18 @@ t.test('each type refuses what it cannot read, and takes both ends of its range'
     text: [],
   };
   const about = {
-    key: 'Sample', name: 'sample', section: 'homeward', default: '', applies: 'restart', doc: '',
+    key: 'Sample',
+    name: 'sample',
+    section: 'homeward',
+    default: '',
+    applies: 'restart',
+    doc: '',
   } as const;
-  const samples: Setting[] = [...settings,
-    { ...about, type: 'integer', least: '5', most: '10' }, { ...about, type: 'boolean' }];
+  const samples: Setting[] = [
+    ...settings,
+    { ...about, type: 'integer', least: '5', most: '10' },
+    { ...about, type: 'boolean' },
+  ];
   for (const setting of samples) {
     for (const text of wrong[setting.type]) {
       t.throws(() => parseSetting(setting, text), { code: 'bad-config' }, `${setting.key} = "${text}"`);
@@ -98,14 +121,20 @@ t.test('an unknown key is a warning at start and an error in the check, with the
 t.test('the check lists all that is wrong at once, also a file that is missing or unreadable', (t) => {
   const file = configFile(t, '[homeward]\nWindowHours = soon\nLogLevel\nSegmentBytes=1M\n');
   const problems = checkConfig({ file, environment: { HOMEWARD_NBD_TLS_DIRECTORY: 'here' } });
-  t.same(problems.map((problem) => problem.key), ['WindowHours', 'LogLevel', 'NbdTlsDirectory']);
+  t.same(
+    problems.map((problem) => problem.key),
+    ['WindowHours', 'LogLevel', 'NbdTlsDirectory'],
+  );
   t.same(checkConfig({ file: configFile(t, ''), environment }), []);
   const missing = path.join(temporaryDirectory(t), 'drscout.conf');
-  t.same(checkConfig({ file: missing, environment }),
-    [{ section: null, key: null, message: `${missing} does not exist` }]);
+  t.same(checkConfig({ file: missing, environment }), [
+    { section: null, key: null, message: `${missing} does not exist` },
+  ]);
   t.throws(() => loadConfig({ file: missing, environment, log }), { code: 'no-such-file' });
-  t.throws(() => loadConfig({ file: path.dirname(missing), environment, log }),
-    { code: 'bad-config', message: /EISDIR/ });
+  t.throws(() => loadConfig({ file: path.dirname(missing), environment, log }), {
+    code: 'bad-config',
+    message: /EISDIR/,
+  });
   t.end();
 });
 

@@ -10,12 +10,16 @@ t.test('a write that gets only a few bytes at a time arrives whole', (t) => {
   const random = seededRandom(1);
   const buffers = [random.bytes(10), Buffer.alloc(0), random.bytes(1), random.bytes(300), Buffer.alloc(0)];
   const disk = Buffer.alloc(400);
-  writeAllSync((some, at) => {
-    const bytes = Buffer.concat(some);
-    const written = Math.min(bytes.length, 1 + random.below(12));
-    disk.set(bytes.subarray(0, written), at);
-    return written;
-  }, buffers, 20);
+  writeAllSync(
+    (some, at) => {
+      const bytes = Buffer.concat(some);
+      const written = Math.min(bytes.length, 1 + random.below(12));
+      disk.set(bytes.subarray(0, written), at);
+      return written;
+    },
+    buffers,
+    20,
+  );
   t.same(disk.subarray(20, 331), Buffer.concat(buffers));
   t.end();
 });

@@ -4,7 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import {
-  allocate, deviceSize, punchHole, seekData, seekHole, tryLock, zeroDevice, zeroRange,
+  allocate,
+  deviceSize,
+  punchHole,
+  seekData,
+  seekHole,
+  tryLock,
+  zeroDevice,
+  zeroRange,
 } from '../../../core/linux.ts';
 
 const GiB = 2 ** 30;

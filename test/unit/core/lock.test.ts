@@ -28,8 +28,9 @@ t.test('a lock held by another process is named with its pid, and dies with kill
     acquireLock(${JSON.stringify(directory)}, 'master target');
     console.log('locked');
     setInterval(() => undefined, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program],
-    { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   t.throws(() => acquireLock(directory, 'cli'), {

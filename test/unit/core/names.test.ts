@@ -1,7 +1,12 @@
 // Checks which names, sizes and addresses are taken and which are refused.
 import t from 'tap';
 import {
-  checkDiskName, checkDiskSize, checkMachineName, checkTagName, formatListen, parseListen,
+  checkDiskName,
+  checkDiskSize,
+  checkMachineName,
+  checkTagName,
+  formatListen,
+  parseListen,
 } from '../../../core/names.ts';
 
 /** For the names of assertions, where a line separator or half a character would break the output. */

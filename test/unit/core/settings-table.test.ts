@@ -8,7 +8,10 @@ import { settingsTable } from '../../../core/settings-table.ts';
 const file = path.resolve(import.meta.dirname, '../../../docs/configuration.md');
 
 t.test('docs/configuration.md carries exactly the table of settings', (t) => {
-  const documented = fs.readFileSync(file, 'utf8').split('\n').filter((line) => line.startsWith('|'));
+  const documented = fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
   t.same(documented, settingsTable());
   t.end();
 });

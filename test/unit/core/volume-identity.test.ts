@@ -5,7 +5,11 @@ import t, { type Test } from 'tap';
 import { ensureVolume, type VolumeIdentity } from '../../../core/volume-identity.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
-interface Place { data: string; directory: string; ensure: () => VolumeIdentity }
+interface Place {
+  data: string;
+  directory: string;
+  ensure: () => VolumeIdentity;
+}
 
 function place(t: Test, kind: 'retention' | 'replicas' = 'retention'): Place {
   const root = temporaryDirectory(t);
@@ -69,7 +73,8 @@ t.test('a volume of the other kind is refused', (t) => {
   const { data, directory, ensure } = place(t);
   const { id } = ensure();
   t.throws(() => ensureVolume({ data, directory, kind: 'replicas' }), {
-    code: 'not-a-volume', message: `${directory} cannot be the replicas volume: it is retention volume ${id}`,
+    code: 'not-a-volume',
+    message: `${directory} cannot be the replicas volume: it is retention volume ${id}`,
   });
   t.end();
 });
@@ -80,7 +85,8 @@ t.test('a known volume that is gone is refused, and nothing is created in its pl
   fs.renameSync(directory, directory + '.away');
   t.throws(ensure, {
     code: 'volume-not-mounted',
-    message: `the retention volume is not mounted: retention volume ${id} is missing at ${directory}, ` +
+    message:
+      `the retention volume is not mounted: retention volume ${id} is missing at ${directory}, ` +
       'which does not exist',
   });
   t.notOk(fs.existsSync(directory));
@@ -101,7 +107,8 @@ t.test('another volume in the place of the known one is refused, naming both', (
   const [known, other] = [first.ensure(), second.ensure()];
   t.throws(() => ensureVolume({ ...first, directory: second.directory, kind: 'retention' }), {
     code: 'volume-not-mounted',
-    message: `the retention volume is not mounted: retention volume ${known.id}, ` +
+    message:
+      `the retention volume is not mounted: retention volume ${known.id}, ` +
       `last seen at ${first.directory}, is missing at ${second.directory}, ` +
       `which is retention volume ${other.id}`,
   });

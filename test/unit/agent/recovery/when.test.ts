@@ -7,7 +7,9 @@ import { HomewardError, type ErrorCode } from '../../../../core/errors.ts';
 const second = 1_000_000;
 const start = Date.parse('2026-01-31T14:00:00Z') * 1000;
 
-/** LSN n is stamped n seconds after `start`; 10 to 100 can be shown, 20 to 29 are a gap, 40 to 42 are lost. */
+/**
+ * LSN n is stamped n seconds after `start`; 10 to 100 can be shown, 20 to 29 are a gap, 40 to 42 are lost.
+ */
 function moments(change: Partial<Moments> = {}): Moments {
   const catalogue = new Catalogue();
   catalogue.syncBegins(20, start + 20 * second, 'resync');
@@ -25,7 +27,8 @@ function moments(change: Partial<Moments> = {}): Moments {
   };
 }
 
-const resolved = (text: string, change: Partial<Moments> = {}): number => resolveWhen(parseWhen(text), moments(change));
+const resolved = (text: string, change: Partial<Moments> = {}): number =>
+  resolveWhen(parseWhen(text), moments(change));
 
 function refusal(work: () => unknown): HomewardError {
   try {
@@ -60,7 +63,17 @@ t.test('a time without an offset is in the zone of the host', async (t) => {
 });
 
 t.test('what is no moment is refused as such', async (t) => {
-  for (const text of ['', 'yesterday', 'lsn:-1', 'lsn:x', 'tag:', '-15', '-15y', '2026-13-01T00:00:00Z', 'lsn:9007199254740993']) {
+  for (const text of [
+    '',
+    'yesterday',
+    'lsn:-1',
+    'lsn:x',
+    'tag:',
+    '-15',
+    '-15y',
+    '2026-13-01T00:00:00Z',
+    'lsn:9007199254740993',
+  ]) {
     t.equal(refusal(() => parseWhen(text)).code, 'bad-when', text);
   }
 });
@@ -86,7 +99,8 @@ t.test('what cannot be shown is refused with the reason, never answered with a n
 });
 
 t.test('before the first copy has ended there is no point', async (t) => {
-  for (const text of ['latest', 'lsn:10', '-1s']) t.equal(refusal(() => resolved(text, { oldest: null })).code, 'no-points');
+  for (const text of ['latest', 'lsn:10', '-1s'])
+    t.equal(refusal(() => resolved(text, { oldest: null })).code, 'no-points');
 });
 
 t.test('latest is the point before a gap that is still open', async (t) => {

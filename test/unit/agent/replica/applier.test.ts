@@ -4,11 +4,27 @@ import { nextStep } from '../../../../agent/replica/applier.ts';
 import type { Segment } from '../../../../core/segment-log/segment.ts';
 
 const segment = (firstLsn: number, lastLsn: number): Segment => ({
-  ordinal: 0, path: '', fd: -1, firstLsn, lastLsn, firstTime: 0, lastTime: 0, bytes: 0, end: 0, recyclable: true, users: 0, retired: false,
+  ordinal: 0,
+  path: '',
+  fd: -1,
+  firstLsn,
+  lastLsn,
+  firstTime: 0,
+  lastTime: 0,
+  bytes: 0,
+  end: 0,
+  recyclable: true,
+  users: 0,
+  retired: false,
 });
 const segments = [segment(1, 10), segment(11, 20)];
 const stepTo = (cursorLsn: number, target: number, tags: number[] = []): number | null =>
-  nextStep(segments, cursorLsn, target, tags.map((lsn) => ({ lsn })))?.to ?? null;
+  nextStep(
+    segments,
+    cursorLsn,
+    target,
+    tags.map((lsn) => ({ lsn })),
+  )?.to ?? null;
 
 t.test('a step ends with its segment, at the target, or at a tag', async (t) => {
   t.equal(stepTo(0, 20), 10);

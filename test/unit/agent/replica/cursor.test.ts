@@ -5,7 +5,15 @@ import t from 'tap';
 import { readCursor, writeCursor, type Cursor } from '../../../../agent/replica/cursor.ts';
 import { writeSealedJson } from '../../../../core/atomic-file.ts';
 
-const cursor: Cursor = { lsn: 7, stepTo: 9, pin: null, generation: 2, durable: 11, firstPoint: 3, time: 1_700_000_000_000_000 };
+const cursor: Cursor = {
+  lsn: 7,
+  stepTo: 9,
+  pin: null,
+  generation: 2,
+  durable: 11,
+  firstPoint: 3,
+  time: 1_700_000_000_000_000,
+};
 
 t.test('a cursor comes back as it was written', async (t) => {
   const file = join(t.testdir(), 'cursor');
@@ -20,7 +28,12 @@ t.test('a cursor that is damaged, or is none, is refused', async (t) => {
   const bytes = readFileSync(file, 'utf8');
   writeFileSync(file, bytes.replace('"lsn": 7', '"lsn": 8'));
   t.throws(() => readCursor(file), { code: 'damaged' });
-  for (const body of [{}, { ...cursor, lsn: -1 }, { ...cursor, firstPoint: 'x' }, { ...cursor, durable: 0.5 }]) {
+  for (const body of [
+    {},
+    { ...cursor, lsn: -1 },
+    { ...cursor, firstPoint: 'x' },
+    { ...cursor, durable: 0.5 },
+  ]) {
     writeSealedJson(file, 'homeward-cursor', body);
     t.throws(() => readCursor(file), { code: 'damaged' });
   }

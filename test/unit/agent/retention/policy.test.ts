@@ -5,9 +5,16 @@ import { unwantedUpTo, type RedoFacts } from '../../../../agent/retention/policy
 const hour = 3600 * 1e6;
 const now = 1000 * hour;
 
-/** Three sealed segments of 64 bytes, ten records each, sealed 30, 20 and 10 hours ago; a fourth is being written. */
+/**
+ * Three sealed segments of 64 bytes, ten records each, sealed 30, 20 and 10 hours ago; a fourth is being
+ * written.
+ */
 function facts(change: Partial<RedoFacts> = {}): RedoFacts {
-  const sealed = [30, 20, 10].map((age, index) => ({ lastLsn: (index + 1) * 10, lastTime: now - age * hour, bytes: 64 }));
+  const sealed = [30, 20, 10].map((age, index) => ({
+    lastLsn: (index + 1) * 10,
+    lastTime: now - age * hour,
+    bytes: 64,
+  }));
   return { sealed, bytes: 256, cursorLsn: 0, durableLsn: 35, firstPoint: 0, leastShownLsn: null, ...change };
 }
 
@@ -30,7 +37,11 @@ t.test('what an open view shows, and what is not durable, stays', async (t) => {
   const none = { windowMs: 1000, windowMaxBytes: 0 };
   t.equal(unwantedUpTo(facts(), none, now), 30);
   t.equal(unwantedUpTo(facts({ leastShownLsn: 25 }), none, now), 20);
-  t.equal(unwantedUpTo(facts({ leastShownLsn: 20 }), none, now), 20, 'a view at a boundary needs nothing below it');
+  t.equal(
+    unwantedUpTo(facts({ leastShownLsn: 20 }), none, now),
+    20,
+    'a view at a boundary needs nothing below it',
+  );
   t.equal(unwantedUpTo(facts({ leastShownLsn: 9 }), none, now), 0);
   t.equal(unwantedUpTo(facts({ durableLsn: 15 }), none, now), 10);
 });

@@ -15,7 +15,9 @@ t.test('marks, counts and runs agree with a plain set', (t) => {
     const mark = random.chance(0.5);
     if (mark) map.mark(start, end);
     else map.clear(start, end);
-    for (let block = start; block < end; block += 1) if (mark) model.add(block); else model.delete(block);
+    for (let block = start; block < end; block += 1)
+      if (mark) model.add(block);
+      else model.delete(block);
     t.equal(map.count, model.size);
     const from = random.below(blocks);
     const to = from + random.below(blocks - from);
@@ -41,7 +43,10 @@ t.test('a mark at each end of 64 TiB is found', (t) => {
   const last = 2 ** 34 - 1;
   map.mark(0, 1);
   map.mark(last, last + 1);
-  t.same([...map.runs(0, last + 1)].map((run) => run.start), [0, 1, last]);
+  t.same(
+    [...map.runs(0, last + 1)].map((run) => run.start),
+    [0, 1, last],
+  );
   map.clear(0, last + 1);
   t.equal(map.count, 0);
   t.end();

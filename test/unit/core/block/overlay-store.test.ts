@@ -44,7 +44,8 @@ t.test('after a failed write the next ones go on, and the old content is still t
   const overlay = overlayStore({ base, changes: faultStore(memoryStore(size), faults) });
   faults.failAt(2, 'EIO', ['write']);
   const [failed, next] = await Promise.allSettled([
-    overlay.write(Buffer.alloc(100, 2), 50), overlay.write(Buffer.alloc(100, 3), 150),
+    overlay.write(Buffer.alloc(100, 2), 50),
+    overlay.write(Buffer.alloc(100, 3), 150),
   ]);
   t.match(failed, { status: 'rejected', reason: { code: 'EIO' } });
   t.equal(next.status, 'fulfilled');

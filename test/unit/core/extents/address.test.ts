@@ -1,7 +1,10 @@
 // One address for every byte of a machine.
 import t from 'tap';
 import {
-  addressDisk, addressOffset, machineAddress, wholeMachine,
+  addressDisk,
+  addressOffset,
+  machineAddress,
+  wholeMachine,
 } from '../../../../core/extents/address.ts';
 import { limits } from '../../../../core/limits.ts';
 

@@ -9,17 +9,32 @@ import { LevelledIndex } from '../../../../core/extents/levelled-index.ts';
 import { Pieces } from '../../../../core/extents/pieces.ts';
 import { createLog, silentLog } from '../../../../core/log.ts';
 import {
-  anyWrite, blank, blocks, cells, cellsOf, places, positionOf, resolveCells, holds, same, writeModel,
-  type Model, type Place, type Write,
+  anyWrite,
+  blank,
+  blocks,
+  cells,
+  cellsOf,
+  places,
+  positionOf,
+  resolveCells,
+  holds,
+  same,
+  writeModel,
+  type Model,
+  type Place,
+  type Write,
 } from '../../../support/extent-model.ts';
 
 type Work = { write: Write } | 'seal' | 'add' | 'drop' | 'wait';
 
-const anyWork: fc.Arbitrary<Work[]> = fc.array(fc.oneof(
-  { weight: 5, arbitrary: anyWrite.map((write) => ({ write })) },
-  { weight: 4, arbitrary: fc.constant('seal' as const) },
-  { weight: 1, arbitrary: fc.constantFrom('add' as const, 'drop' as const, 'wait' as const) },
-), { maxLength: 120 });
+const anyWork: fc.Arbitrary<Work[]> = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: anyWrite.map((write) => ({ write })) },
+    { weight: 4, arbitrary: fc.constant('seal' as const) },
+    { weight: 1, arbitrary: fc.constantFrom('add' as const, 'drop' as const, 'wait' as const) },
+  ),
+  { maxLength: 120 },
+);
 
 /** The index and its model side by side. */
 class Pair {
@@ -70,7 +85,7 @@ class Pair {
   }
 
   #live(model: Model): Model {
-    return model.map((cell) => parseInt(cell) < this.index.firstLiveSegment ? '-' : cell);
+    return model.map((cell) => (parseInt(cell) < this.index.firstLiveSegment ? '-' : cell));
   }
 
   /** What a view of the head is made of; this sorts the tail's list, which `check` leaves alone. */
@@ -97,14 +112,18 @@ for (const mergeAtOnceExtents of [65_536, 3]) {
     const merger = new BackgroundMerger(silentLog);
     t.teardown(() => merger.close());
     const anyPlace = fc.constantFrom(...Object.values(places));
-    await holds(t, fc.asyncProperty(anyWork, anyPlace, fc.nat(40), async (work, place, firstSegment) => {
-      const pair = new Pair(merger, place, firstSegment, mergeAtOnceExtents);
-      for (const step of work) await pair.do(step);
-      pair.check();
-      await merger.idle();
-      pair.check();
-      pair.checkHeadTables();
-    }), 100);
+    await holds(
+      t,
+      fc.asyncProperty(anyWork, anyPlace, fc.nat(40), async (work, place, firstSegment) => {
+        const pair = new Pair(merger, place, firstSegment, mergeAtOnceExtents);
+        for (const step of work) await pair.do(step);
+        pair.check();
+        await merger.idle();
+        pair.check();
+        pair.checkHeadTables();
+      }),
+      100,
+    );
   });
 }
 
@@ -115,8 +134,8 @@ for (const mergeAtOnceExtents of [65_536, 3]) {
 async function filled(merger: BackgroundMerger, segments: number): Promise<Pair> {
   const pair = new Pair(merger, blocks, 0, 0);
   for (let segment = 0; segment < segments; segment++) {
-    await pair.do({ write: { from: segment % cells, to: segment % cells + 1, kind: 1 } });
-    await pair.do({ write: { from: segment * 7 % cells, to: segment * 7 % cells + 1, kind: 2 } });
+    await pair.do({ write: { from: segment % cells, to: (segment % cells) + 1, kind: 1 } });
+    await pair.do({ write: { from: (segment * 7) % cells, to: ((segment * 7) % cells) + 1, kind: 2 } });
     await pair.do('seal');
   }
   return pair;
@@ -138,7 +157,10 @@ t.test('when the merges are done, a prefix is one table for each bit of its leng
 t.test('a worker that cannot start is logged once, and the merges are done all the same', async (t) => {
   const lines: string[] = [];
   const workerFile = new URL('./no-such-worker.ts', import.meta.url);
-  const merger = new BackgroundMerger(createLog('debug', (line) => lines.push(line)), { workerFile });
+  const merger = new BackgroundMerger(
+    createLog('debug', (line) => lines.push(line)),
+    { workerFile },
+  );
   t.teardown(() => merger.close());
   const pair = await filled(merger, 100);
   pair.check();

@@ -7,27 +7,43 @@ import { ExtentList } from '../../../../core/extents/extent-list.ts';
 import { Pieces } from '../../../../core/extents/pieces.ts';
 import { resolve, resolveOver } from '../../../../core/extents/resolve.ts';
 import {
-  anyWrite, blank, cells, cellsOf, listOf, modelOf, places, resolveCells, holds, same,
+  anyWrite,
+  blank,
+  cells,
+  cellsOf,
+  listOf,
+  modelOf,
+  places,
+  resolveCells,
+  holds,
+  same,
 } from '../../../support/extent-model.ts';
 
-const anyExtent = fc.tuple(fc.nat(cells), fc.nat(cells))
+const anyExtent = fc
+  .tuple(fc.nat(cells), fc.nat(cells))
   .map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
 
 for (const [name, place] of Object.entries(places)) {
   t.test(`any extent resolves as the model says, also where segments are gone, ${name}`, async (t) => {
     const anySegments = fc.array(fc.array(anyWrite, { maxLength: 12 }), { minLength: 1, maxLength: 6 });
-    await holds(t, fc.property(anySegments, anyExtent, fc.nat(6), (segments, [from, to], firstLive) => {
-      const model = segments.reduce((before, writes, segment) => modelOf(writes, segment, before), blank());
-      const tables = segments.map((writes, segment) => buildTable(listOf(writes, place, segment))).reverse();
-      same(resolveCells(tables, place, from, to), model.slice(from, to));
-      const live = model.map((cell) => parseInt(cell) < firstLive ? '-' : cell);
-      same(resolveCells(tables, place, from, to, firstLive), live.slice(from, to));
-      const list = listOf(segments.at(-1) ?? [], place, segments.length - 1);
-      const start = place.base + from * place.cellBytes;
-      const end = place.base + to * place.cellBytes;
-      const pieces = resolveOver(list, tables.slice(1), start, end, new Pieces(), 0);
-      same(cellsOf(pieces, place, from, to), model.slice(from, to));
-    }), 300);
+    await holds(
+      t,
+      fc.property(anySegments, anyExtent, fc.nat(6), (segments, [from, to], firstLive) => {
+        const model = segments.reduce((before, writes, segment) => modelOf(writes, segment, before), blank());
+        const tables = segments
+          .map((writes, segment) => buildTable(listOf(writes, place, segment)))
+          .reverse();
+        same(resolveCells(tables, place, from, to), model.slice(from, to));
+        const live = model.map((cell) => (parseInt(cell) < firstLive ? '-' : cell));
+        same(resolveCells(tables, place, from, to, firstLive), live.slice(from, to));
+        const list = listOf(segments.at(-1) ?? [], place, segments.length - 1);
+        const start = place.base + from * place.cellBytes;
+        const end = place.base + to * place.cellBytes;
+        const pieces = resolveOver(list, tables.slice(1), start, end, new Pieces(), 0);
+        same(cellsOf(pieces, place, from, to), model.slice(from, to));
+      }),
+      300,
+    );
   });
 }
 

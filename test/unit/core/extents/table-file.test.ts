@@ -12,12 +12,16 @@ const meta = { segment: '00000000000000000042.seg', lastLsn: 2 ** 52 + 1, who: '
 
 t.test('a table comes back as it was, with its meta', async (t) => {
   const anyPlace = fc.constantFrom(...Object.values(places));
-  await holds(t, fc.property(fc.array(anyWrite), anyPlace, (writes, place) => {
-    const table = buildTable(listOf(writes, place, 2 ** 32 - 1));
-    const decoded = tryDecodeTable(encodeTable(table, meta));
-    same(decoded?.meta, meta);
-    same([...decoded?.table.extents() ?? []], [...table.extents()]);
-  }), 100);
+  await holds(
+    t,
+    fc.property(fc.array(anyWrite), anyPlace, (writes, place) => {
+      const table = buildTable(listOf(writes, place, 2 ** 32 - 1));
+      const decoded = tryDecodeTable(encodeTable(table, meta));
+      same(decoded?.meta, meta);
+      same([...(decoded?.table.extents() ?? [])], [...table.extents()]);
+    }),
+    100,
+  );
 });
 
 t.test('an empty table and an extent of everything come back', async (t) => {
@@ -26,12 +30,20 @@ t.test('an empty table and an extent of everything come back', async (t) => {
   list.push(wholeMachine.start, wholeMachine.end, 0, 2 ** 32 - 1, 2 ** 32 - 1, 3);
   const [everything] = tryDecodeTable(encodeTable(buildTable(list), {}), 9)?.table.extents() ?? [];
   t.strictSame(everything, {
-    start: 0, end: wholeMachine.end, segment: 9, position: 2 ** 32 - 1, lsnDelta: 2 ** 32 - 1, kind: 3,
+    start: 0,
+    end: wholeMachine.end,
+    segment: 9,
+    position: 2 ** 32 - 1,
+    lsnDelta: 2 ** 32 - 1,
+    kind: 3,
   });
 });
 
 t.test('every flipped bit, every cut and every added byte is found', async (t) => {
-  const writes: Write[] = [{ from: 1, to: 9, kind: 1 }, { from: 3, to: 5, kind: 2 }];
+  const writes: Write[] = [
+    { from: 1, to: 9, kind: 1 },
+    { from: 3, to: 5, kind: 2 },
+  ];
   const table = buildTable(listOf(writes, blocks));
   const bytes = encodeTable(table, meta);
   for (let bit = 0; bit < bytes.length * 8; bit++) {

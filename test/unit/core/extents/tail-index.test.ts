@@ -5,39 +5,53 @@ import { Pieces } from '../../../../core/extents/pieces.ts';
 import { resolveOver } from '../../../../core/extents/resolve.ts';
 import { TailIndex } from '../../../../core/extents/tail-index.ts';
 import {
-  anyWrite, blank, cells, cellsOf, checkTable, places, positionOf, resolveCells, holds, same, writeModel,
+  anyWrite,
+  blank,
+  cells,
+  cellsOf,
+  checkTable,
+  places,
+  positionOf,
+  resolveCells,
+  holds,
+  same,
+  writeModel,
 } from '../../../support/extent-model.ts';
 
 for (const [name, place] of Object.entries(places)) {
   t.test(`reads between inserts see every insert, and sealing changes no answer, ${name}`, async (t) => {
     const anyThen = fc.constantFrom('', '', '', 'read', 'sort');
     const anyWork = fc.array(fc.tuple(anyWrite, anyThen), { maxLength: 40 });
-    await holds(t, fc.property(anyWork, fc.integer({ min: 1, max: 40 }), (work, repeats) => {
-      const tail = new TailIndex();
-      const model = blank();
-      const pieces = new Pieces();
-      const read = (): string[] => {
-        const end = place.base + cells * place.cellBytes;
-        return cellsOf(resolveOver(tail.list, tail.tables, place.base, end, pieces, 0), place);
-      };
-      let record = 0;
-      // Repeated, because tables are only made every 256 records.
-      for (let repeat = 0; repeat < repeats; repeat++) {
-        for (const [write, then] of work) {
-          const start = place.base + write.from * place.cellBytes;
-          const end = place.base + write.to * place.cellBytes;
-          tail.insert(start, end, 0, positionOf(record), record, write.kind);
-          writeModel(model, write, 0, record++);
-          if (then === 'sort') tail.sortList();
-          if (then === 'read' && repeat % 7 === 0) same(read(), model);
+    await holds(
+      t,
+      fc.property(anyWork, fc.integer({ min: 1, max: 40 }), (work, repeats) => {
+        const tail = new TailIndex();
+        const model = blank();
+        const pieces = new Pieces();
+        const read = (): string[] => {
+          const end = place.base + cells * place.cellBytes;
+          return cellsOf(resolveOver(tail.list, tail.tables, place.base, end, pieces, 0), place);
+        };
+        let record = 0;
+        // Repeated, because tables are only made every 256 records.
+        for (let repeat = 0; repeat < repeats; repeat++) {
+          for (const [write, then] of work) {
+            const start = place.base + write.from * place.cellBytes;
+            const end = place.base + write.to * place.cellBytes;
+            tail.insert(start, end, 0, positionOf(record), record, write.kind);
+            writeModel(model, write, 0, record++);
+            if (then === 'sort') tail.sortList();
+            if (then === 'read' && repeat % 7 === 0) same(read(), model);
+          }
         }
-      }
-      same(read(), model);
-      const sealed = tail.seal();
-      checkTable(sealed);
-      same(resolveCells([sealed], place), model);
-      same(read(), blank());
-    }), 40);
+        same(read(), model);
+        const sealed = tail.seal();
+        checkTable(sealed);
+        same(resolveCells([sealed], place), model);
+        same(read(), blank());
+      }),
+      40,
+    );
   });
 }
 

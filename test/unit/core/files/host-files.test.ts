@@ -9,7 +9,10 @@ import { temporaryDirectory } from '../../../support/temporary.ts';
 
 const simulated = (): Files => new SimulatedFiles({ directories: ['/d'] });
 
-for (const [name, makeFiles] of [['host', () => hostFiles], ['simulated', simulated]] as const) {
+for (const [name, makeFiles] of [
+  ['host', () => hostFiles],
+  ['simulated', simulated],
+] as const) {
   t.test(`the ${name} file system creates, allocates, writes, reads, renames and lists`, async (t) => {
     const files = makeFiles();
     const directory = name === 'host' ? temporaryDirectory(t) : '/d';

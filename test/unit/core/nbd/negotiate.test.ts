@@ -24,7 +24,10 @@ const two = exportList([
   storeExport({ name: 'диск', store: memoryStore(512), readOnly: true }),
 ]);
 /** As a server that has a default besides. */
-const exports: NbdExports = { list: () => two.list(), find: name => two.find(name === '' ? 'disk0' : name) };
+const exports: NbdExports = {
+  list: () => two.list(),
+  find: (name) => two.find(name === '' ? 'disk0' : name),
+};
 
 function start(tls: TlsMode = 'none', flags = 3): Negotiation {
   const negotiation = new Negotiation(exports, tls);
@@ -34,7 +37,7 @@ function start(tls: TlsMode = 'none', flags = 3): Negotiation {
 
 /** The reply types of the steps (EXPORT_NAME's answer has none), with other steps by name. */
 const told = (steps: Step[]): (string | number)[] =>
-  steps.map(step => {
+  steps.map((step) => {
     if (step.do !== 'send') return step.do;
     return step.bytes.length >= 20 && step.bytes.length !== 134 ? step.bytes.readUInt32BE(12) : 'named';
   });
@@ -44,14 +47,14 @@ const ask = (negotiation: Negotiation, option: number, data?: Uint8Array): (stri
 
 const sent = (step: Step | undefined): Buffer => (step?.do === 'send' ? step.bytes : Buffer.alloc(0));
 
-t.test('the greeting offers fixed newstyle without zeroes', async t => {
+t.test('the greeting offers fixed newstyle without zeroes', async (t) => {
   t.equal(
     new Negotiation(exports, 'none').greeting().toString('hex'),
     '4e42444d4147494349484156454f50540003',
   );
 });
 
-t.test('GO answers with size and flags, and with block sizes, name and description when asked', async t => {
+t.test('GO answers with size and flags, and with block sizes, name and description when asked', async (t) => {
   const steps = start().take(
     encodeOption(Option.go, encodeGo('', Info.blockSize, Info.name, Info.description, 99, 0)),
   );
@@ -71,28 +74,28 @@ t.test('GO answers with size and flags, and with block sizes, name and descripti
     'flags, flush, FUA, trim, write zeroes, multi-conn',
   );
   t.same(
-    [22, 26, 30].map(at => sizes?.readUInt32BE(at)),
+    [22, 26, 30].map((at) => sizes?.readUInt32BE(at)),
     [1, 4096, 32 * 2 ** 20],
   );
   t.equal(name?.toString('utf8', 22), 'disk0', 'the default export tells its name');
   t.equal(description?.toString('utf8', 22), 'the first');
 });
 
-t.test('a read-only export offers no trim and no zeroes', async t => {
+t.test('a read-only export offers no trim and no zeroes', async (t) => {
   const [info] = start()
     .take(encodeOption(Option.info, encodeGo('диск')))
     .map(sent);
   t.equal(info?.readUInt16BE(30).toString(2), '100001111');
 });
 
-t.test('INFO tells the same as GO and stays in negotiation', async t => {
+t.test('INFO tells the same as GO and stays in negotiation', async (t) => {
   const negotiation = start();
   t.same(ask(negotiation, Option.info, encodeGo('disk0')), [OptionReply.info, OptionReply.ack]);
   t.same(ask(negotiation, Option.info, encodeGo('nothing')), [OptionReply.unknown]);
   t.same(ask(negotiation, Option.go, encodeGo('nothing')), [OptionReply.unknown]);
 });
 
-t.test('LIST names every export', async t => {
+t.test('LIST names every export', async (t) => {
   const steps = start().take(encodeOption(Option.list));
   t.same(told(steps), [OptionReply.server, OptionReply.server, OptionReply.ack]);
   t.equal(sent(steps[0]).toString('utf8', 24), 'disk0the first');
@@ -100,7 +103,7 @@ t.test('LIST names every export', async t => {
   t.same(ask(start(), Option.list, Buffer.from('x')), [OptionReply.invalid]);
 });
 
-t.test('EXPORT_NAME goes straight to transmission, with zeroes for those who want them', async t => {
+t.test('EXPORT_NAME goes straight to transmission, with zeroes for those who want them', async (t) => {
   const steps = start().take(encodeOption(Option.exportName, Buffer.from('disk0')));
   t.equal(sent(steps[0]).length, 10);
   t.match(steps[1], { do: 'transmit', structured: false, allocation: false, rest: 0 });
@@ -108,7 +111,7 @@ t.test('EXPORT_NAME goes straight to transmission, with zeroes for those who wan
   t.same(ask(start(), Option.exportName, Buffer.from('nothing')), ['close']);
 });
 
-t.test('bytes after GO are left to the transmission phase', async t => {
+t.test('bytes after GO are left to the transmission phase', async (t) => {
   const negotiation = start();
   const steps = negotiation.take(
     Buffer.concat([encodeOption(Option.go, encodeGo('')), Buffer.from('12345')]),
@@ -117,7 +120,7 @@ t.test('bytes after GO are left to the transmission phase', async t => {
   t.same(negotiation.take(encodeOption(Option.list)), [], 'and nothing is taken any more');
 });
 
-t.test('structured replies and base:allocation are agreed on', async t => {
+t.test('structured replies and base:allocation are agreed on', async (t) => {
   const negotiation = start();
   t.same(ask(negotiation, Option.setMetaContext, encodeContexts('disk0', 'base:allocation')), [
     OptionReply.invalid,
@@ -146,7 +149,7 @@ t.test('structured replies and base:allocation are agreed on', async t => {
   });
 });
 
-t.test('a context chosen for one export does not hold for another, nor after a failed choice', async t => {
+t.test('a context chosen for one export does not hold for another, nor after a failed choice', async (t) => {
   for (const second of [
     encodeContexts('nothing', 'base:allocation'),
     Buffer.from('garbage'),
@@ -163,14 +166,14 @@ t.test('a context chosen for one export does not hold for another, nor after a f
   }
 });
 
-t.test('ABORT is acknowledged, unknown options are refused in words of the protocol', async t => {
+t.test('ABORT is acknowledged, unknown options are refused in words of the protocol', async (t) => {
   t.same(ask(start(), Option.abort), [OptionReply.ack, 'close']);
   for (const option of [0, Option.peekExport, Option.extendedHeaders, 12, 4_000_000_000]) {
     t.same(ask(start(), option, Buffer.from('whatever')), [OptionReply.unsupported]);
   }
 });
 
-t.test('data whose lengths do not add up is invalid', async t => {
+t.test('data whose lengths do not add up is invalid', async (t) => {
   const bad = [
     Buffer.alloc(0),
     encodeString('disk0'),
@@ -193,7 +196,7 @@ t.test('data whose lengths do not add up is invalid', async t => {
   }
 });
 
-t.test('oversize data is counted off and refused, and the next option is understood', async t => {
+t.test('oversize data is counted off and refused, and the next option is understood', async (t) => {
   const negotiation = start();
   const most = limits.nbdOptionBytes;
   t.same(ask(negotiation, Option.go, Buffer.alloc(most + 1)), [OptionReply.tooBig]);
@@ -202,18 +205,18 @@ t.test('oversize data is counted off and refused, and the next option is underst
   t.same(ask(negotiation, Option.exportName, Buffer.alloc(most + 1)), ['close']);
 });
 
-t.test('options without end are cut off', async t => {
+t.test('options without end are cut off', async (t) => {
   const negotiation = start();
   for (let i = 0; i < limits.nbdOptionsPerConnection; i++) ask(negotiation, 77);
   t.same(ask(negotiation, 77), ['close']);
 });
 
-t.test('unknown client flags and a wrong magic end the connection', async t => {
+t.test('unknown client flags and a wrong magic end the connection', async (t) => {
   t.same(told(new Negotiation(exports, 'none').take(encodeU32(4))), ['close']);
   t.same(told(start().take(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))), ['close']);
 });
 
-t.test('before required TLS nothing but STARTTLS and ABORT is answered', async t => {
+t.test('before required TLS nothing but STARTTLS and ABORT is answered', async (t) => {
   for (const option of [
     Option.list,
     Option.info,
@@ -238,7 +241,7 @@ t.test('before required TLS nothing but STARTTLS and ABORT is answered', async t
 
 t.test(
   'STARTTLS: refused where there is none, forgets what was agreed, takes no plain bytes with it',
-  async t => {
+  async (t) => {
     t.same(ask(start(), Option.startTls), [OptionReply.unsupported]);
     t.same(ask(start('offered'), Option.startTls, Buffer.from('x')), [OptionReply.invalid]);
     const negotiation = start('offered');
@@ -254,7 +257,7 @@ t.test(
   },
 );
 
-t.test('whatever a client says in whatever pieces, nothing throws and little is held', async t => {
+t.test('whatever a client says in whatever pieces, nothing throws and little is held', async (t) => {
   const option = fc
     .tuple(
       fc.oneof(fc.integer({ min: 0, max: 12 }), fc.nat()),
@@ -298,7 +301,7 @@ t.test('whatever a client says in whatever pieces, nothing throws and little is 
         const expected = told(whole.take(all));
         // In one piece there are bytes behind STARTTLS; in several they come too late to be seen with it.
         if (!expected.includes('close') && !expected.includes('start-tls')) t.same(told(steps), expected);
-        const ends = steps.findIndex(step => step.do === 'close' || step.do === 'transmit');
+        const ends = steps.findIndex((step) => step.do === 'close' || step.do === 'transmit');
         if (ends >= 0 && ends !== steps.length - 1) throw new Error('something follows the end');
       },
     ),

@@ -3,7 +3,7 @@ import t from 'tap';
 import { ReadBuffers } from '../../../../core/nbd/read-buffers.ts';
 import { KiB, MiB } from '../../../../core/units.ts';
 
-t.test('a buffer given back is the next one of about its size', async t => {
+t.test('a buffer given back is the next one of about its size', async (t) => {
   const buffers = new ReadBuffers();
   const first = buffers.take(MiB + 28);
   t.equal(first?.length, MiB + 64 * KiB);
@@ -14,7 +14,7 @@ t.test('a buffer given back is the next one of about its size', async t => {
   t.equal(buffers.keptBytes, 0);
 });
 
-t.test('small ones and the largest are not worth keeping, and no more than 16 MiB is kept', async t => {
+t.test('small ones and the largest are not worth keeping, and no more than 16 MiB is kept', async (t) => {
   const buffers = new ReadBuffers();
   t.equal(buffers.take(4 * KiB), null);
   t.equal(buffers.take(32 * MiB), null);

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { ReceivePool, type ReceiveBlock } from '../../../../core/nbd/receive-pool.ts';
 
-t.test('a block comes back with its last release and is used again', async t => {
+t.test('a block comes back with its last release and is used again', async (t) => {
   const pool = new ReceivePool(1000, 100);
   const block = pool.tryTake(60);
   t.equal(block?.bytes.length, 100, 'whole blocks are given');
@@ -15,7 +15,7 @@ t.test('a block comes back with its last release and is used again', async t => 
   t.equal(pool.tryTake(100), block);
 });
 
-t.test('large requests get several blocks in one, and nothing exceeds the bound', async t => {
+t.test('large requests get several blocks in one, and nothing exceeds the bound', async (t) => {
   const pool = new ReceivePool(1000, 100);
   t.equal(pool.tryTake(450)?.bytes.length, 500);
   t.equal(pool.tryTake(501), null);
@@ -24,7 +24,7 @@ t.test('large requests get several blocks in one, and nothing exceeds the bound'
   t.equal(pool.heldBytes, 1000);
 });
 
-t.test('idle memory is kept in moderation', async t => {
+t.test('idle memory is kept in moderation', async (t) => {
   const pool = new ReceivePool(1000, 100);
   const blocks = Array.from({ length: 10 }, () => pool.tryTake(100));
   for (const block of blocks) block?.release();
@@ -33,7 +33,7 @@ t.test('idle memory is kept in moderation', async t => {
   t.equal(pool.idleBytes + pool.heldBytes <= 1000, true, 'idle blocks make way');
 });
 
-t.test('waiters are served in order: a small request does not pass a large one', async t => {
+t.test('waiters are served in order: a small request does not pass a large one', async (t) => {
   const pool = new ReceivePool(300, 100);
   const held = [pool.tryTake(100), pool.tryTake(100), pool.tryTake(100)];
   const served: string[] = [];
@@ -61,7 +61,7 @@ t.test('waiters are served in order: a small request does not pass a large one',
   t.notOk(pool.waiting);
 });
 
-t.test('a waiter that leaves lets the next one through', async t => {
+t.test('a waiter that leaves lets the next one through', async (t) => {
   const pool = new ReceivePool(200, 100);
   const held = pool.tryTake(100);
   let served = false;
@@ -75,7 +75,7 @@ t.test('a waiter that leaves lets the next one through', async t => {
   held?.release();
 });
 
-t.test('holders are asked for what they can do without as soon as somebody waits', async t => {
+t.test('holders are asked for what they can do without as soon as somebody waits', async (t) => {
   const pool = new ReceivePool(100, 100);
   const block = pool.tryTake(100);
   pool.addHolder({

@@ -10,7 +10,7 @@ import { chooseSeed, seededRandom } from '../../../support/random.ts';
 
 t.test(
   'requests in any pieces arrive whole, once and in order, and their payloads stay as they came',
-  async t => {
+  async (t) => {
     const seed = chooseSeed(t);
     const lengths = fc.oneof(
       { weight: 6, arbitrary: fc.integer({ min: 1, max: 9000 }) },
@@ -70,7 +70,7 @@ t.test(
   },
 );
 
-t.test('many connections on little memory all go on, large and small requests alike', async t => {
+t.test('many connections on little memory all go on, large and small requests alike', async (t) => {
   const random = seededRandom(chooseSeed(t));
   const pool = new ReceivePool(48 * MiB);
   const keeper = new Keeper();
@@ -104,7 +104,7 @@ t.test('many connections on little memory all go on, large and small requests al
   t.equal(pool.heldBytes, 0);
 });
 
-t.test('a connection that became idle gives its block to one that needs it', async t => {
+t.test('a connection that became idle gives its block to one that needs it', async (t) => {
   const pool = new ReceivePool(6 * MiB, 4 * MiB);
   const keeper = new Keeper();
   const [idle, busy] = [new Harness(keeper, pool), new Harness(keeper, pool)];

@@ -12,7 +12,7 @@ import {
 const cookie = [0x01020304, 0xf5f6f7f8] as const;
 const cookieHex = '01020304f5f6f7f8';
 
-t.test('simple replies of one turn are one buffer, in order', async t => {
+t.test('simple replies of one turn are one buffer, in order', async (t) => {
   const batch = new ReplyBatch();
   t.ok(batch.empty);
   batch.simple(...cookie, NbdErrno.ok);
@@ -25,7 +25,7 @@ t.test('simple replies of one turn are one buffer, in order', async t => {
   t.same(batch.take(), { buffers: [], borrowed: [] });
 });
 
-t.test('any number of simple replies fits, and those sent are not overwritten by later ones', async t => {
+t.test('any number of simple replies fits, and those sent are not overwritten by later ones', async (t) => {
   const batch = new ReplyBatch();
   for (let i = 0; i < 1000; i++) batch.simple(0, i, NbdErrno.ok);
   batch.add(errorChunk(...cookie, NbdErrno.EIO));
@@ -39,7 +39,7 @@ t.test('any number of simple replies fits, and those sent are not overwritten by
   t.equal(all.readUInt32BE(16_000), 0x668e33ef, 'the order is kept across kinds');
 });
 
-t.test('a READ is answered in one piece, simple or structured', async t => {
+t.test('a READ is answered in one piece, simple or structured', async (t) => {
   const simple = Buffer.alloc(dataStart(false) + 4);
   beginDataReply(simple, false, ...cookie, 512);
   simple.write('data', dataStart(false));
@@ -50,24 +50,27 @@ t.test('a READ is answered in one piece, simple or structured', async t => {
   t.equal(chunk.toString('hex'), `668e33ef00010001${cookieHex}0000000c000020000000000064617461`);
 });
 
-t.test('an error chunk ends its reply', async t => {
+t.test('an error chunk ends its reply', async (t) => {
   t.equal(
     errorChunk(...cookie, NbdErrno.EINVAL).toString('hex'),
     `668e33ef00018001${cookieHex}00000006000000160000`,
   );
 });
 
-t.test('block status merges neighbours that are alike, and says one piece when one is asked for', async t => {
-  const data = { length: 10, hole: false, zero: false };
-  const hole = { length: 20, hole: true, zero: true };
-  const zero = { length: 30, hole: false, zero: true };
-  const extents = [data, data, hole, zero, zero];
-  t.equal(
-    blockStatusReply(...cookie, extents, false).toString('hex', 8),
-    `${cookieHex}0000001c00000001` + '0000001400000000' + '0000001400000003' + '0000003c00000002',
-  );
-  t.equal(
-    blockStatusReply(...cookie, extents, true).toString('hex', 8),
-    `${cookieHex}0000000c00000001` + '0000001400000000',
-  );
-});
+t.test(
+  'block status merges neighbours that are alike, and says one piece when one is asked for',
+  async (t) => {
+    const data = { length: 10, hole: false, zero: false };
+    const hole = { length: 20, hole: true, zero: true };
+    const zero = { length: 30, hole: false, zero: true };
+    const extents = [data, data, hole, zero, zero];
+    t.equal(
+      blockStatusReply(...cookie, extents, false).toString('hex', 8),
+      `${cookieHex}0000001c00000001` + '0000001400000000' + '0000001400000003' + '0000003c00000002',
+    );
+    t.equal(
+      blockStatusReply(...cookie, extents, true).toString('hex', 8),
+      `${cookieHex}0000000c00000001` + '0000001400000000',
+    );
+  },
+);

@@ -35,7 +35,7 @@ const check = (
     options.agreed ?? all,
   );
 
-t.test('a request header is read as it was written', async t => {
+t.test('a request header is read as it was written', async (t) => {
   const u16 = fc.integer({ min: 0, max: 0xffff });
   const u32 = fc.integer({ min: 0, max: 0xffffffff });
   const headers = fc.record({
@@ -47,7 +47,7 @@ t.test('a request header is read as it was written', async t => {
     length: u32,
   });
   fc.assert(
-    fc.property(headers, header => {
+    fc.property(headers, (header) => {
       const read = emptyHeader();
       if (!readHeader(Buffer.concat([Buffer.from('xyz'), encodeRequest(header)]), 3, read))
         throw new Error('magic');
@@ -62,7 +62,7 @@ t.test('a request header is read as it was written', async t => {
   t.notOk(readHeader(Buffer.alloc(28), 0, emptyHeader()), 'without the magic it is none');
 });
 
-t.test('requests inside the disk are taken, up to its last byte and up to 32 MiB of data', async t => {
+t.test('requests inside the disk are taken, up to its last byte and up to 32 MiB of data', async (t) => {
   for (const command of [
     Command.read,
     Command.write,
@@ -78,7 +78,7 @@ t.test('requests inside the disk are taken, up to its last byte and up to 32 MiB
   t.equal(check(Command.flush, 0, 0), ok);
 });
 
-t.test('beyond the end: no space for what writes, invalid for the rest', async t => {
+t.test('beyond the end: no space for what writes, invalid for the rest', async (t) => {
   for (const offset of [size, size - 1, 2 ** 63, 2 ** 64 - 512]) {
     t.equal(check(Command.write, offset, 2), ENOSPC);
     t.equal(check(Command.writeZeroes, offset, 2), ENOSPC);
@@ -88,7 +88,7 @@ t.test('beyond the end: no space for what writes, invalid for the rest', async t
   }
 });
 
-t.test('too long, of no length, or unknown is invalid', async t => {
+t.test('too long, of no length, or unknown is invalid', async (t) => {
   t.equal(check(Command.read, 0, 32 * MiB + 1), EINVAL);
   t.equal(check(Command.write, 0, 32 * MiB + 1), EINVAL);
   for (const command of [
@@ -103,7 +103,7 @@ t.test('too long, of no length, or unknown is invalid', async t => {
   for (const command of [Command.cache, Command.resize, 9, 0xffff]) t.equal(check(command, 0, 512), EINVAL);
 });
 
-t.test('a read-only disk permits no change', async t => {
+t.test('a read-only disk permits no change', async (t) => {
   for (const command of [Command.write, Command.trim, Command.writeZeroes]) {
     t.equal(check(command, 0, 512, { served: readOnly }), EPERM);
   }
@@ -112,7 +112,7 @@ t.test('a read-only disk permits no change', async t => {
   }
 });
 
-t.test('flags are taken only where they mean something', async t => {
+t.test('flags are taken only where they mean something', async (t) => {
   t.equal(check(Command.read, 0, 512, { flags: df }), ok);
   t.equal(check(Command.read, 0, 512, { flags: df, agreed: none }), EINVAL, 'DF needs structured replies');
   t.equal(check(Command.blockStatus, 0, 512, { flags: reqOne }), ok);

@@ -11,7 +11,7 @@ import { MiB } from '../../../../core/units.ts';
 import { Harness, Keeper, request, turn } from '../../../support/nbd-harness.ts';
 import { chooseSeed } from '../../../support/random.ts';
 
-t.test('refused writes are drained without being kept, whatever their length', async t => {
+t.test('refused writes are drained without being kept, whatever their length', async (t) => {
   const pool = new ReceivePool();
   const harness = new Harness(storeExport({ name: 'x', store: memoryStore(1 * MiB), readOnly: true }), pool);
   await harness.deliver(request(Command.write, 1, 0, 200 * MiB));
@@ -29,7 +29,7 @@ t.test('refused writes are drained without being kept, whatever their length', a
   t.equal(pool.heldBytes, limits.nbdHomeBytes, 'its home was all it took');
 });
 
-t.test('a client that does not take its replies is not read any further', async t => {
+t.test('a client that does not take its replies is not read any further', async (t) => {
   const harness = new Harness(storeExport({ name: 'x', store: memoryStore(64 * MiB) }));
   harness.takesReplies = false;
   const reads = Array.from({ length: 8 }, (_, i) => request(Command.read, i, 0, 32 * MiB));
@@ -49,11 +49,11 @@ t.test('a client that does not take its replies is not read any further', async 
   t.pass('it goes on when they are taken');
 });
 
-t.test('requests that are not answered yet are bounded in number', async t => {
+t.test('requests that are not answered yet are bounded in number', async (t) => {
   const done: ((errno: NbdErrno) => void)[] = [];
   const served: NbdExport = {
     ...storeExport({ name: 'x', store: memoryStore(1 * MiB) }),
-    flush: answered => {
+    flush: (answered) => {
       done.push(answered);
     },
   };
@@ -70,11 +70,11 @@ t.test('requests that are not answered yet are bounded in number', async t => {
   t.equal(harness.errnos().size, limits.nbdRequests + 10);
 });
 
-t.test('DISCONNECT waits for what is in flight', async t => {
+t.test('DISCONNECT waits for what is in flight', async (t) => {
   let answer = (_errno: NbdErrno): void => undefined;
   const served: NbdExport = {
     ...storeExport({ name: 'x', store: memoryStore(1 * MiB) }),
-    flush: done => {
+    flush: (done) => {
       answer = done;
     },
   };
@@ -89,26 +89,26 @@ t.test('DISCONNECT waits for what is in flight', async t => {
   t.same([...harness.errnos()], [[1, NbdErrno.ok]]);
 });
 
-t.test('a wrong magic ends the connection', async t => {
+t.test('a wrong magic ends the connection', async (t) => {
   const harness = new Harness(storeExport({ name: 'x', store: memoryStore(1 * MiB) }));
   await harness.deliver(Buffer.alloc(28, 'x'));
   t.ok(harness.finished);
 });
 
-t.test('errors of READ and BLOCK_STATUS are chunks, all others simple', async t => {
+t.test('errors of READ and BLOCK_STATUS are chunks, all others simple', async (t) => {
   const harness = new Harness(new Keeper());
   await harness.deliver(request(Command.read, 1, 0, 512));
   await harness.deliver(request(Command.blockStatus, 2, 0, 512));
   await turn();
   await harness.deliver(request(Command.cache, 3, 0, 512));
-  const magics = harness.sent.map(buffer => buffer.readUInt32BE(0).toString(16));
+  const magics = harness.sent.map((buffer) => buffer.readUInt32BE(0).toString(16));
   t.same(magics, ['668e33ef', '668e33ef', '67446698']);
   const plain = new Harness(new Keeper(), new ReceivePool(), false);
   await plain.deliver(request(Command.read, 1, 0, 512));
   t.same([...plain.errnos()], [[1, NbdErrno.EIO]]);
 });
 
-t.test('zero, trim and FUA reach the export as they were asked for', async t => {
+t.test('zero, trim and FUA reach the export as they were asked for', async (t) => {
   const heard: unknown[] = [];
   const served: NbdExport = {
     ...storeExport({ name: 'x', store: memoryStore(1 * MiB) }),
@@ -140,7 +140,7 @@ t.test('zero, trim and FUA reach the export as they were asked for', async t => 
   ]);
 });
 
-t.test('any bytes at all are answered or refused, never thrown at', async t => {
+t.test('any bytes at all are answered or refused, never thrown at', async (t) => {
   const header = fc
     .tuple(
       fc.integer({ min: 0, max: 70 }),
