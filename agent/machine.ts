@@ -149,7 +149,7 @@ export class Machine {
     try {
       const journal = await Machine.#openJournal(context, file, cursor);
       const machine = new Machine(context, file, cursor, journal, replicas);
-      machine.#noteDurable();
+      machine.noteDurable();
       await machine.#settleSeeding();
       return machine;
     } catch (error) {
@@ -313,7 +313,7 @@ export class Machine {
    * Recovery may have learned of a higher durable LSN from a frame that is gone now. A full volume can do
    * without.
    */
-  #noteDurable(): void {
+  noteDurable(): void {
     if (this.journal.durableLsn <= this.#cursor.durable) return;
     try {
       this.moveCursor({});

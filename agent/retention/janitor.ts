@@ -10,6 +10,8 @@ export interface Kept extends Appliable {
   readonly name: string;
   readonly oldestLsn: number | null;
   readonly leastShownLsn: number | null;
+  /** Writes down how much is known durable, if that has grown. */
+  noteDurable(): void;
 }
 
 export interface JanitorOptions {
@@ -24,6 +26,8 @@ export interface JanitorOptions {
 export class Janitor {
   readonly #options: JanitorOptions;
   readonly #problems = new Map<string, HomewardError>();
+  /** Head LSNs of the last look, by machine. */
+  readonly #heads = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
   #again = false;
@@ -81,6 +85,7 @@ export class Janitor {
         this.#prune(machine);
       }
       this.#prune(machine);
+      this.#noteIdle(machine);
       this.#problems.delete(machine.id);
     } catch (error) {
       const problem = toHomewardError(error);
@@ -113,6 +118,13 @@ export class Janitor {
     );
     // A step that a crash left open is finished whatever the policy says.
     return Math.max(open, cursor.stepTo ?? 0);
+  }
+
+  /** The cursor of an idle machine says what is durable: should its newest file vanish, that is missed. */
+  #noteIdle(machine: Kept): void {
+    const { headLsn, durableLsn } = machine.journal;
+    if (durableLsn === headLsn && this.#heads.get(machine.id) === headLsn) machine.noteDurable();
+    this.#heads.set(machine.id, headLsn);
   }
 
   #prune(machine: Kept): void {

@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectControl, type ControlClient, type MachineStatus } from '../../agent/control/client.ts';
-import { limits } from '../../core/limits.ts';
 import { formatSize, GiB } from '../../core/units.ts';
 import { startServer, type Server } from './processes.ts';
 

@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { connectControl, type ControlClient } from '../../agent/control/client.ts';
-import { MasterTarget, nbdUri, run, runOk } from './homeward.ts';
+import { readCursor } from '../../agent/replica/cursor.ts';
+import { MasterTarget, nbdUri, run, runOk, until } from './homeward.ts';
 
 /** How many writes each machine has. */
 export const blocks = 40;
@@ -21,6 +22,7 @@ export interface Site {
 export async function sites(
   t: Test,
   names: readonly string[],
+  end: 'stopped' | 'killed when idle' = 'stopped',
 ): Promise<{ target: MasterTarget; sites: Map<string, Site> }> {
   const target = await MasterTarget.start(t, { SegmentBytes: '1M' });
   const found = new Map<string, Site>();
@@ -45,7 +47,13 @@ export async function sites(
       found.set(name, { id, name, directory, replica: target.inData('replicas', id), segments });
     }
   });
-  t.equal(await target.stop(), 0);
+  if (end === 'stopped') t.equal(await target.stop(), 0);
+  else {
+    const cursors = [...found.values()].map(({ directory }) => path.join(directory, 'cursor'));
+    const isNoted = (cursor: string): boolean => readCursor(cursor)?.durable === blocks;
+    await until('the cursors say what is durable', () => cursors.every(isNoted));
+    await target.kill();
+  }
   return { target, sites: found };
 }
 
