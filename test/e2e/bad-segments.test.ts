@@ -45,14 +45,18 @@ t.test(
   },
 );
 
-t.test('after kill -9 of an idle machine, a newest segment that is gone is missed too', { skip }, async (t) => {
-  const { target, sites: all } = await sites(t, ['idle'], 'killed when idle');
-  const { segments } = all.get('idle') as Site;
-  fs.rmSync(segments[2] ?? '');
-  await target.restart();
-  await lostRecords(t, target, 'idle', parseInt(path.basename(segments[2] ?? ''), 16), blocks);
-  t.equal(await target.stop(), 0);
-});
+t.test(
+  'after kill -9 of an idle machine, a newest segment that is gone is missed too',
+  { skip },
+  async (t) => {
+    const { target, sites: all } = await sites(t, ['idle'], 'killed when idle');
+    const { segments } = all.get('idle') as Site;
+    fs.rmSync(segments[2] ?? '');
+    await target.restart();
+    await lostRecords(t, target, 'idle', parseInt(path.basename(segments[2] ?? ''), 16), blocks);
+    t.equal(await target.stop(), 0);
+  },
+);
 
 /** Points before the loss are exact, those in it refused, what it may have changed is an error to read. */
 async function lostRecords(
