@@ -1,6 +1,6 @@
 // QEMU mirrors a disk that is being written to into direct ingest: the first copy, then every write.
 import fs from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { MiB } from '../../core/units.ts';
 import { MasterTarget, nbdUri, runOk, until } from '../support/homeward.ts';
 import { skipUnless } from '../support/needs.ts';
@@ -12,7 +12,10 @@ const skip = skipUnless({ commands: ['qemu-storage-daemon', 'qemu-io', 'qemu-img
 
 t.setTimeout(240_000);
 
-t.test('a live mirror: seeded while it is written to, then every write is a point', { skip }, async (t) => {
+/** The disk of a machine that runs, as QEMU sees it, and the ingest that it is mirrored into. */
+async function startMirror(
+  t: Test,
+): Promise<{ target: MasterTarget; qemu: StorageDaemon; image: string; front: string }> {
   const random = seededRandom(chooseSeed(t));
   const target = await MasterTarget.start(t, { SegmentBytes: '4M' });
   const ingest = await target.ingest('guest', [`disk=${size}`], '--seeding');
@@ -25,38 +28,31 @@ t.test('a live mirror: seeded while it is written to, then every write is a poin
     target: { socket: ingest, name: 'disk' },
     monitor: target.inDirectory('monitor.sock'),
   });
-  const write = (pattern: number, at: number): Promise<string> =>
-    runOk('qemu-io', [
-      '-f',
-      'raw',
-      '-c',
-      `write -P ${pattern} ${at}k 300k`,
-      '-c',
-      'flush',
-      nbdUri(front, 'source'),
-    ]);
+  const options = { 'job-id': 'mirror', device: 'source', target: 'copy', sync: 'full' };
+  await qemu.ask('blockdev-mirror', { ...options, 'copy-mode': 'write-blocking' });
+  return { target, qemu, image, front };
+}
+
+/** A view at `when` is, byte for byte, the copy that was taken of the machine's disk. */
+async function isMoment(t: Test, target: MasterTarget, when: string, copy: string): Promise<void> {
+  const view = await target.view('guest', when);
+  const uri = nbdUri(view.socket, 'disk');
+  const said = await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', copy, uri]);
+  t.match(said, 'Images are identical.', `${when} is what the machine's disk was then`);
+  await target.closeView(view.id);
+}
+
+t.test('a live mirror: seeded while it is written to, then every write is a point', { skip }, async (t) => {
+  const { target, qemu, image, front } = await startMirror(t);
+  const write = (pattern: number, at: number): Promise<string> => {
+    const commands = ['-c', `write -P ${pattern} ${at}k 300k`, '-c', 'flush'];
+    return runOk('qemu-io', ['-f', 'raw', ...commands, nbdUri(front, 'source')]);
+  };
   const moment = async (name: string): Promise<string> => {
     const copy = target.inDirectory(`${name}.raw`);
     await runOk('cp', [image, copy]);
     return copy;
   };
-  const isMoment = async (when: string, copy: string): Promise<void> => {
-    const view = await target.view('guest', when);
-    const said = await runOk('qemu-img', [
-      'compare',
-      '-f',
-      'raw',
-      '-F',
-      'raw',
-      copy,
-      nbdUri(view.socket, 'disk'),
-    ]);
-    t.match(said, 'Images are identical.', `${when} is what the machine's disk was then`);
-    await target.closeView(view.id);
-  };
-
-  const options = { 'job-id': 'mirror', device: 'source', target: 'copy', sync: 'full' };
-  await qemu.ask('blockdev-mirror', { ...options, 'copy-mode': 'write-blocking' });
   for (let n = 1; n <= 8; n++) await write(n, n * 4000);
   await until('the mirror to be ready', () => qemu.heard('BLOCK_JOB_READY'));
   t.match(await target.status('guest'), { state: 'seeding', oldestLsn: null });
@@ -70,9 +66,9 @@ t.test('a live mirror: seeded while it is written to, then every write is a poin
   await qemu.ask('block-job-cancel', { device: 'mirror' });
   await until('the mirror to end', () => qemu.heard('BLOCK_JOB_COMPLETED'));
 
-  await isMoment(`lsn:${first.lsn}`, seeded);
-  await isMoment('tag:between', between);
-  await isMoment(`lsn:${lsn}`, between);
-  await isMoment('latest', image);
+  await isMoment(t, target, `lsn:${first.lsn}`, seeded);
+  await isMoment(t, target, 'tag:between', between);
+  await isMoment(t, target, `lsn:${lsn}`, between);
+  await isMoment(t, target, 'latest', image);
   t.equal(await target.stop(), 0);
 });

@@ -1,5 +1,5 @@
 // QEMU's storage daemon: a running machine's disk without the machine, mirrored the way QEMU mirrors.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -24,14 +24,9 @@ export interface StorageDaemonOptions {
 }
 
 export class StorageDaemon {
-  readonly #child: ChildProcess;
   readonly #events: string[] = [];
   #socket: Socket | null = null;
   #answer: ((message: Message) => void) | null = null;
-
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-  }
 
   static async start(
     t: Test,
@@ -52,7 +47,7 @@ export class StorageDaemon {
       ].flat(),
       { stdio: ['ignore', 'ignore', 'inherit'] },
     );
-    const daemon = new StorageDaemon(child);
+    const daemon = new StorageDaemon();
     t.teardown(async () => {
       daemon.#socket?.destroy();
       if (child.exitCode !== null) return;
