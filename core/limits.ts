@@ -33,6 +33,8 @@ export const limits = {
   /** A recovery asks for extents of this much at a time, and moves data in pieces of that much. */
   exportStretchBytes: 256 * MiB,
   exportBufferBytes: 4 * MiB,
+  /** It begins a sync each time it has written this much, and goes on meanwhile. */
+  exportFlushBytes: 64 * MiB,
   nbdOptionBytes: 64 * KiB,
   /** `qemu-nbd --list` asks two questions for each export on one connection. */
   nbdOptionsPerConnection: 1024,

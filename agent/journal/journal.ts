@@ -301,6 +301,11 @@ export class Journal {
     return count;
   }
 
+  /** Gives the disk back what is only kept for heavy writing. */
+  trimSpares(): void {
+    this.#log.trimSpares();
+  }
+
   async close(): Promise<void> {
     this.#intake.appendAll();
     await this.#log.close();

@@ -16,7 +16,10 @@ export type ExportReply =
   | { result: { bytesWritten: number } }
   | { failed: { code: ErrorCode; message: string } };
 
-/** Two buffers in turn: one is written by the thread pool while the other is read into. */
+/**
+ * Two buffers in turn: one is written by the thread pool while the other is read into. The disk begins to
+ * write early, so that little is left for the sync at the end.
+ */
 class OverlappedWriter {
   readonly store: FileStore;
   readonly #buffers = [
@@ -25,6 +28,8 @@ class OverlappedWriter {
   ];
   #turn = 0;
   #writing: Promise<void> = Promise.resolve();
+  #flushing: Promise<void> | null = null;
+  #unflushedBytes = 0;
 
   constructor(fd: number) {
     this.store = lentFileStore(fd);
@@ -41,11 +46,23 @@ class OverlappedWriter {
     await this.#writing;
     this.#writing = writeFully(this.store.fd, piece, offset);
     this.#writing.catch(() => undefined); // whoever awaits it next hears of it
+    this.#unflushedBytes += piece.length;
+    if (this.#unflushedBytes >= limits.exportFlushBytes) this.#flushBeside();
   }
 
   async finish(): Promise<void> {
     await this.#writing;
+    await this.#flushing;
     await this.store.flush();
+  }
+
+  #flushBeside(): void {
+    if (this.#flushing !== null) return;
+    this.#unflushedBytes = 0;
+    this.#flushing = this.store.flush().then(() => {
+      this.#flushing = null;
+    });
+    this.#flushing.catch(() => undefined); // stays there as it is, for `finish` to hear of
   }
 }
 

@@ -123,7 +123,10 @@ export class Janitor {
   /** The cursor of an idle machine says what is durable: should its newest file vanish, that is missed. */
   #noteIdle(machine: Kept): void {
     const { headLsn, durableLsn } = machine.journal;
-    if (durableLsn === headLsn && this.#heads.get(machine.id) === headLsn) machine.noteDurable();
+    if (durableLsn === headLsn && this.#heads.get(machine.id) === headLsn) {
+      machine.noteDurable();
+      machine.journal.trimSpares();
+    }
     this.#heads.set(machine.id, headLsn);
   }
 

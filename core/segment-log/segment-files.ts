@@ -98,6 +98,15 @@ export class SegmentFiles {
     }
   }
 
+  /** Gives the disk back what was kept for writing over, but for `keep` files. */
+  trimSpares(keep: number): void {
+    while (this.#spares.length > keep) {
+      const path = this.#spares[0] ?? '';
+      this.#files.unlink(path);
+      this.#spares.shift();
+    }
+  }
+
   remove(segment: Segment): void {
     this.#files.unlink(segment.path);
   }

@@ -12,8 +12,10 @@ import { SegmentFiles } from './segment-files.ts';
 import type { SegmentLogOptions } from './segment-log-options.ts';
 import { isEmpty, type Segment } from './segment.ts';
 
-/** Pruned files that are kept to be written over. */
-const sparesMost = 4;
+/** Pruned files that are kept to be written over: as many as a second of heavy writing takes. */
+const sparesMost = 16;
+/** As many of them stay when nothing is written. */
+const sparesIdle = 1;
 
 /**
  * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write
@@ -138,6 +140,16 @@ export class SegmentLog {
     }
     if (!this.#moving) this.#closeRemoved();
     return count;
+  }
+
+  /** Nothing is being written: the files kept to be written over are given back to the disk. */
+  trimSpares(): void {
+    try {
+      this.#segmentFiles.trimSpares(sparesIdle);
+    } catch (error) {
+      const { directory, log } = this.options;
+      log.warn('segment-not-removed', { path: directory, errno: errnoOf(error) });
+    }
   }
 
   /** A file that cannot be removed lies below the cursor: the next start finds it so. */

@@ -85,6 +85,22 @@ t.test('a file that holds records that do not count is never written over', asyn
   t.notOk(spares.some((name) => read(driver.files, name).includes('HWR1')));
 });
 
+t.test('files kept for writing over are given back when nothing is written, but for one', async (t) => {
+  const driver = await opened();
+  const spares = (): number => driver.files.list(directory).filter((name) => name.endsWith('.new')).length;
+  for (let segment = 0; segment < 5; segment++) {
+    driver.append(600, 601, 602);
+    await driver.commit();
+    driver.roll();
+  }
+  driver.prune();
+  t.ok(spares() >= 4, 'what is pruned is kept');
+  driver.log?.trimSpares();
+  t.equal(spares(), 1);
+  driver.append(600);
+  t.equal(await driver.commit(), true, 'it goes on');
+});
+
 t.test('spares that are there at the start are not trusted', async (t) => {
   const driver = await opened();
   driver.append(600);
