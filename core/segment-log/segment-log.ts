@@ -1,15 +1,14 @@
 // The segment log: appends groups of records, makes them durable in group commits, and heals itself after a
 // failed sync.
-import { randomBytes } from 'node:crypto';
 import { assert, errnoOf, HomewardError } from '../errors.ts';
 import { machineMark } from '../record/record.ts';
-import { roundUp } from '../units.ts';
 import { Committer } from './committer.ts';
-import { encodeGroupHeader, groupHeaderBytes, syncedBlockBytes } from './group.ts';
+import { groupHeaderBytes, syncedBlockBytes } from './group.ts';
 import type { RecordGroup } from './record-group.ts';
 import { recoverSegments, rewriteTail } from './recover.ts';
 import { SegmentFiles } from './segment-files.ts';
 import type { SegmentLogOptions } from './segment-log-options.ts';
+import { SegmentWriter } from './segment-writer.ts';
 import { isEmpty, type Segment } from './segment.ts';
 
 /** Pruned files that are kept to be written over: as many as a second of heavy writing takes. */
@@ -28,29 +27,23 @@ export class SegmentLog {
   readonly #removed: Segment[] = [];
   readonly #segmentFiles: SegmentFiles;
   readonly #committer: Committer;
-  #current: Segment | null = null;
-  /** A write to it failed: what lies behind its content is not known, so nothing more is written there. */
-  #suspect: Segment | null = null;
+  readonly #writer: SegmentWriter;
   /** Records are being moved after a failed sync; readers still find them where they were. */
   #moving = false;
   #closed = false;
-  #identity: Buffer = Buffer.alloc(16);
-  #position = 0;
   #appendedLsn = 0;
-  #alignNext = false;
-  #notedDurable = 0;
 
   private constructor(options: SegmentLogOptions) {
     this.options = options;
     this.#segmentFiles = new SegmentFiles(options);
+    const { files, clock, machine } = options;
+    this.#writer = new SegmentWriter({ files, clock, machine, durableLsn: () => this.durableLsn });
     this.#committer = new Committer({
       clock: options.clock,
       log: options.log,
       syncBytes: options.syncBytes,
       syncIntervalMs: options.syncIntervalMs,
-      syncBegins: () => {
-        this.#alignNext = true;
-      },
+      syncBegins: () => this.#writer.syncBegins(),
       sync: (segments, directory) => this.#sync(segments, directory),
       moveToNewSegment: (durableLsn, groups) => this.#moveToNewSegment(durableLsn, groups),
       stateChanged: options.events.stateChanged,
@@ -105,9 +98,8 @@ export class SegmentLog {
 
   /** Where the body of the group appended last begins in its segment. */
   get lastBodyPosition(): number {
-    return this.#lastBody;
+    return this.#writer.bodyPosition;
   }
-  #lastBody = 0;
 
   /** Calls back once, with null when everything up to `lsn` is durable, or with the reason why it is not. */
   commit(lsn: number, done: (error: Error | null) => void): void {
@@ -124,13 +116,14 @@ export class SegmentLog {
   /** Ends the current segment, so that it can be applied and pruned. Its content need not be durable yet. */
   roll(): void {
     if (this.suspended || this.failure !== null) return;
-    if (this.#current !== null && !isEmpty(this.#current)) this.#begin(this.#appendedLsn + 1, 0);
+    if (this.#writer.segment !== null && !isEmpty(this.#writer.segment))
+      this.#begin(this.#appendedLsn + 1, 0);
   }
 
   /** Drops segments that end at or below `lsn` and that nobody uses; gives back how many went. */
   prune(lsn: number): number {
     let count = 0;
-    const kept = this.#moving ? this.segments.at(-1) : this.#current;
+    const kept = this.#moving ? this.segments.at(-1) : this.#writer.segment;
     for (let first = this.segments[0]; first !== undefined && first !== kept; first = this.segments[0]) {
       if (first.lastLsn > lsn || first.users > 0) break;
       this.segments.shift();
@@ -224,19 +217,11 @@ export class SegmentLog {
     });
   }
 
-  /** The segment that the group goes to, with the position set behind the last content. */
+  /** The segment that the group goes to. */
   #place(group: RecordGroup): Segment {
-    const need = groupHeaderBytes + group.bodyBytes;
-    if (this.#alignNext) this.#align();
-    const current = this.#current;
-    const isGood = current !== null && current !== this.#suspect;
-    if (isGood && this.#position + need <= current.bytes) return current;
-    return this.#begin(group.firstLsn, need);
-  }
-
-  #align(): void {
-    this.#alignNext = false;
-    this.#position = roundUp(this.#position, syncedBlockBytes);
+    const current = this.#writer.segment;
+    if (current !== null && this.#writer.hasRoom(group)) return current;
+    return this.#begin(group.firstLsn, groupHeaderBytes + group.bodyBytes);
   }
 
   #begin(firstLsn: number, need: number): Segment {
@@ -247,13 +232,9 @@ export class SegmentLog {
     } catch (error) {
       throw journalError(error, `no further segment could be allocated in ${this.options.directory}`);
     }
-    const previous = this.#current;
-    this.#current = next;
-    this.#suspect = null;
+    const previous = this.#writer.segment;
+    this.#writer.begin(next);
     this.segments.push(next);
-    this.#identity = randomBytes(16);
-    this.#position = 0;
-    this.#alignNext = false;
     this.#committer.newSegment(next);
     if (previous !== null && !this.#moving) this.options.events.sealed(previous);
     setImmediate(() => this.#prepareSpare());
@@ -262,10 +243,10 @@ export class SegmentLog {
 
   /** A segment that got no records goes first: the next one has the same first LSN, and so the same name. */
   #abandonEmpty(): void {
-    const empty = this.#current;
+    const empty = this.#writer.segment;
     if (empty === null || !isEmpty(empty)) return;
     this.#segmentFiles.remove(empty);
-    this.#current = null;
+    this.#writer.begin(null);
     this.segments.splice(this.segments.indexOf(empty), 1);
     empty.retired = true;
     this.#takeOut(empty);
@@ -287,60 +268,15 @@ export class SegmentLog {
   }
 
   #write(segment: Segment, group: RecordGroup): void {
-    this.#encodeFrame(group.frame, group.firstLsn, {
-      records: group.records,
-      bodyBytes: group.bodyBytes,
-      crc: group.headersCrc(),
-    });
     try {
-      this.options.files.write(segment.fd, group.parts, this.#position);
+      this.#writer.write(segment, group);
     } catch (error) {
-      this.#suspect = segment;
-      segment.recyclable = false;
       throw journalError(error, `writing to ${segment.path} failed`);
     }
-    this.#lastBody = this.#position + groupHeaderBytes;
-    this.#position += groupHeaderBytes + group.bodyBytes;
-    if (isEmpty(segment)) segment.firstTime = group.firstTime;
-    segment.lastTime = group.lastTime;
-    segment.lastLsn = group.lastLsn;
-    segment.end = this.#position;
   }
 
-  /**
-   * An empty group: it says what is durable, so that damage to the newest records is not taken for a torn
-   * tail.
-   */
   #writeNote(): Segment | null {
-    const segment = this.#current;
-    if (segment === null || segment === this.#suspect || this.suspended || this.failure !== null) return null;
-    if (this.#notedDurable >= this.durableLsn) return null;
-    if (this.#alignNext) this.#align();
-    if (this.#position + groupHeaderBytes > segment.bytes) return null;
-    const frame = Buffer.alloc(groupHeaderBytes);
-    this.#encodeFrame(frame, this.#appendedLsn + 1, { records: 0, bodyBytes: 0, crc: 0 });
-    this.options.files.write(segment.fd, [frame], this.#position);
-    this.#position += groupHeaderBytes;
-    return segment;
-  }
-
-  #encodeFrame(
-    target: Buffer,
-    firstLsn: number,
-    body: { records: number; bodyBytes: number; crc: number },
-  ): void {
-    this.#notedDurable = this.durableLsn;
-    encodeGroupHeader(target, {
-      machine: this.options.machine,
-      identity: this.#identity,
-      firstLsn,
-      previousDurable: this.durableLsn,
-      arrival: this.options.clock.now(),
-      position: this.#position,
-      records: body.records,
-      bodyBytes: body.bodyBytes,
-      headersCrc: body.crc,
-    });
+    return this.suspended || this.failure !== null ? null : this.#writer.writeNote(this.#appendedLsn + 1);
   }
 
   async #sync(segments: readonly Segment[], directory: boolean): Promise<void> {
@@ -366,7 +302,7 @@ export class SegmentLog {
    */
   async #moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void> {
     this.#moving = true;
-    this.#current = null;
+    this.#writer.begin(null);
     for (
       let last = this.segments.at(-1);
       last !== undefined && last.firstLsn > durableLsn;
@@ -386,7 +322,7 @@ export class SegmentLog {
     }
     if (closed !== undefined) closed.lastLsn = Math.min(closed.lastLsn, durableLsn);
     this.#moving = false;
-    this.options.events.relocated(this.#current);
+    this.options.events.relocated(this.#writer.segment);
   }
 }
 
