@@ -35,6 +35,8 @@ export const limits = {
   exportBufferBytes: 4 * MiB,
   /** It begins a sync each time it has written this much, and goes on meanwhile. */
   exportFlushBytes: 64 * MiB,
+  /** Open views of a daemon; each has a thread of its own. */
+  views: 64,
   nbdOptionBytes: 64 * KiB,
   /** `qemu-nbd --list` asks two questions for each export on one connection. */
   nbdOptionsPerConnection: 1024,

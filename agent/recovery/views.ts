@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { formatTime, type Clock } from '../../core/clock.ts';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
+import { limits } from '../../core/limits.ts';
 import type { Log, LogLevel } from '../../core/log.ts';
 import { formatListen, type Listen } from '../../core/names.ts';
 import type { NbdAddress } from '../../core/nbd/server.ts';
@@ -52,6 +53,12 @@ export class Views {
   /** Serves what is held; it is released when the view ends, also when it cannot be opened. */
   async open(request: OpenViewRequest): Promise<ViewReport> {
     const { held, machine, listen } = request;
+    if (this.#open.size >= limits.views) {
+      held.release();
+      throw new HomewardError('conflict', `${this.#open.size} views are open, which is the most`, {
+        hint: 'Close one with `homeward view close ID`; `homeward views` lists them.',
+      });
+    }
     const job: ViewJob = {
       content: held.content,
       address: nbdAddress(listen),
