@@ -1,6 +1,6 @@
 // The master target daemon: everything in the order in which it starts, and the other way round when it
 // stops.
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { hostClock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ensureDirectorySync } from '../core/directory.ts';
@@ -10,7 +10,7 @@ import { acquireLock, type Lock } from '../core/lock.ts';
 import type { Log } from '../core/log.ts';
 import { formatListen } from '../core/names.ts';
 import { ReceivePool } from '../core/nbd/receive-pool.ts';
-import { ensureVolume } from '../core/volume-identity.ts';
+import { checkVolume, ensureVolume, ensureVolumeDirectory } from '../core/volume-identity.ts';
 import { startControlServer } from './control/server.ts';
 import { Ingests } from './ingest/ingests.ts';
 import { Machines } from './machines.ts';
@@ -39,10 +39,7 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
     makeData(data);
     hold(stops, acquireLock(data, 'master target'));
-    // Identity before lock: nothing may be created where a volume is not mounted.
-    ensureVolume({ data, directory: retention, kind: 'retention' });
-    ensureVolume({ data, directory: replicas, kind: 'replicas' });
-    hold(stops, acquireLock(retention, 'master target'));
+    takeVolumes(stops, options);
 
     const merger = new BackgroundMerger(log);
     stops.push(() => merger.close());
@@ -110,6 +107,25 @@ function makeData(data: string): void {
       hint: 'Give --data a directory.',
     });
   }
+}
+
+/**
+ * In this order: 1 both are looked at, since nothing may be created where a volume is not mounted; 2 both are
+ * locked; 3 both are recorded as ours, so that a start that is refused leaves no record.
+ */
+function takeVolumes(stops: (() => void)[], { data, retention, replicas }: DaemonOptions): void {
+  const volumes = [
+    { data, directory: retention, kind: 'retention' },
+    { data, directory: replicas, kind: 'replicas' },
+  ] as const;
+  for (const volume of volumes) checkVolume(volume);
+  if (resolve(retention) === resolve(replicas))
+    throw new HomewardError('not-a-volume', `${retention} cannot be both the retention and the replicas volume`);
+  for (const { directory } of volumes) {
+    ensureVolumeDirectory(directory);
+    hold(stops, acquireLock(directory, 'master target'));
+  }
+  for (const volume of volumes) ensureVolume(volume);
 }
 
 function hold(stops: (() => void)[], lock: Lock): void {

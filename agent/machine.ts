@@ -67,7 +67,11 @@ export class Machine {
     this.paths = machinePaths(context.retention, file.id);
     this.journal = journal;
     this.replicas = replicas;
-    this.reader = new HeadReader(journal, replicas);
+    this.reader = new HeadReader(
+      journal,
+      replicas,
+      file.disks.map((disk) => disk.name),
+    );
     this.#cursor = cursor;
   }
 
@@ -135,8 +139,10 @@ export class Machine {
    */
   static async open(context: MachineContext, id: string): Promise<Machine> {
     const paths = machinePaths(context.retention, id);
-    const file = readMachineFile(paths.machineFile);
-    if (file === null) throw missing(paths.machineFile);
+    let damaged: HomewardError | null = null;
+    const file = readMachineFile(paths.machineFile, (why) => {
+      damaged = why;
+    });
     if (file.id !== id) {
       throw new HomewardError(
         'foreign-machine',
@@ -144,8 +150,13 @@ export class Machine {
       );
     }
     const cursor = readCursor(paths.cursorFile);
-    if (cursor === null) throw missing(paths.cursorFile);
-    const replicas = await openReplicas(context.replicas, file);
+    // It is written first when the first copy ends; the records that tell of that may be pruned by now.
+    if (cursor.firstPoint !== null) file.seeding = false;
+    if (damaged !== null) Machine.#mendFile(context, file, damaged);
+    const replicas = await openReplicas(context.replicas, file, {
+      untouched: cursor.lsn === 0 && cursor.firstPoint === 0,
+      log: context.log,
+    });
     try {
       const journal = await Machine.#openJournal(context, file, cursor);
       const machine = new Machine(context, file, cursor, journal, replicas);
@@ -155,6 +166,17 @@ export class Machine {
     } catch (error) {
       for (const store of replicas) await store.close();
       throw error;
+    }
+  }
+
+  /** The file beside `machine.json` was read in its place. A full volume can do without a new one. */
+  static #mendFile({ log, retention }: MachineContext, file: MachineFile, why: HomewardError): void {
+    const { machineFile } = machinePaths(retention, file.id);
+    log.warn('used-previous-file', { machine: file.id, file: machineFile, error: why });
+    try {
+      writeMachineFile(machineFile, file);
+    } catch (error) {
+      log.warn('machine-file-not-written', { machine: file.id, errno: errnoOf(error) });
     }
   }
 
@@ -338,11 +360,4 @@ export class Machine {
     this.file.seeding = false;
     writeMachineFile(this.paths.machineFile, this.file);
   }
-}
-
-/** One file of a machine's directory is gone, and no other can stand in for it. */
-function missing(file: string): HomewardError {
-  return new HomewardError('damaged', `${file} is missing`, {
-    hint: 'Put back the file from a copy, then start again.',
-  });
 }

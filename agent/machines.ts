@@ -58,6 +58,18 @@ export class Machines {
     return [...this.#machines.values()];
   }
 
+  /** Those of `ids` whose directory is not on the retention volume, or was never finished. */
+  missing(ids: readonly string[]): BrokenMachine[] {
+    const gone = ids.filter((id) => !this.#machines.has(id) && !this.broken.some((broken) => broken.id === id));
+    return gone.map((id) => {
+      const { directory } = machinePaths(this.#context.retention, id);
+      const what = fs.existsSync(directory) ? 'holds no machine' : 'is missing';
+      const hint = `Put it back and start again, or forget the machine with \`homeward ingest close ${id}\`.`;
+      const error = new HomewardError('damaged', `${directory} ${what}, but its ingest is to be open`, { hint });
+      return { id, name: id, error };
+    });
+  }
+
   /** `key` is a name or an id. */
   get(key: string): Machine {
     const machine = this.#machines.get(key) ?? this.list().find(({ name }) => name === key);
@@ -148,7 +160,7 @@ function isUnfinished({ machineFile, redo }: MachinePaths): boolean {
 
 function tryName(machineFile: string): string | null {
   try {
-    return readMachineFile(machineFile)?.name ?? null;
+    return readMachineFile(machineFile).name;
   } catch {
     return null; // damaged: the error that is reported says so
   }

@@ -2,13 +2,14 @@
 // recoveries.
 import type { Config } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
-import { HomewardError } from '../core/errors.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
-import { checkTagName, parseListen } from '../core/names.ts';
+import { checkTagName, formatListen, parseListen } from '../core/names.ts';
 import type {
   IngestReport,
   MasterTargetService,
   OnProgress,
+  OpenedView,
   OpenIngestRequest,
   PointsReport,
   RecoverPlan,
@@ -26,11 +27,12 @@ import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
 import { tlsFor } from './listen-policy.ts';
 import { Machine } from './machine.ts';
-import type { Machines } from './machines.ts';
+import type { BrokenMachine, Machines } from './machines.ts';
 import { executeRecovery } from './recovery/recover.ts';
 import { planRecovery } from './recovery/plan.ts';
 import { verifyMachine } from './recovery/verify.ts';
 import type { Views } from './recovery/views.ts';
+import { settleWhen } from './recovery/when.ts';
 import type { Janitor } from './retention/janitor.ts';
 import { brokenStatus, freeBytes, machineStatus, pointsReport, tagReport } from './status.ts';
 
@@ -67,10 +69,13 @@ export class MasterTarget implements MasterTargetService {
     const listen = parseListen(request.listen);
     tlsFor(listen, this.#parts.config.nbdTlsDirectory); // refused before anything is made
     const { machine, made } = await machines.ensure(request.machine, request.disks, request.seeding);
-    if (!made && request.seeding && !machine.file.seeding) {
+    const open = this.#parts.ingests.listenOf(machine.id) === formatListen(listen);
+    // The same call as before its first copy ended changes nothing; elsewhere it would mean another copy.
+    if (!made && request.seeding && !machine.file.seeding && !open) {
       throw new HomewardError(
         'conflict',
         `${machine.name} has points already: it cannot be seeded again in this version`,
+        { hint: 'Leave --seeding out to take writes for it as it is.' },
       );
     }
     const opened = await this.reopenIngest(machine, request.listen).catch(async (error: unknown) => {
@@ -112,7 +117,15 @@ export class MasterTarget implements MasterTargetService {
     return { machine: machine.name, lsn, time: Machine.spellTime(time) ?? '' };
   }
 
+  /** Machines that an ingest is to be open for, and that are not there. */
+  #missing(): BrokenMachine[] {
+    const { machines, ingests } = this.#parts;
+    return machines.missing(ingests.entries.map(({ machine }) => machine));
+  }
+
   async closeIngest(key: string): Promise<{ machine: string; changed: boolean }> {
+    if (this.#missing().some(({ id }) => id === key))
+      return { machine: key, changed: await this.#parts.ingests.close(key) };
     const machine = this.#parts.machines.get(key);
     const changed = await this.#parts.ingests.close(machine.id);
     await machine.journal.commit();
@@ -146,7 +159,7 @@ export class MasterTarget implements MasterTargetService {
     return {
       version,
       retention: { path: retention, freeBytes: freeBytes(retention) },
-      machines: [...reports, ...machines.broken.map(brokenStatus)],
+      machines: [...reports, ...[...machines.broken, ...this.#missing()].map(brokenStatus)],
     };
   }
 
@@ -154,16 +167,17 @@ export class MasterTarget implements MasterTargetService {
     return pointsReport(this.#parts.machines.get(key));
   }
 
-  async openView(request: ViewRequest): Promise<ViewReport> {
+  async openView(request: ViewRequest): Promise<OpenedView> {
     if (request.writable)
       throw new HomewardError('not-in-this-version', 'writable views are not in this version');
-    const { machines, views, config } = this.#parts;
+    const { machines, views, config, clock } = this.#parts;
     const machine = machines.get(request.machine);
     const listen = parseListen(request.listen);
     const tls = tlsFor(listen, config.nbdTlsDirectory);
-    const { lsn, time } = await machine.resolve(request.at);
+    const { at, asked } = settleWhen(request.at, clock.now());
+    const { lsn, time } = await machine.resolve(at);
     const held = machine.hold(lsn);
-    return views.open({
+    const report = await views.open({
       machine,
       held,
       time: Machine.spellTime(time),
@@ -171,6 +185,7 @@ export class MasterTarget implements MasterTargetService {
       tls,
       leaseMs: request.leaseMs,
     });
+    return { ...report, asked };
   }
 
   async listViews(): Promise<ViewReport[]> {
@@ -189,16 +204,14 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async planRecovery(request: RecoverRequest): Promise<RecoverPlan> {
-    const machine = this.#parts.machines.get(request.machine);
-    const { lsn, time } = await machine.resolve(request.at);
-    return this.#plan(machine, request, lsn, time);
+    return this.#plan(this.#parts.machines.get(request.machine), request);
   }
 
   async recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport> {
     const { machines, views, clock, log } = this.#parts;
     const machine = machines.get(request.machine);
-    const { lsn, time } = await machine.resolve(request.at);
-    const plan = this.#plan(machine, request, lsn, time);
+    const plan = await this.#plan(machine, request);
+    const { lsn } = plan;
     const begun = clock.monotonicMs();
     const held = machine.hold(lsn);
     log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
@@ -227,6 +240,10 @@ export class MasterTarget implements MasterTargetService {
       });
       log.info('recovery-done', { machine: machine.name, lsn, bytesWritten });
       return { ...plan, bytesWritten, seconds: (clock.monotonicMs() - begun) / 1000 };
+    } catch (thrown) {
+      const error = toHomewardError(thrown);
+      log.warn('recovery-failed', { machine: machine.name, lsn, code: error.code, error });
+      throw error;
     } finally {
       held.release();
     }
@@ -236,7 +253,9 @@ export class MasterTarget implements MasterTargetService {
     return verifyMachine(this.#parts.machines.get(request.machine), request, progress, signal);
   }
 
-  #plan(machine: Machine, request: RecoverRequest, lsn: number, time: number | null): RecoverPlan {
-    return planRecovery({ machine: machine.file, lsn, time: Machine.spellTime(time), request });
+  async #plan(machine: Machine, request: RecoverRequest): Promise<RecoverPlan> {
+    const { at, asked } = settleWhen(request.at, this.#parts.clock.now());
+    const { lsn, time } = await machine.resolve(at);
+    return planRecovery({ machine: machine.file, lsn, time: Machine.spellTime(time), asked, request });
   }
 }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { formatSize } from '../core/units.ts';
 import type { MachineStatus, PointsReport, TagReport } from './control/service.ts';
-import type { Gap, Tag } from './journal/catalogue.ts';
+import type { DamagedPlace, Gap, Tag } from './journal/catalogue.ts';
 import { Machine } from './machine.ts';
 import type { BrokenMachine } from './machines.ts';
 import { replicaPath } from './replica/replicas.ts';
@@ -84,18 +84,52 @@ function gapReport({ from, to, reason, fromTime, toTime }: Gap): PointsReport['g
   return { from, to, reason, fromTime: Machine.spellTime(fromTime) ?? '', toTime: Machine.spellTime(toTime) };
 }
 
+/** The gravest trouble names the state; `detail` tells all of them. */
 function stateOf(
   machine: Machine,
   listen: string | null,
   trouble: Error | null,
 ): Pick<MachineStatus, 'state' | 'detail'> {
-  const lost = machine.journal.catalogue.lost[0];
-  if (trouble !== null) return { state: 'failed', detail: trouble.message };
-  if (lost !== undefined)
-    return { state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` };
+  const problems = [...failures(machine, trouble), ...damages(machine)];
+  const [gravest] = problems;
+  if (gravest !== undefined)
+    return { state: gravest.state, detail: problems.map(({ detail }) => detail).join('; ') };
   if (machine.file.seeding) return { state: 'seeding', detail: 'the first copy is under way: no point yet' };
-  if (machine.journal.noSpace) return { state: 'no-space', detail: noSpaceDetail(machine) };
   return { state: listen === null ? 'idle' : 'ok', detail: null };
+}
+
+interface Problem {
+  state: MachineStatus['state'];
+  detail: string;
+}
+
+function failures(machine: Machine, trouble: Error | null): Problem[] {
+  const { appendFailure } = machine.journal;
+  const problems: Problem[] = trouble === null ? [] : [{ state: 'failed', detail: trouble.message }];
+  if (appendFailure?.code === 'no-space') problems.push({ state: 'no-space', detail: noSpaceDetail(machine) });
+  else if (appendFailure !== null)
+    problems.push({ state: 'failed', detail: `writers are refused: ${appendFailure.message}` });
+  return problems;
+}
+
+function damages({ journal }: Machine): Problem[] {
+  const [lost] = journal.catalogue.lost;
+  const [damaged] = journal.catalogue.damaged;
+  const problems: Problem[] = [];
+  if (lost !== undefined)
+    problems.push({ state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` });
+  if (damaged !== undefined) {
+    const detail = `${spellPlace(damaged)} does not fit its checksum`;
+    const more = journal.catalogue.damaged.length - 1;
+    problems.push({ state: 'damaged', detail: `${detail}${more > 0 ? `, and ${more} more` : ''}; see verify` });
+  }
+  return problems;
+}
+
+function spellPlace({ file, fromLsn, toLsn, disk, start, end }: DamagedPlace): string {
+  const records = fromLsn === toLsn ? `record ${fromLsn}` : `the content of records ${fromLsn} to ${toLsn}`;
+  const extent = disk === null ? '' : ` (bytes ${start} to ${end} of ${disk})`;
+  return `${records}${extent} in ${file}`;
 }
 
 function noSpaceDetail({ paths, reserveBytes }: Machine): string {

@@ -1,7 +1,9 @@
 // The spellings of disks, targets and parts on the command line, turned into requests.
 import type { DiskRequest, RecoverTarget } from '../agent/control/client.ts';
 import { HomewardError } from '../core/errors.ts';
-import { parseSize } from '../core/units.ts';
+import { limits } from '../core/limits.ts';
+import { parseDuration, parseSize } from '../core/units.ts';
+import { formatTyped, parseTime } from '../core/when-time.ts';
 
 export type Resolve = (file: string) => string;
 
@@ -31,6 +33,8 @@ export function parseDisk(text: string, resolve: Resolve): DiskRequest {
       hint: 'Give NAME=SIZE or NAME=SIZE@DEVICE, for example --disk root=20G.',
     });
   }
+  if (/^0+(\.0+)?[KMGT]?(iB|B)?$/i.test(size))
+    throw new HomewardError('bad-disk-size', `"${text}" has no bytes`);
   const disk = { name, sizeBytes: parseSize(size) };
   return device === undefined ? disk : { ...disk, device: resolveDevice(device, resolve) };
 }
@@ -98,5 +102,44 @@ export function parsePart(text: string): { n: number; of: number } {
 /** The value of an option without which the verb makes no sense. */
 export function required(value: string | undefined, flag: string): string {
   if (value === undefined) throw new HomewardError('usage', `${flag} is missing`);
+  if (value === '') throw new HomewardError('usage', `${flag} is empty`);
   return value;
+}
+
+/** Reads the time of --for, in milliseconds; null without one. */
+export function parseFor(text: string | undefined): number | null {
+  const ms = text === undefined ? null : parseDuration(text);
+  if (ms === 0) throw new HomewardError('bad-duration', `--for ${text} is no time at all`);
+  return ms;
+}
+
+/** All disks of a machine. */
+export function parseDisks(texts: readonly string[], resolve: Resolve): DiskRequest[] {
+  if (texts.length === 0) {
+    throw new HomewardError('usage', '--disk is missing', {
+      hint: 'Name each disk, for example --disk root=20G.',
+    });
+  }
+  if (texts.length > limits.disksPerMachine) {
+    const most = `a machine has ${limits.disksPerMachine} at the most`;
+    throw new HomewardError('usage', `--disk names ${texts.length} disks; ${most}`, {
+      hint: 'Protect the others as a machine of their own.',
+    });
+  }
+  return texts.map((text) => parseDisk(text, resolve));
+}
+
+/** A moment as it is sent, and as it is shown again where it is a time. */
+export interface AskedMoment {
+  at: string;
+  shown: string | null;
+}
+
+/** Reads the moment of --at. A time without an offset is in the zone of whoever types it, not the daemon's. */
+export function parseAt(text: string | undefined): AskedMoment {
+  const at = required(text, '--at');
+  if (!/^\d{4}-/.test(at)) return { at, shown: null };
+  const typed = parseTime(at);
+  if (typed === null) throw new HomewardError('bad-when', `"${at}" is not a moment`);
+  return { at: typed.text, shown: formatTyped(typed) };
 }

@@ -1,6 +1,6 @@
 // Every verb of `homeward` with its operands and options; what a verb does is loaded when it is asked for.
 import { Command } from 'commander';
-import { ExitStatus } from '../core/errors.ts';
+import { ExitStatus, HomewardError } from '../core/errors.ts';
 import type { Io } from './io.ts';
 import { createSession, type Verb } from './session.ts';
 import { readVersion } from '../core/version.ts';
@@ -45,6 +45,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
   addPointVerbs(program, run);
   addViewVerbs(program, run);
   addLongVerbs(program, run);
+  addLaterVerbs(program);
   return program;
 }
 
@@ -53,9 +54,42 @@ M is a machine's name or id. SIZE is bytes, or a number with K, M, G or T. WHEN 
   latest          the newest durable moment       latest-tag      the newest tag
   tag:NAME        a tag                           lsn:N           after the N-th write
   -15m            that long ago                   a time          2026-01-31T14:05:00Z
+A time without an offset is in the zone of the shell where it is typed.
 Exit status: 0 done, 1 something was found, 2 usage, 3 no such thing, 4 that moment is not available,
 5 conflict, 6 refused for safety, 7 not reachable, 8 no space, 70 a fault of ours.
 `;
+
+const laterVerbs = [
+  'check',
+  'protect',
+  'unprotect',
+  'hosts',
+  'machines',
+  'events',
+  'passphrase',
+  'plan',
+  'size',
+  'rescue',
+  'support-bundle',
+  'retention',
+  'config-server',
+  'process-server',
+  'mobility',
+  'all-in-one',
+];
+
+/** Verbs that people may have read of: said to be missing, not unknown, and not listed by `help`. */
+function addLaterVerbs(program: Command): void {
+  for (const name of laterVerbs) {
+    program
+      .command(name, { hidden: true })
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(() => {
+        throw new HomewardError('not-in-this-version', `\`homeward ${name}\` is not in this version`);
+      });
+  }
+}
 
 type Run = <O>(load: () => Promise<Verb<O>>) => (this: Command) => Promise<void>;
 
@@ -120,6 +154,8 @@ function addPointVerbs(program: Command, run: Run): void {
     .command('points')
     .argument('<M>', 'the machine')
     .description('the moments that a machine can be brought back to')
+    .allowUnknownOption() // of `points lock` and `unlock`, which the verb refuses by name
+    .allowExcessArguments()
     .action(run(async () => (await import('./commands/points.ts')).points));
   program
     .command('tag')

@@ -6,19 +6,27 @@ import { formatSeconds } from './table.ts';
 
 interface Display {
   update: OnProgress;
-  stop(): void;
+  /** `whole`: all of the work is done. */
+  stop(whole: boolean): void;
 }
 
-/** Runs `work` and shows how far it is; the display is gone from the terminal before the call comes back. */
+/**
+ * Runs `work` and shows how far it is; the display is gone from the terminal before the call comes back.
+ * `whole`: whoever ends without an error has done everything.
+ */
 export async function withProgress<T>(
   session: Session,
   work: (progress: OnProgress) => Promise<T>,
+  whole = false,
 ): Promise<T> {
   const display = await chooseDisplay(session);
+  let done = false;
   try {
-    return await work(display.update);
+    const result = await work(display.update);
+    done = whole;
+    return result;
   } finally {
-    display.stop();
+    display.stop(done);
   }
 }
 
@@ -59,19 +67,28 @@ const plainIntervalMs = 2000;
 function plainDisplay(session: Session): Display {
   const pace = createPace();
   let shownAt = -Infinity;
+  let shown: Progress | null = null;
+  let last: Progress | null = null;
+  const show = (progress: Progress, paceText: string): void => {
+    const { done, total, what } = progress;
+    const percent = total > 0 ? Math.floor((done / total) * 100) : 0;
+    session.note(
+      `${what}: ${percent} %, ${formatAmount(progress)}${paceText === '' ? '' : `, ${paceText}`}\n`,
+    );
+    shown = progress;
+  };
   return {
     update(progress) {
+      last = progress;
       const now = performance.now();
-      const { done, total, what } = progress;
       const paceText = pace(progress);
       if (now - shownAt < plainIntervalMs) return;
       shownAt = now;
-      const percent = total > 0 ? Math.floor((done / total) * 100) : 0;
-      session.note(
-        `${what}: ${percent} %, ${formatAmount(progress)}${paceText === '' ? '' : `, ${paceText}`}\n`,
-      );
+      show(progress, paceText);
     },
-    stop: () => undefined,
+    stop(whole) {
+      if (whole && last !== null && shown?.done !== last.total) show({ ...last, done: last.total }, '');
+    },
   };
 }
 

@@ -44,6 +44,9 @@ export function formatSeconds(seconds: number): string {
   return `${whole} s`;
 }
 
+/** The line below an answer that says how a time was understood; nothing where none was asked for. */
+export const formatAsked = (shown: string | null): string => (shown === null ? '' : `Asked for ${shown}\n`);
+
 /** A moment as it is shown everywhere: its LSN, and its time where there is one. */
 export function formatMoment({ lsn, time }: { lsn: number; time: string | null }): string {
   return time === null ? `LSN ${lsn}` : `LSN ${lsn} at ${time}`;

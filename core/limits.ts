@@ -35,6 +35,8 @@ export const limits = {
   exportBufferBytes: 4 * MiB,
   /** It begins a sync each time it has written this much, and goes on meanwhile. */
   exportFlushBytes: 64 * MiB,
+  /** Places with damaged content that are remembered for a machine. */
+  damagedPlaces: 100,
   /** Open views of a daemon; each has a thread of its own. */
   views: 64,
   nbdOptionBytes: 64 * KiB,
@@ -50,6 +52,8 @@ export const limits = {
    * A client that stops in the middle of a request keeps the buffer for so long while others wait for one.
    */
   nbdStallMs: 30_000,
+  /** The more wait, the shorter: that time divided by their number, but no less than this. */
+  nbdStallLeastMs: 2_000,
   /** How long a closing server lets requests end. */
   nbdCloseMs: 5_000,
   /**

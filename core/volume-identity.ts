@@ -30,9 +30,9 @@ const recordsName = 'volumes.json';
 const recordsFormat = 'homeward-volumes';
 /**
  * What an unused volume may hold: a new ext4 has the first, a crash while we made the identity leaves the
- * second.
+ * second, and whoever wants to make it locks it first.
  */
-const harmlessNames = new Set(['lost+found', `${identityName}.new`]);
+const harmlessNames = new Set(['lost+found', `${identityName}.new`, 'lock']);
 
 export interface VolumeRequest {
   /** The directory of `--data`, which exists. */
@@ -49,15 +49,9 @@ export interface VolumeRequest {
  * - not known: a volume of this kind is adopted; an empty or absent directory becomes one; else
  *   'not-a-volume'.
  */
-export function ensureVolume({ data, directory, kind }: VolumeRequest): VolumeIdentity {
-  const records = readRecords(data);
-  const known = records.find((record) => record.kind === kind);
-  const found = readIdentity(directory);
-  if (known) {
-    if (found?.id !== known.id || found.kind !== kind) throw notMounted(known, directory, found);
-  } else if (found && found.kind !== kind) {
-    throw notAVolume(`${directory} cannot be the ${kind} volume: it is ${describe(found)}`);
-  }
+export function ensureVolume(request: VolumeRequest): VolumeIdentity {
+  const { data, directory, kind } = request;
+  const { records, known, found } = look(request);
   // Crash order: 1 identity in the directory · 2 record in `data`. A crash between them leaves a volume to be
   // adopted.
   const identity = found ?? createIdentity(directory, kind);
@@ -69,15 +63,45 @@ export function ensureVolume({ data, directory, kind }: VolumeRequest): VolumeId
   return identity;
 }
 
-function createIdentity(directory: string, kind: VolumeKind): VolumeIdentity {
-  const names = (tryList(directory) ?? []).filter((name) => !harmlessNames.has(name));
-  if (names.length > 0) {
-    const some = names.slice(0, 3).join(', ') + (names.length > 3 ? ', …' : '');
-    throw notAVolume(`${directory} cannot become the ${kind} volume: it holds ${some}`);
-  }
-  const identity: VolumeIdentity = { id: randomUUID(), kind, created: new Date().toISOString() };
+/** Refuses what `ensureVolume` would, but records and makes nothing: to be called before the lock is taken. */
+export function checkVolume(request: VolumeRequest): void {
+  look(request);
+}
+
+/** Makes the directory of a volume that `checkVolume` let pass, durably, so that it can be locked. */
+export function ensureVolumeDirectory(directory: string): void {
   const firstMade = ensureDirectorySync(directory);
   if (firstMade) syncDirectorySync(path.dirname(firstMade));
+}
+
+function look({ data, directory, kind }: VolumeRequest): {
+  records: VolumeRecord[];
+  known: VolumeRecord | undefined;
+  found: VolumeIdentity | null;
+} {
+  const records = readRecords(data);
+  const known = records.find((record) => record.kind === kind);
+  const found = readIdentity(directory);
+  if (known) {
+    if (found?.id !== known.id || found.kind !== kind) throw notMounted(known, directory, found);
+  } else if (found && found.kind !== kind) {
+    throw notAVolume(`${directory} cannot be the ${kind} volume: it is ${describe(found)}`);
+  } else if (!found) {
+    refuseUsed(directory, kind);
+  }
+  return { records, known, found };
+}
+
+function refuseUsed(directory: string, kind: VolumeKind): void {
+  const names = (tryList(directory) ?? []).filter((name) => !harmlessNames.has(name));
+  if (names.length === 0) return;
+  const some = names.slice(0, 3).join(', ') + (names.length > 3 ? ', …' : '');
+  throw notAVolume(`${directory} cannot become the ${kind} volume: it holds ${some}`);
+}
+
+function createIdentity(directory: string, kind: VolumeKind): VolumeIdentity {
+  const identity: VolumeIdentity = { id: randomUUID(), kind, created: new Date().toISOString() };
+  ensureVolumeDirectory(directory);
   writeSealedJson(path.join(directory, identityName), identityFormat, identity);
   return identity;
 }
@@ -100,11 +124,21 @@ const describe = (identity: VolumeIdentity): string => `${identity.kind} volume 
 
 function readRecords(data: string): VolumeRecord[] {
   const file = path.join(data, recordsName);
-  const body = readSealedJson(file, recordsFormat);
-  if (body === null) return [];
-  if (Array.isArray(body) && body.every(isRecord)) return body;
-  throw unexpected(file);
+  try {
+    const body = readSealedJson(file, recordsFormat);
+    if (body === null) return [];
+    if (Array.isArray(body) && body.every(isRecord)) return body;
+    throw unexpected(file);
+  } catch (error) {
+    if (!(error instanceof HomewardError) || error.code !== 'damaged') throw error;
+    throw new HomewardError('damaged', error.message, { cause: error, hint: recordsHint(file) });
+  }
 }
+
+/** The file says only which volumes are ours, and each of those says it too. */
+const recordsHint = (file: string): string =>
+  `Put back the file from a copy. Without one: mount the retention and the replica volume, see that each ` +
+  `has its ${identityName}, move ${file} away, and start again: both are then taken as they are.`;
 
 function readIdentity(directory: string): VolumeIdentity | null {
   const file = path.join(directory, identityName);

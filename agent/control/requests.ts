@@ -91,11 +91,42 @@ export function parseView(value: unknown): ViewRequest {
   return request;
 }
 
+/** What people call the fields of requests whose size can be wrong. */
+const words: Readonly<Record<string, string>> = {
+  machine: 'the name of the machine',
+  id: 'the id of the view',
+  at: '--at',
+  listen: '--listen',
+  disks: '--disk',
+  leaseMs: '--for',
+  forMs: '--for',
+  part: '--part',
+  target: '--to',
+  overwrite: '--overwrite-disk',
+};
+
+/** What is too small or too large, in the words of the command line; null for everything else. */
+function amountError(issue: z.core.$ZodIssue): string | null {
+  const word = words[String(issue.path[0] ?? '')];
+  if (word === undefined) return null;
+  if (issue.code === 'too_small') {
+    if (issue.origin === 'string') return `${word} is empty`;
+    return issue.origin === 'array' ? `${word} is missing` : `${word} is not above 0`;
+  }
+  if (issue.code !== 'too_big') return null;
+  if (issue.origin === 'string') return `${word} has more than ${issue.maximum} characters`;
+  return issue.origin === 'array'
+    ? `${word} is given more than ${issue.maximum} times`
+    : `${word} is too large`;
+}
+
 /** `value` as the schema wants it, or a `usage` error that names the first place that does not fit. */
 export function parseRequest<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
+  const amount = issue === undefined ? null : amountError(issue);
+  if (amount !== null) throw new HomewardError('usage', amount);
   const place = issue?.path.map(String).join('.') ?? '';
   const what = issue?.message ?? 'it does not fit';
   throw new HomewardError('usage', `the request is not valid: ${place === '' ? '' : `${place}: `}${what}`);

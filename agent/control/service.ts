@@ -102,6 +102,11 @@ export interface ViewReport {
   expiresAt: string | null;
 }
 
+/** The answer to opening one: the time that was asked for in UTC, or null for an LSN, a tag, the latest. */
+export interface OpenedView extends ViewReport {
+  asked: string | null;
+}
+
 export type RecoverTarget =
   | { kind: 'raw' | 'qcow2' | 'vmdk'; directory: string }
   | { kind: 'block'; devices: { disk: string; device: string }[] };
@@ -118,6 +123,8 @@ export interface RecoverPlan {
   machine: string;
   lsn: number;
   time: string | null;
+  /** The time that was asked for in UTC, or null for an LSN, a tag, the latest. */
+  asked: string | null;
   disks: { name: string; size: number; to: string; format: string; found: string | null }[];
 }
 
@@ -163,7 +170,7 @@ export interface MasterTargetService {
   tag(machine: string, name: string): Promise<TagReport>;
   status(): Promise<StatusReport>;
   points(machine: string): Promise<PointsReport>;
-  openView(request: ViewRequest): Promise<ViewReport>;
+  openView(request: ViewRequest): Promise<OpenedView>;
   listViews(): Promise<ViewReport[]>;
   closeViews(which: { id: string } | { machine: string; at: string | null }): Promise<ViewReport[]>;
   planRecovery(request: RecoverRequest): Promise<RecoverPlan>;

@@ -21,10 +21,12 @@ import { damagedRecord } from '../replica/record-reader.ts';
 export class HeadReader {
   readonly #journal: Journal;
   readonly #replicas: readonly BlockStore[];
+  readonly #diskNames: readonly string[];
   readonly #files: Files;
   readonly #mark: MachineMark;
 
-  constructor(journal: Journal, replicas: readonly BlockStore[]) {
+  constructor(journal: Journal, replicas: readonly BlockStore[], diskNames: readonly string[] = []) {
+    this.#diskNames = diskNames;
     this.#journal = journal;
     this.#replicas = replicas;
     this.#files = journal.source.files;
@@ -98,11 +100,19 @@ export class HeadReader {
       let data = first.kind === 'data' ? first.data : null;
       if (first.kind === 'more')
         data = judgeSecond(wanted, await this.#readStretch(segment, first.stretch), first);
-      if (data === null) throw damagedRecord(segment.path, wanted);
+      if (data === null) {
+        this.#noteDamage(segment, wanted);
+        throw damagedRecord(segment.path, wanted);
+      }
       data.copy(target);
     } finally {
       segment.users -= 1;
     }
+  }
+
+  #noteDamage({ path: file }: Segment, { lsn, disk, start, end }: Wanted): void {
+    const name = this.#diskNames[disk] ?? null;
+    this.#journal.noteDamage({ file, fromLsn: lsn, toLsn: lsn, disk: name, start, end });
   }
 
   async #readStretch(segment: Segment, stretch: Stretch): Promise<Buffer> {

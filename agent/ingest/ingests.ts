@@ -1,7 +1,8 @@
 // Direct ingest: which machines take writes over NBD and where, kept over restarts in one file.
+import fs from 'node:fs';
 import { join } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
-import { HomewardError } from '../../core/errors.ts';
+import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { listenError } from '../../core/listen-error.ts';
 import type { Log } from '../../core/log.ts';
 import { formatListen, type Listen } from '../../core/names.ts';
@@ -30,7 +31,7 @@ export class Ingests {
     this.#file = join(options.data, 'ingests.json');
     this.#log = options.log;
     this.#pool = options.pool;
-    this.#entries = (readSealedJson(this.#file, format) ?? []) as IngestEntry[];
+    this.#entries = readEntries(this.#file, options.log);
   }
 
   /** Those to be opened at start. */
@@ -103,5 +104,29 @@ export class Ingests {
   #save(entries: IngestEntry[]): void {
     writeSealedJson(this.#file, format, entries);
     this.#entries = entries;
+  }
+}
+
+/**
+ * What is to be opened at start. A damaged file stops nothing else: it is set aside, and no ingest is open
+ * until somebody opens it.
+ */
+function readEntries(file: string, log: Log): IngestEntry[] {
+  try {
+    const body = readSealedJson(file, format) ?? [];
+    if (Array.isArray(body)) return body as IngestEntry[];
+    throw new HomewardError('damaged', `${file} does not hold a list`);
+  } catch (error) {
+    const problem = toHomewardError(error);
+    if (problem.code !== 'damaged') throw error;
+    const aside = `${file}.damaged`;
+    fs.renameSync(file, aside);
+    log.error('ingests-damaged', {
+      file,
+      aside,
+      error: problem,
+      hint: 'No ingest is open: open each again with `homeward ingest open M`, then remove the file set aside.',
+    });
+    return [];
   }
 }

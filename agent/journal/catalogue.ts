@@ -1,4 +1,5 @@
 // What a machine's journal says besides content: tags, gaps and lost records, in LSN order.
+import { limits } from '../../core/limits.ts';
 import type { Consistency } from '../../core/record/notes.ts';
 
 export interface Tag {
@@ -26,10 +27,23 @@ export interface LostRecords {
   end: number;
 }
 
+/** Records of [fromLsn, toLsn] whose content does not fit its checksum; what they hold, where it is known. */
+export interface DamagedPlace {
+  file: string;
+  fromLsn: number;
+  toLsn: number;
+  /** The disk's name, and bytes [start, end) of it. */
+  disk: string | null;
+  start: number | null;
+  end: number | null;
+}
+
 export class Catalogue {
   tags: Tag[] = [];
   gaps: Gap[] = [];
   lost: LostRecords[] = [];
+  /** Found since the start by whoever read it; bounded. */
+  damaged: DamagedPlace[] = [];
 
   syncBegins(lsn: number, time: number, reason: string): void {
     const open = this.gaps.at(-1);
@@ -42,6 +56,21 @@ export class Catalogue {
     if (open === undefined || open.to !== null) return;
     open.to = lsn;
     open.toTime = time;
+  }
+
+  /** False when it was known, or lies beyond what is remembered. */
+  noteDamage(place: DamagedPlace): boolean {
+    const isKnown = this.damaged.some(({ file, fromLsn }) => file === place.file && fromLsn === place.fromLsn);
+    if (isKnown || this.damaged.length >= limits.damagedPlaces) return false;
+    this.damaged.push(place);
+    return true;
+  }
+
+  /** Everything was read: what is remembered and was not found again is gone. */
+  keepDamage(found: readonly { file: string; fromLsn: number }[]): void {
+    this.damaged = this.damaged.filter((place) =>
+      found.some(({ file, fromLsn }) => file === place.file && fromLsn === place.fromLsn),
+    );
   }
 
   gapAt(lsn: number): Gap | null {
@@ -57,5 +86,6 @@ export class Catalogue {
     this.tags = this.tags.filter((tag) => tag.lsn >= lsn);
     this.gaps = this.gaps.filter((gap) => gap.to === null || gap.to > lsn);
     this.lost = this.lost.filter((lost) => lost.to > lsn);
+    this.damaged = this.damaged.filter(({ toLsn }) => toLsn > lsn);
   }
 }

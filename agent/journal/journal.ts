@@ -13,7 +13,7 @@ import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { ScanVisitor } from '../../core/segment-log/scan.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
-import type { Catalogue } from './catalogue.ts';
+import type { Catalogue, DamagedPlace } from './catalogue.ts';
 import { IntakeQueue } from './intake.ts';
 import { RedoIndex } from './redo-index.ts';
 import { visitSegment, type RecordSource } from './reindex.ts';
@@ -64,6 +64,7 @@ export class Journal {
   readonly #log: SegmentLog;
   readonly #intake: IntakeQueue;
   readonly #clock: Clock;
+  readonly #events: Log;
   #lastTime: number;
 
   private constructor(
@@ -75,6 +76,7 @@ export class Journal {
     this.#log = log;
     this.#index = index;
     this.#clock = options.clock;
+    this.#events = options.log;
     this.#lastTime = found.lastTime;
     this.generation = Math.max(options.generation, found.generation);
     this.source = sourceOf(options);
@@ -123,8 +125,9 @@ export class Journal {
   get failure(): Error | null {
     return this.#log.failure;
   }
-  get noSpace(): boolean {
-    return this.#intake.noSpace;
+  /** Why records were refused last, until they are taken again. */
+  get appendFailure(): HomewardError | null {
+    return this.#intake.failure;
   }
   get redoBytes(): number {
     return this.#log.bytes;
@@ -299,6 +302,18 @@ export class Journal {
     const count = this.#log.prune(appliedLsn);
     if (count > 0) this.#index.drop();
     return count;
+  }
+
+  /** Looks whether there is room again for a further segment, if there was none. */
+  retrySpace(): void {
+    this.#intake.retrySpace();
+  }
+
+  /** Remembers content that does not fit its checksum, for status, and tells it once. */
+  noteDamage(place: DamagedPlace): void {
+    if (!this.catalogue.noteDamage(place)) return;
+    const { file, fromLsn, toLsn, disk, start, end } = place;
+    this.#events.error('damage-found', { file, lsn: fromLsn, toLsn, disk, start, end });
   }
 
   /** Gives the disk back what is only kept for heavy writing. */

@@ -1,18 +1,19 @@
 // Carries out a recovery: raw files and devices by a thread of ours, qcow2 and vmdk by qemu-img reading a
 // view.
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { syncDirectorySync } from '../../core/atomic-file.ts';
 import { openFileStore } from '../../core/block/file-store.ts';
-import { ensureDirectorySync } from '../../core/directory.ts';
-import { assert, errnoOf, HomewardError } from '../../core/errors.ts';
+import { assert, HomewardError } from '../../core/errors.ts';
 import type { OnProgress, RecoverPlan, ViewReport } from '../control/service.ts';
 import type { ViewContent } from '../replica/view-content.ts';
 import type { ExportJob, ExportReply } from './export-worker.ts';
+import { convert } from './qemu-img.ts';
+import { noSpace, noSpaceOnDevice, targetError } from './target-error.ts';
+import { publish, TargetFile } from './target-file.ts';
+import { targetsInUse } from './targets-in-use.ts';
 
 export interface RecoverExecution {
   plan: RecoverPlan;
@@ -25,64 +26,74 @@ export interface RecoverExecution {
 
 const workerFile = new URL('./export-worker.ts', import.meta.url);
 
-/** Gives back the bytes written. When it fails or is aborted, no file that it began is left. */
+/**
+ * Gives back the bytes written. Throws 'conflict', before anything is written, when another recovery writes to
+ * one of the targets. When it fails or is aborted, no file that it began is left.
+ */
 export async function executeRecovery(execution: RecoverExecution): Promise<number> {
-  const { plan } = execution;
-  const files = plan.disks.filter(({ format }) => format !== 'block').map(({ to }) => to);
-  if (files[0] !== undefined) makeTarget(dirname(files[0]));
+  const release = targetsInUse.claim(execution.plan.disks.map(({ to }) => to));
   try {
-    const converted = plan.disks[0]?.format === 'qcow2' || plan.disks[0]?.format === 'vmdk';
-    const written = converted ? await convertDisks(execution) : await copyDisks(execution);
-    for (const file of files) publish(file);
+    return isOntoDevices(execution.plan) ? await copyToDevices(execution) : await writeFiles(execution);
+  } finally {
+    release();
+  }
+}
+
+async function writeFiles(execution: RecoverExecution): Promise<number> {
+  const files: TargetFile[] = [];
+  try {
+    for (const { to } of execution.plan.disks) files.push(new TargetFile(to));
+    const raw = execution.plan.disks[0]?.format === 'raw';
+    const written = raw ? await copyToFiles(execution, files) : await convertDisks(execution, files);
+    publish(files);
     return written;
   } catch (error) {
-    for (const file of files) fs.rmSync(partial(file), { force: true });
-    throw error;
+    const failure = asTargetError(error, execution.plan);
+    const left = files.map((file) => file.tryDiscard()).filter((why) => why !== null);
+    if (left.length === 0) throw failure;
+    throw new HomewardError(failure.code, [failure.message, ...left].join('; '), { cause: failure });
+  } finally {
+    for (const file of files) file.close();
   }
 }
 
-function makeTarget(directory: string): void {
-  try {
-    ensureDirectorySync(directory, 0o777);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOTDIR') throw error;
-    throw new HomewardError('bad-target', `${directory} is not a directory`, { cause: error });
-  }
+async function copyToFiles(execution: RecoverExecution, files: readonly TargetFile[]): Promise<number> {
+  const outputs = execution.plan.disks.map(({ name, size }, at) => {
+    const { fd } = fileAt(files, at);
+    fs.ftruncateSync(fd, size);
+    return { disk: diskIndex(execution, name), fd, blank: true };
+  });
+  return copyDisks(execution, outputs);
 }
 
-const partial = (file: string): string => `${file}.partial`;
-
-/** The name is taken only now: what exists was never overwritten, and what has the name is whole. */
-function publish(file: string): void {
-  try {
-    fs.linkSync(partial(file), file);
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST')
-      throw new HomewardError('exists', `${file} has come into being meanwhile`, { cause: error });
-    throw error;
-  }
-  fs.unlinkSync(partial(file));
-  syncDirectorySync(join(file, '..'));
-}
-
-async function copyDisks({ plan, content, progress, signal }: RecoverExecution): Promise<number> {
+/** A device is claimed (O_EXCL) while we write it. */
+async function copyToDevices(execution: RecoverExecution): Promise<number> {
   const outputs: ExportJob['outputs'] = [];
   try {
-    for (const planned of plan.disks) {
-      const disk = content.disks.findIndex(({ name }) => name === planned.name);
-      outputs.push({ disk, ...openOutput(planned) });
-    }
-    return await runWorker({ content, outputs }, totalBytes(plan), progress, signal);
+    for (const { name, to } of execution.plan.disks)
+      outputs.push({ disk: diskIndex(execution, name), fd: openDevice(to), blank: false });
+    return await copyDisks(execution, outputs);
+  } catch (error) {
+    if (isFull(error)) throw noSpaceOnDevice(execution.plan.disks.map(({ to }) => to).join(', '), error);
+    throw error;
   } finally {
     for (const { fd } of outputs) fs.closeSync(fd);
   }
 }
 
-/** A device is claimed (O_EXCL) while we write it; a file is new. */
-function openOutput({ to, size, format }: RecoverPlan['disks'][number]): { fd: number; blank: boolean } {
-  if (format === 'block') return { fd: openFileStore(to).fd, blank: false };
-  fs.rmSync(partial(to), { force: true });
-  return { fd: openFileStore(partial(to), { create: size }).fd, blank: true };
+function openDevice(path: string): number {
+  try {
+    return openFileStore(path).fd;
+  } catch (error) {
+    throw targetError(error, path);
+  }
+}
+
+function copyDisks(
+  { plan, content, progress, signal }: RecoverExecution,
+  outputs: ExportJob['outputs'],
+): Promise<number> {
+  return runWorker({ content, outputs }, totalBytes(plan), progress, signal);
 }
 
 function runWorker(
@@ -117,80 +128,83 @@ function runWorker(
   });
 }
 
-async function convertDisks({ plan, progress, signal, serve }: RecoverExecution): Promise<number> {
-  const directory = await mkdtemp(join(tmpdir(), 'homeward-recover-'));
+async function convertDisks(
+  { plan, progress, signal, serve }: RecoverExecution,
+  files: readonly TargetFile[],
+): Promise<number> {
+  const directory = await mkdtemp(join(tmpdir(), 'homeward-recover-')).catch((error: unknown) => {
+    throw new HomewardError(
+      'tool-failed',
+      `nothing can be made in ${tmpdir()}, where qemu-img is to meet the view`,
+      {
+        cause: error,
+        hint: 'Make room there and let it be written to, or recover to raw:DIR, which needs nothing there.',
+      },
+    );
+  });
+  const socket = join(directory, 'view.sock');
   const total = totalBytes(plan);
-  const served = await serve(join(directory, 'view.sock'));
   let before = 0;
   let written = 0;
   try {
-    for (const disk of plan.disks) {
-      const from = before;
-      fs.rmSync(partial(disk.to), { force: true });
-      await convert(disk, join(directory, 'view.sock'), signal, (part) => {
-        progress({ done: Math.round(from + part * disk.size), total, what: disk.name });
-      });
-      syncFile(partial(disk.to));
-      written += fs.statSync(partial(disk.to)).size;
-      before += disk.size;
+    const served = await serve(socket);
+    try {
+      for (const [at, { name, size, format }] of plan.disks.entries()) {
+        assert(format === 'qcow2' || format === 'vmdk', `${format} is for qemu-img`);
+        const { partial, fd } = fileAt(files, at);
+        const from = before;
+        await convert({
+          format,
+          source: `nbd+unix:///${encodeURIComponent(name)}?socket=${encodeURIComponent(socket)}`,
+          to: partial,
+          signal,
+          progress: (part) => progress({ done: Math.round(from + part * size), total, what: name }),
+        });
+        await sync(fd);
+        written += fs.fstatSync(fd).size;
+        before += size;
+      }
+    } finally {
+      await served.close();
     }
     return written;
+  } catch (error) {
+    throw signal.aborted ? interrupted() : error;
   } finally {
-    await served.close();
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-function convert(
-  disk: RecoverPlan['disks'][number],
-  socket: string,
-  signal: AbortSignal,
-  progress: (part: number) => void,
-): Promise<void> {
-  const options = disk.format === 'vmdk' ? ['-o', 'subformat=streamOptimized'] : [];
-  const source = `nbd+unix:///${encodeURIComponent(disk.name)}?socket=${encodeURIComponent(socket)}`;
-  const args = ['convert', '-p', '-f', 'raw', '-O', disk.format, ...options, source, partial(disk.to)];
-  const child = spawn('qemu-img', args, {
-    signal,
-    killSignal: 'SIGKILL',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, LC_ALL: 'C.UTF-8' },
-  });
-  let complaint = '';
-  child.stderr.on('data', (text: Buffer) => {
-    complaint = (complaint + text.toString()).slice(-2000);
-  });
-  child.stdout.on('data', (text: Buffer) => {
-    const percent = /(\d+(?:\.\d+)?)\/100%/.exec(text.toString())?.[1];
-    if (percent !== undefined) progress(Number(percent) / 100);
-  });
+/** In the thread pool: the rest of what qemu-img wrote may be gigabytes. */
+function sync(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    let failure: Error | null = null;
-    child.once('error', (error) => {
-      failure =
-        errnoOf(error) === 'ENOENT'
-          ? new HomewardError('tool-missing', 'qemu-img is not installed', {
-              cause: error,
-              hint: 'Install the package qemu-utils (Debian) or qemu-img (EL).',
-            })
-          : error;
-      if (child.pid === undefined) reject(failure);
-    });
-    child.once('close', (status) => {
-      if (signal.aborted) reject(interrupted());
-      else if (status === 0) resolve();
-      else
-        reject(
-          failure ?? new HomewardError('tool-failed', `qemu-img ended with ${status}: ${complaint.trim()}`),
-        );
+    fs.fsync(fd, (error) => {
+      if (error === null) resolve();
+      else reject(error);
     });
   });
 }
 
-function syncFile(path: string): void {
-  const fd = fs.openSync(path, 'r');
-  fs.fsyncSync(fd);
-  fs.closeSync(fd);
+const isOntoDevices = (plan: RecoverPlan): boolean => plan.disks[0]?.format === 'block';
+
+/** The copying thread says what happened, not where. */
+function asTargetError(error: unknown, plan: RecoverPlan): HomewardError {
+  const directory = dirname(plan.disks[0]?.to ?? '');
+  return isFull(error) ? noSpace(directory, error) : targetError(error, directory);
+}
+
+const isFull = (error: unknown): boolean => error instanceof HomewardError && error.code === 'no-space';
+
+function diskIndex({ content }: RecoverExecution, name: string): number {
+  const index = content.disks.findIndex((disk) => disk.name === name);
+  assert(index >= 0, `the view has ${name}`);
+  return index;
+}
+
+function fileAt(files: readonly TargetFile[], at: number): TargetFile {
+  const file = files[at];
+  assert(file !== undefined, 'every disk has its file');
+  return file;
 }
 
 function totalBytes(plan: RecoverPlan): number {

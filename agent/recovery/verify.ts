@@ -46,7 +46,7 @@ export async function verifyMachine(
   } finally {
     for (const segment of wanted) segment.users -= 1;
   }
-  return run.report(wanted);
+  return run.report(wanted, request.part === null);
 }
 
 class VerifyRun {
@@ -58,7 +58,7 @@ class VerifyRun {
 
   constructor(machine: Verifiable) {
     this.#machine = machine;
-    for (const lost of machine.journal.catalogue.lost) this.#lost(lost.file, lost.from, lost.to);
+    for (const { file, from, to } of machine.journal.catalogue.lost) this.#addLost(file, from, to);
   }
 
   look(segment: Segment): void {
@@ -80,8 +80,9 @@ class VerifyRun {
     });
   }
 
-  report(wanted: readonly Segment[]): VerifyReport {
+  report(wanted: readonly Segment[], isWhole: boolean): VerifyReport {
     const complete = this.#looked.length === wanted.length;
+    if (complete && isWhole) this.#machine.journal.catalogue.keepDamage(this.#damaged);
     return {
       machine: this.#machine.name,
       ok: this.#damaged.length === 0,
@@ -97,18 +98,24 @@ class VerifyRun {
   }
 
   #rotten(segment: Segment, { lsn, disk, offset, length }: RecordHeader): void {
-    this.#damaged.push({
+    const place = {
       disk: this.#machine.file.disks[disk]?.name ?? null,
       start: offset,
       end: offset + length,
       fromLsn: lsn,
       toLsn: lsn,
       file: segment.path,
-      what: 'content does not fit its checksum',
-    });
+    };
+    this.#machine.journal.noteDamage(place);
+    this.#damaged.push({ ...place, what: 'content does not fit its checksum' });
   }
 
-  #lost(
+  #lost(file: string, fromLsn: number, toLsn: number, what?: string): void {
+    this.#machine.journal.noteDamage({ file, fromLsn, toLsn, disk: null, start: null, end: null });
+    this.#addLost(file, fromLsn, toLsn, what);
+  }
+
+  #addLost(
     file: string,
     fromLsn: number,
     toLsn: number,

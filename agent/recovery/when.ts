@@ -2,6 +2,7 @@
 import { HomewardError } from '../../core/errors.ts';
 import { formatTime } from '../../core/clock.ts';
 import { microseconds, parseDuration } from '../../core/units.ts';
+import { formatTyped, parseTime, type TypedTime } from '../../core/when-time.ts';
 import type { Catalogue, Gap } from '../journal/catalogue.ts';
 
 /** Times are microseconds since 1970. */
@@ -10,11 +11,9 @@ export type When =
   | { kind: 'tag'; name: string }
   | { kind: 'lsn'; lsn: number }
   | { kind: 'ago'; ms: number }
-  | { kind: 'time'; time: number };
+  | ({ kind: 'time' } & TypedTime);
 
-const timePattern = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?(Z|[+-]\d{2}:?\d{2})?$/i;
-
-/** Reads WHEN. A time without an offset is in this host's zone. */
+/** Reads WHEN. A time without an offset is in this process's zone; the command line sends none. */
 export function parseWhen(text: string): When {
   if (text === 'latest' || text === 'latest-tag' || text === 'latest-app') return { kind: text };
   if (text.startsWith('tag:') && text.length > 4) return { kind: 'tag', name: text.slice(4) };
@@ -24,7 +23,16 @@ export function parseWhen(text: string): When {
   if (/^-\d/.test(text)) return { kind: 'ago', ms: parseAgo(text) };
   const time = parseTime(text);
   if (time === null) throw new HomewardError('bad-when', `"${text}" is not a moment`);
-  return { kind: 'time', time };
+  return { kind: 'time', ...time };
+}
+
+/** WHEN with "that long ago" made the time it is at `now`, and the time asked for in UTC, if it is one. */
+export function settleWhen(text: string, now: number): { at: string; asked: string | null } {
+  const when = parseWhen(text);
+  if (when.kind === 'time') return { at: text, asked: spell(when.time) };
+  if (when.kind !== 'ago') return { at: text, asked: null };
+  const asked = spell(now - when.ms * 1000);
+  return { at: asked, asked };
 }
 
 function parseAgo(text: string): number {
@@ -33,17 +41,6 @@ function parseAgo(text: string): number {
   } catch (cause) {
     throw new HomewardError('bad-when', `"${text}" is not a moment`, { cause });
   }
-}
-
-function parseTime(text: string): number | null {
-  const match = timePattern.exec(text);
-  if (match === null) return null;
-  const [, date, clock, fraction = '', zone = ''] = match;
-  const seconds = Date.parse(`${date}T${clock}${zone.toUpperCase()}`);
-  if (Number.isNaN(seconds)) return null;
-  const time = seconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
-  if (!Number.isSafeInteger(time)) throw new HomewardError('in-future', `${text} has not come yet`);
-  return time;
 }
 
 /** What resolving needs to know of a machine. */
@@ -68,7 +65,8 @@ export function resolveWhen(when: When, moments: Moments): number {
     throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
   if (lsn < oldest.lsn || lsn > newest.lsn) throw outside(`lsn:${lsn}`, moments);
   const gap = catalogue.gapAt(lsn);
-  if (gap !== null) throw inGap(lsn, gap);
+  if (gap !== null)
+    throw inGap(when.kind === 'time' ? `${formatTyped(when)}, lsn:${lsn},` : `lsn:${lsn}`, gap);
   const lost = catalogue.lost.find((range) => range.from <= lsn && lsn <= range.to);
   if (lost !== undefined) {
     throw new HomewardError('damaged', `lsn:${lsn} is among the lost records ${lost.from} to ${lost.to}`);
@@ -92,12 +90,12 @@ function wantedLsn(when: When, moments: Moments): number {
     case 'lsn':
       return when.lsn;
     case 'ago':
-      return atTime(now - when.ms * 1000, moments);
+      return atTime(now - when.ms * 1000, spell(now - when.ms * 1000), moments);
     case 'time':
       if (when.time > now && when.time > newest.time) {
-        throw new HomewardError('in-future', `${spell(when.time)} has not come yet: it is ${spell(now)}`);
+        throw new HomewardError('in-future', `${formatTyped(when)} has not come yet: it is ${spell(now)}`);
       }
-      return atTime(when.time, moments);
+      return atTime(when.time, formatTyped(when), moments);
   }
 }
 
@@ -112,10 +110,10 @@ function tagLsn(lsn: number | undefined, message: string): number {
   return lsn;
 }
 
-function atTime(time: number, moments: Moments): number {
+function atTime(time: number, what: string, moments: Moments): number {
   const { oldest } = moments;
   if (oldest === null) return 0; // refused by the caller
-  if (time < oldest.time) throw outside(spell(time), moments);
+  if (time < oldest.time) throw outside(what, moments);
   return Math.min(moments.lsnAtTime(time), moments.newest.lsn);
 }
 
@@ -127,10 +125,10 @@ function outside(what: string, { oldest, newest }: Moments): HomewardError {
   );
 }
 
-function inGap(lsn: number, gap: Gap): HomewardError {
+function inGap(what: string, gap: Gap): HomewardError {
   const after = gap.to === null ? 'it has not ended' : `the next point is lsn:${gap.to}`;
   const before = gap.from > 1 ? `the point before is lsn:${gap.from - 1}` : 'there is no point before';
-  return new HomewardError('in-gap', `lsn:${lsn} lies in a gap (${gap.reason}): ${before}, ${after}`);
+  return new HomewardError('in-gap', `${what} lies in a gap (${gap.reason}): ${before}, ${after}`);
 }
 
 const spell = (time: number): string => formatTime(microseconds(Math.max(0, Math.round(time))));

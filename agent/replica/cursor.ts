@@ -1,4 +1,5 @@
 // The cursor of one machine: how far its replica is, in a file that is replaced atomically.
+import { dirname } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { HomewardError } from '../../core/errors.ts';
 
@@ -20,10 +21,23 @@ export interface Cursor {
 
 const format = 'homeward-cursor';
 
-/** The cursor in `file`, or null when there is none. A damaged one is a 'damaged' error. */
-export function readCursor(file: string): Cursor | null {
-  const body = readSealedJson(file, format);
-  if (body === null) return null;
+/** The cursor in `file`. No older one can stand in for it: the replica may be further on. Throws 'damaged'. */
+export function readCursor(file: string): Cursor {
+  try {
+    return parseCursor(readSealedJson(file, format), file);
+  } catch (error) {
+    if (!(error instanceof HomewardError)) throw error;
+    const directory = dirname(file);
+    const hint =
+      `The cursor says how far the replica is. Put back the whole directory ${directory} and the replica, ` +
+      `both from copies of one moment, then start again. The other machines go on. ` +
+      `Without copies: move ${directory} off the volume; the machine can then be opened anew.`;
+    throw new HomewardError('damaged', error.message, { cause: error, hint });
+  }
+}
+
+function parseCursor(body: unknown, file: string): Cursor {
+  if (body === null) throw new HomewardError('damaged', `${file} is missing`);
   const { lsn, stepTo, pin, generation, durable, firstPoint, time } = body as Partial<
     Record<keyof Cursor, unknown>
   >;

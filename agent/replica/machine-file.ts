@@ -1,4 +1,5 @@
 // machine.json: who a machine is, what disks it has and where their replicas lie.
+import { dirname } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { HomewardError } from '../../core/errors.ts';
 
@@ -25,16 +26,55 @@ export interface MachineFile {
 
 const format = 'homeward-machine';
 
-/** The machine in `file`, or null when there is none. */
-export function readMachineFile(file: string): MachineFile | null {
-  const body = readSealedJson(file, format);
-  if (body === null) return null;
-  if (!isMachineFile(body)) throw new HomewardError('damaged', `${file} does not describe a machine`);
-  return body;
+/** Where the content lies that `file` had before, and at first the same: a second chance for `file`. */
+export const previousFile = (file: string): string => `${file}.previous`;
+
+/**
+ * The machine in `file`. When that is damaged or missing, the one in the file beside it, which `usedPrevious`
+ * is told: only `seeding` ever changes, and the journal knows better. 'damaged' when neither is to be had.
+ */
+export function readMachineFile(
+  file: string,
+  usedPrevious: (why: HomewardError) => void = () => undefined,
+): MachineFile {
+  try {
+    return readOne(file);
+  } catch (error) {
+    if (!(error instanceof HomewardError)) throw error;
+    const previous = tryReadOne(previousFile(file));
+    if (previous === null) throw error;
+    usedPrevious(error);
+    return previous;
+  }
 }
 
+/** Crash order: 1 the file beside it · 2 `file`. One of them is whole at any moment. */
 export function writeMachineFile(file: string, machine: MachineFile): void {
+  writeSealedJson(previousFile(file), format, tryReadOne(file) ?? machine);
   writeSealedJson(file, format, machine);
+}
+
+function readOne(file: string): MachineFile {
+  try {
+    const body = readSealedJson(file, format);
+    if (body === null) throw new HomewardError('damaged', `${file} is missing`);
+    if (!isMachineFile(body)) throw new HomewardError('damaged', `${file} does not describe a machine`);
+    return body;
+  } catch (error) {
+    if (!(error instanceof HomewardError)) throw error;
+    const hint =
+      `Put back ${file} or ${previousFile(file)} from a copy, then start again. The other machines go on. ` +
+      `Without a copy: move ${dirname(file)} off the volume; the machine can then be opened anew.`;
+    throw new HomewardError('damaged', error.message, { cause: error, hint });
+  }
+}
+
+function tryReadOne(file: string): MachineFile | null {
+  try {
+    return readOne(file);
+  } catch {
+    return null; // the error of the other file is the one that counts
+  }
 }
 
 function isMachineFile(body: unknown): body is MachineFile {

@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { FileStore } from '../../core/block/file-store.ts';
 import { openFileStore } from '../../core/block/file-store.ts';
+import { syncDirectorySync } from '../../core/atomic-file.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
 import { formatSize } from '../../core/units.ts';
 import { devicePath } from './target-device.ts';
 import type { MachineFile, ProtectedDisk } from './machine-file.ts';
@@ -20,15 +22,19 @@ export function createReplicas(replicas: string, machine: MachineFile): void {
     if (disk.replica.kind !== 'file') continue;
     const path = replicaPath(replicas, machine.id, disk);
     fs.mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-    const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640);
-    try {
-      fs.ftruncateSync(fd, disk.size);
-      fs.fsyncSync(fd);
-    } catch (error) {
-      throw errnoOf(error) === 'EFBIG' ? tooLarge(path, disk, error) : error;
-    } finally {
-      fs.closeSync(fd);
-    }
+    makeSparseFile(path, disk);
+  }
+}
+
+function makeSparseFile(path: string, disk: ProtectedDisk): void {
+  const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640);
+  try {
+    fs.ftruncateSync(fd, disk.size);
+    fs.fsyncSync(fd);
+  } catch (error) {
+    throw errnoOf(error) === 'EFBIG' ? tooLarge(path, disk, error) : error;
+  } finally {
+    fs.closeSync(fd);
   }
 }
 
@@ -46,7 +52,7 @@ function tooLarge(path: string, disk: ProtectedDisk, cause: unknown): HomewardEr
 export async function blankDevices(replicas: string, machine: MachineFile): Promise<void> {
   for (const disk of machine.disks) {
     if (disk.replica.kind !== 'device') continue;
-    const store = openReplica(replicaPath(replicas, machine.id, disk), disk);
+    const store = await openReplica(replicaPath(replicas, machine.id, disk), disk);
     try {
       await store.zero(0, disk.size, { punch: true });
       await store.flush();
@@ -56,11 +62,31 @@ export async function blankDevices(replicas: string, machine: MachineFile): Prom
   }
 }
 
+export interface OpenReplicasOptions {
+  /** Nothing was ever applied, every byte is in redo: a file that is gone is made again, blank. */
+  untouched: boolean;
+  log: Log;
+}
+
 /** The disks' replicas in order. All are closed again when one cannot be opened. */
-export async function openReplicas(replicas: string, machine: MachineFile): Promise<FileStore[]> {
+export async function openReplicas(
+  replicas: string,
+  machine: MachineFile,
+  { untouched, log }: OpenReplicasOptions,
+): Promise<FileStore[]> {
   const stores: FileStore[] = [];
   try {
-    for (const disk of machine.disks) stores.push(openReplica(replicaPath(replicas, machine.id, disk), disk));
+    for (const disk of machine.disks) {
+      const path = replicaPath(replicas, machine.id, disk);
+      // Not without its directory: then more is gone than one file, and the volume may be another.
+      const gone = disk.replica.kind === 'file' && !fs.existsSync(path) && fs.existsSync(dirname(path));
+      if (gone && untouched) {
+        makeSparseFile(path, disk);
+        syncDirectorySync(dirname(path));
+        log.warn('replica-made-again', { machine: machine.id, disk: disk.name, file: path });
+      }
+      stores.push(await openReplica(path, disk));
+    }
     return stores;
   } catch (error) {
     for (const store of stores) await store.close();
@@ -68,7 +94,7 @@ export async function openReplicas(replicas: string, machine: MachineFile): Prom
   }
 }
 
-function openReplica(path: string, disk: ProtectedDisk): FileStore {
+async function openReplica(path: string, disk: ProtectedDisk): Promise<FileStore> {
   let store: FileStore;
   try {
     store = openFileStore(path);
@@ -81,14 +107,21 @@ function openReplica(path: string, disk: ProtectedDisk): FileStore {
     throw new HomewardError(
       'target-missing',
       `${path}, replica of disk ${disk.name}, cannot be opened (${errno ?? 'unknown'})`,
-      { cause: error },
+      disk.replica.kind === 'file' ? { cause: error, hint: fileHint(path) } : { cause: error },
     );
   }
   if (store.size < disk.size) {
+    const size = store.size;
+    await store.close();
     throw new HomewardError(
       'target-too-small',
-      `${path} has ${store.size} bytes; disk ${disk.name} has ${disk.size}`,
+      `${path} has ${size} bytes; disk ${disk.name} has ${disk.size}`,
+      disk.replica.kind === 'file' ? { hint: fileHint(path) } : {},
     );
   }
   return store;
 }
+
+const fileHint = (path: string): string =>
+  `Put back ${path} as it was, or mount the volume that holds it, then start again. ` +
+  'The other machines go on.';

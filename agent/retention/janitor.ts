@@ -74,6 +74,7 @@ export class Janitor {
   async #tidy(machine: Kept): Promise<void> {
     const { applier, log } = this.#options;
     try {
+      machine.journal.retrySpace();
       const target = this.#target(machine);
       for (
         let step = this.#next(machine, target);

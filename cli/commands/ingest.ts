@@ -1,7 +1,6 @@
 // `homeward ingest open|seeded|close`: where writers bring their writes.
-import { HomewardError } from '../../core/errors.ts';
 import { formatSize } from '../../core/units.ts';
-import { parseDisk, required, resolveListen, splitOperands } from '../operands.ts';
+import { parseDisks, required, resolveListen, splitOperands } from '../operands.ts';
 import type { Verb } from '../session.ts';
 import { formatFields, formatMoment } from '../table.ts';
 
@@ -13,12 +12,7 @@ export interface IngestOpenOptions {
 
 export const ingestOpen: Verb<IngestOpenOptions> = async (session, operands, options) => {
   const { machine, more } = splitOperands(operands, '--disk');
-  const disks = [...(options.disk ?? []), ...more].map((text) => parseDisk(text, session.resolve));
-  if (disks.length === 0) {
-    throw new HomewardError('usage', '--disk is missing', {
-      hint: 'Name each disk, for example --disk root=20G.',
-    });
-  }
+  const disks = parseDisks([...(options.disk ?? []), ...more], session.resolve);
   const listen = resolveListen(required(options.listen, '--listen'), session.resolve);
   const request = { machine, disks, listen, seeding: options.seeding ?? false };
   const report = await session.withClient((client) => client.openIngest(request));

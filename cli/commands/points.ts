@@ -1,12 +1,22 @@
 // `homeward points`: the moments that a machine can be brought back to.
 import type { PointsReport } from '../../agent/control/client.ts';
+import { HomewardError } from '../../core/errors.ts';
 import type { Verb } from '../session.ts';
 import { formatFields, formatMoment, formatTable } from '../table.ts';
 
-export const points: Verb<object> = async (session, [machine = '']) => {
+export const points: Verb<object> = async (session, [machine = '', ...more]) => {
+  if (more.length > 0 || machine.startsWith('-')) throw refuseMore(machine, more);
   const report = await session.withClient((client) => client.points(machine));
   session.result(report, () => formatPoints(report));
 };
+
+function refuseMore(first: string, more: readonly string[]): HomewardError {
+  if (first === 'lock' || first === 'unlock')
+    return new HomewardError('not-in-this-version', `\`homeward points ${first}\` is not in this version`);
+  const option = [first, ...more].find((each) => each.startsWith('-'));
+  if (option !== undefined) return new HomewardError('usage', `unknown option '${option}'`);
+  return new HomewardError('usage', `"${more[0]}" is one too many: points takes the machine alone`);
+}
 
 export function formatPoints({ machine, window, gaps, tags, kept }: PointsReport): string {
   if (window === null) return `Machine ${machine} has no point yet\n`;

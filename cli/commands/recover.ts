@@ -8,10 +8,10 @@ import type {
 } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { formatSize } from '../../core/units.ts';
-import { parseTarget, required, splitOperands } from '../operands.ts';
+import { parseAt, parseTarget, splitOperands } from '../operands.ts';
 import { withProgress } from '../progress.ts';
 import type { Session, Verb } from '../session.ts';
-import { formatMoment, formatSeconds, formatTable, type Column } from '../table.ts';
+import { formatAsked, formatMoment, formatSeconds, formatTable, type Column } from '../table.ts';
 
 export interface RecoverOptions {
   at?: string;
@@ -23,35 +23,37 @@ export interface RecoverOptions {
 
 export const recover: Verb<RecoverOptions> = async (session, operands, options) => {
   const { machine, more } = splitOperands(operands, '--to');
+  const { at, shown } = parseAt(options.at);
   const request: RecoverRequest = {
     machine,
-    at: required(options.at, '--at'),
+    at,
     target: parseTarget(options.to ?? [], more, session.resolve),
     overwrite: options.overwriteDisk ?? [],
   };
   await session.withClient(async (client) => {
     if (options.plan) {
       const plan = await client.planRecovery(request);
-      session.result(plan, () => formatPlan(plan));
+      session.result(plan, () => formatPlan(plan, shown));
     } else if (request.target.kind === 'block') {
       const plan = await client.planRecovery(request);
-      if (!options.yes) await confirm(session, plan);
+      if (!options.yes) await confirm(session, plan, shown);
       // By its LSN from here on: `latest` may have moved on while the question stood there.
-      await execute(session, client, { ...request, at: `lsn:${plan.lsn}` });
+      const fixed = { ...request, at: `lsn:${plan.lsn}` };
+      await execute(session, client, fixed, { shown, asked: plan.asked });
     } else {
-      await execute(session, client, request);
+      await execute(session, client, request, { shown });
     }
   });
 };
 
 /** Shows what would be written over and waits for a yes; whoever cannot be asked needs --yes. */
-async function confirm(session: Session, plan: RecoverPlan): Promise<void> {
+async function confirm(session: Session, plan: RecoverPlan, shown: string | null): Promise<void> {
   const { io } = session;
   const devices = plan.disks.map((disk) => disk.to).join(', ');
   if (!io.interactive || session.json) {
     throw new HomewardError('needs-yes', `everything on ${devices} would be overwritten`);
   }
-  io.stderr.write(formatPlan(plan) + `Everything on ${devices} will be overwritten.\n`);
+  io.stderr.write(formatPlan(plan, shown) + `Everything on ${devices} will be overwritten.\n`);
   const prompt = readline.createInterface({ input: io.stdin, output: io.stderr });
   const answer = await prompt.question('Go on? (yes/no) ', { signal: io.interrupts() }).catch(() => 'no');
   prompt.close();
@@ -60,12 +62,19 @@ async function confirm(session: Session, plan: RecoverPlan): Promise<void> {
   }
 }
 
-async function execute(session: Session, client: ControlClient, request: RecoverRequest): Promise<void> {
+/** `asked` is what the plan said, when the request names its LSN in place of the time. */
+async function execute(
+  session: Session,
+  client: ControlClient,
+  request: RecoverRequest,
+  { shown, ...plan }: { shown: string | null; asked?: string | null },
+): Promise<void> {
   const signal = session.io.interrupts();
   try {
-    const report = await withProgress(session, (progress) => client.recover(request, progress, signal));
+    const done = await withProgress(session, (progress) => client.recover(request, progress, signal), true);
+    const report = { ...done, ...plan };
     if (session.json) return session.jsonLine({ result: report });
-    session.result(report, () => formatRecovered(report));
+    session.result(report, () => formatRecovered(report, shown));
   } catch (error) {
     if (!signal.aborted || request.target.kind !== 'block') throw error;
     throw new HomewardError(
@@ -89,14 +98,13 @@ const columns: Column<PlannedDisk>[] = [
 ];
 const found: Column<PlannedDisk> = { title: 'FOUND THERE', cell: (disk) => disk.found ?? 'nothing' };
 
-export function formatPlan(plan: RecoverPlan): string {
-  return (
-    `Machine ${plan.machine} as of ${formatMoment(plan)}\n` + formatTable([...columns, found], plan.disks)
-  );
+export function formatPlan(plan: RecoverPlan, shown: string | null): string {
+  const title = `Machine ${plan.machine} as of ${formatMoment(plan)}\n`;
+  return title + formatAsked(shown) + formatTable([...columns, found], plan.disks);
 }
 
-function formatRecovered(report: RecoverReport): string {
+function formatRecovered(report: RecoverReport, shown: string | null): string {
   const { machine, disks, bytesWritten, seconds } = report;
   const sum = `${formatSize(bytesWritten)} written in ${formatSeconds(seconds)}`;
-  return `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n${formatTable(columns, disks)}`;
+  return `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n${formatAsked(shown)}${formatTable(columns, disks)}`;
 }

@@ -1,8 +1,8 @@
 // `homeward verify`: reads a machine's history and says what of it is damaged.
 import type { VerifyReport } from '../../agent/control/client.ts';
 import { ExitStatus, HomewardError } from '../../core/errors.ts';
-import { formatSize, parseDuration } from '../../core/units.ts';
-import { parsePart } from '../operands.ts';
+import { formatSize } from '../../core/units.ts';
+import { parseFor, parsePart } from '../operands.ts';
 import { withProgress } from '../progress.ts';
 import type { Verb } from '../session.ts';
 import { formatTable } from '../table.ts';
@@ -16,7 +16,7 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
   const request = {
     machine,
     part: options.part === undefined ? null : parsePart(options.part),
-    forMs: options.for === undefined ? null : parseDuration(options.for),
+    forMs: parseFor(options.for),
   };
   const signal = session.io.interrupts();
   const report = await session

@@ -1,10 +1,9 @@
 // `homeward view`, `view close` and `views`: disks as of a moment, served without copying.
 import type { ViewReport } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
-import { parseDuration } from '../../core/units.ts';
-import { required, resolveListen } from '../operands.ts';
+import { parseAt, parseFor, required, resolveListen } from '../operands.ts';
 import type { Verb } from '../session.ts';
-import { formatFields, formatMoment, formatTable } from '../table.ts';
+import { formatAsked, formatFields, formatMoment, formatTable } from '../table.ts';
 import { nbdUri } from './ingest.ts';
 
 export interface ViewOptions {
@@ -16,19 +15,20 @@ export interface ViewOptions {
 
 export const view: Verb<ViewOptions> = async (session, [machine], options) => {
   if (machine === undefined) throw new HomewardError('usage', 'the machine is missing');
+  const { at, shown } = parseAt(options.at);
   const request = {
     machine,
-    at: required(options.at, '--at'),
+    at,
     listen: resolveListen(required(options.listen, '--listen'), session.resolve),
     writable: options.writable ?? false,
-    leaseMs: options.for === undefined ? null : parseDuration(options.for),
+    leaseMs: parseFor(options.for),
   };
   const report = await session.withClient((client) => client.openView(request));
   session.result(report, () => {
     const end = report.expiresAt === null ? [] : [['until', report.expiresAt] as const];
     const exports = report.exports.map((name) => [name, nbdUri(report.listen, name)] as const);
     const title = `View ${report.id} of ${report.machine} as of ${formatMoment(report)}`;
-    return `${title}\n${formatFields([...exports, ...end])}`;
+    return `${title}\n${formatAsked(shown)}${formatFields([...exports, ...end])}`;
   });
 };
 
@@ -45,7 +45,8 @@ export interface ViewCloseOptions {
 /** ID alone, or a machine with --at or --all: a view and a machine may bear the same name. */
 export const viewClose: Verb<ViewCloseOptions> = async (session, [name = ''], { at, all }) => {
   if (at !== undefined && all) throw new HomewardError('usage', 'give --at or --all, not both');
-  const which = at === undefined && !all ? { id: name } : { machine: name, at: at ?? null };
+  const which =
+    at === undefined && !all ? { id: name } : { machine: name, at: at === undefined ? null : parseAt(at).at };
   const closed = await session.withClient((client) => client.closeViews(which));
   session.result({ closed }, () =>
     closed.length === 0

@@ -36,7 +36,8 @@ export class Connection implements Sink, Wire {
   #transmission: Transmission | null = null;
   #paused = false;
   #closing = false;
-  #lastReceivedMs = performance.now();
+  /** When the client last did something, or we last let it go on. */
+  #lastProgressMs = performance.now();
 
   constructor(accepted: Socket, options: ConnectionOptions) {
     this.#options = options;
@@ -64,11 +65,14 @@ export class Connection implements Sink, Wire {
   }
 
   /**
-   * Milliseconds since the client last sent anything, while it is in the middle of a request; 0 between
-   * requests.
+   * For how many milliseconds the client, in the middle of a request, has kept a block that others may want,
+   * and sent nothing; 0 as long as it is we who do not go on.
    */
   get stalledMs(): number {
-    return this.#inbox.pendingBytes > 0 ? performance.now() - this.#lastReceivedMs : 0;
+    const { pendingBytes, holdsBlock, waitsForBlock } = this.#inbox;
+    if (pendingBytes === 0 || !holdsBlock || waitsForBlock) return 0;
+    if (this.#paused && (this.#transmission?.inFlight ?? 0) > 0) return 0;
+    return performance.now() - this.#lastProgressMs;
   }
 
   /** Reads no more, lets requests in flight be answered, then closes. */
@@ -83,7 +87,7 @@ export class Connection implements Sink, Wire {
   }
 
   landed(count: number): Buffer | null {
-    this.#lastReceivedMs = performance.now();
+    this.#lastProgressMs = performance.now();
     this.#inbox.landed(count);
     const next = this.#transmission === null ? this.#negotiate() : this.#transmission.advance();
     this.#paused = next === null;
@@ -92,6 +96,7 @@ export class Connection implements Sink, Wire {
 
   ready(): void {
     if (!this.#paused || this.#closing || this.#transmission === null) return;
+    this.#lastProgressMs = performance.now();
     const next = this.#transmission.advance();
     if (next === null) return;
     this.#paused = false;
@@ -105,6 +110,8 @@ export class Connection implements Sink, Wire {
   send(buffers: Buffer[], written?: () => void): void {
     const socket = this.#socket;
     if (socket.destroyed || !socket.writable) return;
+    // While it was paused for the requests that are answered here, its time did not run.
+    if (this.#paused) this.#lastProgressMs = performance.now();
     // After an error nobody knows whether the system still reads from the buffers: then they are not used
     // again.
     const done =

@@ -63,6 +63,9 @@ export class ReceivePool {
   get waiting(): boolean {
     return this.#waiters.size > 0;
   }
+  get waiters(): number {
+    return this.#waiters.size;
+  }
 
   /** Counts memory that a connection keeps for itself for as long as it lasts. */
   reserve(bytes: number): void {

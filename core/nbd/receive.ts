@@ -71,6 +71,15 @@ export class Inbox implements BlockHolder {
     return this.#end - this.#start;
   }
 
+  /** It holds memory that others may be waiting for. */
+  get holdsBlock(): boolean {
+    return this.#block !== this.#home;
+  }
+  /** It is not receiving because there is no room: its client can do nothing about that. */
+  get waitsForBlock(): boolean {
+    return this.#stopWaiting !== null || this.#granted !== null;
+  }
+
   landed(count: number): void {
     this.#state = 'busy';
     this.#end += count;
@@ -93,7 +102,7 @@ export class Inbox implements BlockHolder {
     if (!this.#fits()) {
       const next = this.#next();
       if (next === null) {
-        this.rest();
+        this.#pause();
         return null;
       }
       this.#moveTo(next);
@@ -107,11 +116,11 @@ export class Inbox implements BlockHolder {
 
   /**
    * Nothing will be received until `place` is called again; the bytes pending are kept at home, if they fit
-   * there.
+   * there. A block that was waited for and cannot be used now is for others.
    */
   rest(): void {
-    this.#state = 'resting';
-    if (this.#pool.waiting) this.giveBack();
+    if (this.#granted !== null) this.#leaveQueue();
+    this.#pause();
   }
 
   giveBack(): boolean {
@@ -140,6 +149,11 @@ export class Inbox implements BlockHolder {
     const { length } = this.#home.bytes;
     if (this.#block === this.#home || this.#home.references > 0 || this.pendingBytes > length) return false;
     return this.#state === 'resting' || this.#need <= length;
+  }
+
+  #pause(): void {
+    this.#state = 'resting';
+    if (this.#pool.waiting) this.giveBack();
   }
 
   #view(): Buffer {

@@ -20,6 +20,8 @@ export interface NbdServerOptions {
   receivePool?: ReceivePool;
   connectionsMost?: number;
   negotiationMs?: number;
+  /** Instead of `limits.nbdStallMs`. */
+  stallMs?: number;
 }
 
 export type NbdAddress = { path: string } | { host: string; port: number };
@@ -120,17 +122,24 @@ export class NbdServer {
     });
   }
 
-  /** A client that stopped in the middle of a request may not keep a buffer for ever that others wait for. */
+  /**
+   * A client that stopped in the middle of a request may not keep a buffer for ever that others wait for.
+   * Those who wait may be of the same kind, and each has its time when it gets one: hence less for each where
+   * many wait.
+   */
   #watchStalls(): void {
+    const most = this.#options.stallMs ?? limits.nbdStallMs;
+    const least = Math.min(limits.nbdStallLeastMs, most);
     this.#watch = setInterval(() => {
       if (!this.#pool.waiting) return;
+      const allowedMs = Math.max(most / this.#pool.waiters, least);
       for (const connection of this.#connections) {
         const { stalledMs } = connection;
-        if (stalledMs <= limits.nbdStallMs) continue;
+        if (stalledMs <= allowedMs) continue;
         this.#options.log.warn('nbd.stalled-client-dropped', { seconds: Math.round(stalledMs / 1000) });
         connection.destroy();
       }
-    }, limits.nbdStallMs / 4).unref();
+    }, least / 4).unref();
   }
 }
 

@@ -1,6 +1,6 @@
 // The files of one segment log: taken into use from a spare, allocated, recycled, removed.
-import { join } from 'node:path';
-import { HomewardError } from '../errors.ts';
+import { basename, join } from 'node:path';
+import { errnoOf, HomewardError } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import { systemError } from '../system-error.ts';
 import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
@@ -86,6 +86,24 @@ export class SegmentFiles {
     this.#spares.push(path);
   }
 
+  /**
+   * Renames a spare, if there is one: that fails where its directory is gone. A spare that is gone itself
+   * is forgotten.
+   */
+  probeSpare(): void {
+    const from = this.#spares.at(-1);
+    if (from === undefined) return;
+    const to = this.#nextSparePath();
+    try {
+      this.#files.rename(from, to);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      this.#spares.pop();
+      return;
+    }
+    this.#spares[this.#spares.length - 1] = to;
+  }
+
   /** Ends a file's use: it becomes a spare when it may, else it goes. Nobody reads it any more. */
   dispose(segment: Segment, keepSpares: number): void {
     this.#files.close(segment.fd);
@@ -105,6 +123,16 @@ export class SegmentFiles {
       this.#files.unlink(path);
       this.#spares.shift();
     }
+  }
+
+  /** Gives a file another name, under which nobody takes it for a segment; the new path comes back. */
+  setAside(segment: Segment, ending: string): string {
+    const taken = new Set(this.#files.list(this.#directory));
+    let name = `${basename(segment.path)}.${ending}`;
+    for (let number = 2; taken.has(name); number++) name = `${basename(segment.path)}.${ending}-${number}`;
+    const path = join(this.#directory, name);
+    this.#files.rename(segment.path, path);
+    return path;
   }
 
   remove(segment: Segment): void {

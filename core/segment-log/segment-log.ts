@@ -5,11 +5,12 @@ import { machineMark } from '../record/record.ts';
 import { Committer } from './committer.ts';
 import { groupHeaderBytes, syncedBlockBytes } from './group.ts';
 import type { RecordGroup } from './record-group.ts';
-import { recoverSegments, rewriteTail } from './recover.ts';
+import { readSegment, recoverSegments, rewriteTail } from './recover.ts';
 import { SegmentFiles } from './segment-files.ts';
 import type { SegmentLogOptions } from './segment-log-options.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { isEmpty, type Segment } from './segment.ts';
+import { strangenessOf } from './strange-segment.ts';
 
 /** Pruned files that are kept to be written over: as many as a second of heavy writing takes. */
 const sparesMost = 16;
@@ -31,6 +32,7 @@ export class SegmentLog {
   /** Records are being moved after a failed sync; readers still find them where they were. */
   #moving = false;
   #closed = false;
+  #allocationFailure: Error | null = null;
   #appendedLsn = 0;
 
   private constructor(options: SegmentLogOptions) {
@@ -74,6 +76,10 @@ export class SegmentLog {
   /** A failed sync is being healed: appends have to wait for `stateChanged`. */
   get suspended(): boolean {
     return this.#committer.suspended;
+  }
+  /** Why no further segment could be had at the last attempt, or null when it worked. */
+  get allocationFailure(): Error | null {
+    return this.#allocationFailure;
   }
   /** Bytes of the files that hold records, whole files counted. */
   get bytes(): number {
@@ -145,6 +151,18 @@ export class SegmentLog {
     }
   }
 
+  /** Tries again to have a further segment ready, after that had failed. */
+  retrySpace(): void {
+    if (this.#allocationFailure === null || this.suspended) return;
+    try {
+      this.#segmentFiles.probeSpare();
+    } catch (error) {
+      this.#allocationFailure = error instanceof Error ? error : new Error(String(error));
+      return;
+    }
+    this.#prepareSpare();
+  }
+
   /** A file that cannot be removed lies below the cursor: the next start finds it so. */
   #dispose(segment: Segment): void {
     try {
@@ -197,7 +215,7 @@ export class SegmentLog {
     try {
       for (const tail of recovered.tails) rewriteTail(files, tail);
       for (const segment of kept) await files.sync(segment.fd);
-      for (const segment of unneeded) this.#segmentFiles.remove(segment);
+      for (const segment of unneeded) this.#removeUnneeded(segment);
       this.#segmentFiles.removeLeftovers();
       await this.#segmentFiles.syncDirectory();
     } catch (error) {
@@ -217,6 +235,21 @@ export class SegmentLog {
     });
   }
 
+  /** What is not a segment of this log, whatever its name, is kept under another. */
+  #removeUnneeded(segment: Segment): void {
+    const { files, machine, appliedLsn, log } = this.options;
+    const strangeness = strangenessOf({
+      content: readSegment(files, segment),
+      machine,
+      mark: machineMark(machine),
+      firstLsn: segment.firstLsn,
+      appliedLsn,
+    });
+    if (strangeness === null) return this.#segmentFiles.remove(segment);
+    const aside = this.#segmentFiles.setAside(segment, strangeness);
+    log.warn('segment-set-aside', { file: segment.path, aside });
+  }
+
   /** The segment that the group goes to. */
   #place(group: RecordGroup): Segment {
     const current = this.#writer.segment;
@@ -230,8 +263,11 @@ export class SegmentLog {
       this.#abandonEmpty();
       next = this.#segmentFiles.take(firstLsn, need + 2 * syncedBlockBytes, { intoReserve: this.#moving });
     } catch (error) {
-      throw journalError(error, `no further segment could be allocated in ${this.options.directory}`);
+      const what = `no further segment could be allocated in ${this.options.directory}`;
+      this.#allocationFailure = journalError(error, what);
+      throw this.#allocationFailure;
     }
+    this.#allocationFailure = null;
     const previous = this.#writer.segment;
     this.#writer.begin(next);
     this.segments.push(next);
@@ -262,8 +298,11 @@ export class SegmentLog {
     if (this.#closed) return;
     try {
       this.#segmentFiles.ensureSpare();
+      this.#allocationFailure = null;
     } catch (error) {
-      this.options.log.warn('no-spare-segment', { directory: this.options.directory, errno: errnoOf(error) });
+      const { directory, log } = this.options;
+      if (this.#allocationFailure === null) log.warn('no-spare-segment', { directory, errno: errnoOf(error) });
+      this.#allocationFailure = journalError(error, `no further segment could be allocated in ${directory}`);
     }
   }
 

@@ -133,6 +133,8 @@ t.test(
       (await copyOf(target, socket)).equals(model.content),
       'every write that was taken is there, and no other',
     );
+    t.equal((await nbd.ask(Command.trim, 0, 512)).errno, 0, 'a small request still fits');
+    t.match(await stateOf(client), { state: 'no-space' }, 'which makes no room');
     await clientsAreRefused(t, here);
     await nothingGoesAnyMore(t, here, nbd);
     const lastSeen = await copyOf(target, socket);
@@ -155,7 +157,10 @@ t.test(
       'after kill -9 it is all there still',
     );
     await runOk('qemu-io', ['-f', 'raw', '-c', 'write -P 4 0 8M', '-c', 'flush', nbdUri(socket, 'root')]);
-    t.notMatch(target.log, /level=error event=(?!journal)/);
+    t.notMatch(target.log, /level=error event=(?!journal|append-failed)/);
+    t.match(target.log, /level=error event=append-failed directory=\S+redo code=no-space errno=ENOSPC/);
+    t.ok(target.logged('append-works-again') > 0);
+    t.ok(target.logged('append-failed') < 10, 'a run of failures is told once');
   },
 );
 
@@ -182,6 +187,7 @@ t.test(
     t.match(await stateOf(client), { state: 'no-space' });
     fs.rmSync(ballast);
     fs.rmSync(path.join(retention, 'more'));
+    await until('status shows the room before anybody writes', async () => (await stateOf(client)).state === 'ok');
     t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, 0);
     t.equal(await target.stop(), 0);
   },
@@ -221,4 +227,27 @@ t.test('the reserve is left to housekeeping, which makes room in it', { skip }, 
     model.content.write(data, offset);
   }
   t.ok((await copyOf(target, socket)).equals(model.content));
+});
+
+t.test('a volume that goes away under the daemon is told in status and log, once', { skip }, async (t) => {
+  const target = await MasterTarget.start(t, { SegmentBytes: '1M', RetentionReserveBytes: '0' });
+  const socket = await target.ingest('web', [`root=${diskBytes}`]);
+  await target.stop();
+  const volume = mountInPlace(t, target.inData('retention'), 64, () => target.kill());
+  await target.restart();
+  const nbd = await NbdClient.open({ path: socket }, 'root');
+  t.equal((await nbd.ask(Command.write, 0, writeBytes, Buffer.alloc(writeBytes, 1))).errno, 0);
+  t.match(await target.status('web'), { state: 'ok' });
+  volume.detach();
+  let errno = 0;
+  for (let n = 0; errno === 0 && n < 100; n++)
+    ({ errno } = await nbd.ask(Command.write, 0, writeBytes, Buffer.alloc(writeBytes, 2)));
+  t.equal(errno, 5, 'EIO');
+  for (let n = 0; n < 5; n++) await nbd.ask(Command.write, 0, writeBytes, Buffer.alloc(writeBytes, 3));
+  t.match(await target.status('web'), {
+    state: 'failed',
+    detail: /no further segment could be allocated in .*: ENOENT/,
+  });
+  t.equal(target.logged('append-failed'), 1);
+  await target.kill();
 });

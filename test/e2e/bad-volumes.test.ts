@@ -96,7 +96,7 @@ t.test('a directory cannot be both volumes, and a file is none', async (t) => {
   t.match(twice, {
     status: 6,
     code: 'not-a-volume',
-    message: /cannot be the replicas volume: it is retention volume/,
+    message: `${both} cannot be both the retention and the replicas volume`,
   });
   const file = path.join(directory, 'file');
   fs.writeFileSync(file, '');
@@ -119,20 +119,65 @@ t.test('a damaged identity is not replaced by a new one', async (t) => {
   for (const file of [
     target.inData('retention', 'homeward-volume.json'),
     target.inData('volumes.json'),
-    target.inData('ingests.json'),
   ]) {
-    const content = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : null;
-    fs.writeFileSync(file, (content ?? '{}').replace('"id"', '"ID"').slice(0, -3));
+    const content = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(file, content.replace('"id"', '"ID"').slice(0, -3));
     const before = snapshot(target.data);
     const { status, code, message, hint } = await startRefused(['--data', target.data]);
     t.same({ status, code }, { status: 4, code: 'damaged' }, file);
     t.match(message, file);
     t.match(hint, /Put back the file/);
     t.same(snapshot(target.data), before);
-    if (content === null) fs.rmSync(file);
-    else fs.writeFileSync(file, content);
+    fs.writeFileSync(file, content);
   }
+  const records = target.inData('volumes.json');
+  fs.writeFileSync(records, '{');
+  const { hint } = await startRefused(['--data', target.data]);
+  t.match(hint, `move ${records} away, and start again`);
+  fs.rmSync(records);
   await target.restart();
+});
+
+t.test('a damaged list of ingests is set aside, and everything else starts', { skip: tools }, async (t) => {
+  const target = await used(t);
+  const file = target.inData('ingests.json');
+  fs.writeFileSync(file, fs.readFileSync(file, 'utf8').slice(0, -3));
+  const damaged = fs.readFileSync(file, 'utf8');
+  await target.restart();
+  t.match(await target.status('web'), { state: 'idle', listen: null });
+  t.equal(fs.readFileSync(`${file}.damaged`, 'utf8'), damaged);
+  t.match(target.log, /level=error event=ingests-damaged .*ingests\.json .*homeward ingest open M/);
+  await check(await target.ingest('web', ['root=16M']), 7);
+});
+
+t.test('a machine whose directory is gone from the volume is still in status', { skip: tools }, async (t) => {
+  const target = await used(t);
+  const id = fs.readdirSync(target.inData('retention')).find((name) => /^[0-9a-f-]{36}$/.test(name)) ?? '';
+  const directory = target.inData('retention', id);
+  fs.renameSync(directory, target.inDirectory('away'));
+  await target.restart();
+  t.match(await target.status(id), { state: 'failed', detail: `${directory} is missing` });
+  await target.stop();
+  fs.renameSync(target.inDirectory('away'), directory);
+  await target.restart();
+  t.match(await target.status('web'), { state: 'ok' });
+  await target.stop();
+  fs.rmSync(directory, { recursive: true });
+  await target.restart();
+  t.match(await target.ask('ingest', 'close', id), { changed: true });
+  t.same((await target.client.status()).machines, [], 'it can be forgotten');
+});
+
+t.test('a start that is refused because a volume is in use records nothing', async (t) => {
+  const target = await MasterTarget.start(t);
+  const data = target.inDirectory('other');
+  for (const kind of ['retention', 'replicas'] as const) {
+    const refused = await startRefused(['--data', data, `--${kind}`, target.inData(kind)]);
+    t.match(refused, { code: 'already-running', message: `${target.inData(kind)} is in use` });
+    t.notOk(fs.existsSync(path.join(data, 'volumes.json')), `${kind}: the volume is not recorded as its own`);
+  }
+  const own = await startRefused(['--data', data, '--control', target.control]);
+  t.match(own, { code: 'already-running', message: `another daemon answers on ${target.control}` });
 });
 
 t.test('one data directory, and one retention directory, have one daemon', async (t) => {

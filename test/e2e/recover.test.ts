@@ -18,6 +18,13 @@ const noLoop =
 
 t.setTimeout(240_000);
 
+const isPartial = (name: string, of: string): boolean =>
+  name.startsWith(`.${of}.`) && name.endsWith('.partial');
+
+function namesIn(directory: string): string[] {
+  return fs.existsSync(directory) ? fs.readdirSync(directory) : [];
+}
+
 interface Box {
   target: MasterTarget;
   oracle: Oracle;
@@ -104,7 +111,7 @@ t.test(
       const directory = target.inDirectory(format);
       let interrupted = false;
       const watched = until('the recovery to begin', () =>
-        fs.existsSync(`${directory}/disk.${format}.partial`),
+        namesIn(directory).some((name) => isPartial(name, `disk.${format}`)),
       );
       const ended = target.command(['recover', 'big', '--at', 'latest', '--to', `${format}:${directory}`], {
         onStart: (child) => {

@@ -85,6 +85,13 @@ t.test(
     t.equal((await target.status('box')).oldestLsn, lsn, 'the first point is the end of the copy');
     await pointIsImage(t, target, lsn, oracle);
     t.match(await target.refused('ingest', 'seeded', 'box'), { status: 5 }, 'it cannot end twice');
+    const open = ['ingest', 'open', 'box', '--disk', `disk=${size}`, '--seeding', '--listen'];
+    t.match(await target.ask<IngestReport>(...open, `unix:${socket}`), { changed: false, seeding: false });
+    t.match(
+      await target.refused(...open, listen),
+      { status: 5, code: 'conflict' },
+      'another copy is another call',
+    );
 
     const writer = await OracleWriter.connect(socket, 'disk', {
       oracle,

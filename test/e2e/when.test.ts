@@ -128,3 +128,24 @@ t.test('what cannot be shown is refused with what could be', async (t) => {
   t.match(await target.refused('tag', 'nobody', '--name', 'x'), { status: 3, code: 'no-such-machine' });
   t.equal((await target.status('box')).headLsn, 8, 'and nothing of it took an LSN');
 });
+
+t.test(
+  'a time without an offset is in the zone of the shell, not the daemon, and is shown with it',
+  async (t) => {
+    const { target, timeOf } = await startDay(t);
+    const utc = await timeOf(5);
+    const env = { TZ: 'Etc/GMT-5' };
+    const typed = moved(utc, 5 * 3600 * 1e6).slice(0, -1);
+    const plan = ['recover', 'box', '--plan', '--to', `raw:${target.inDirectory('none')}`, '--at'];
+    const { out } = await target.command([...plan, typed, '--json'], { env });
+    t.match(JSON.parse(out), { lsn: 5, asked: utc });
+    const shown = await target.command([...plan, typed], { env });
+    t.ok(shown.out.includes(`Asked for ${typed}+05:00 (`), shown.out);
+    const early = await target.command([...plan, '2020-01-01T00:00:00'], { env });
+    t.equal(early.status, 4);
+    t.match(early.err, '2020-01-01T00:00:00+05:00 (2019-12-31T19:00:00Z) is outside the window');
+    t.match(await target.ask<RecoverPlan>(...plan, 'latest'), { asked: null });
+    const ago = (await target.ask<RecoverPlan>(...plan, '-0s')).asked;
+    t.ok(ago !== null && ago >= utc, 'that long ago is a time, too');
+  },
+);

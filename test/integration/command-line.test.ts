@@ -9,6 +9,9 @@ import { capturedIo, type CapturedIo } from '../support/captured-io.ts';
 import { stubService, stubStatus, type StubService } from '../support/stub-service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
+// What is typed without an offset is in the zone of the shell; this one is nine hours ahead all the year.
+process.env['TZ'] = 'Asia/Tokyo';
+
 interface Fixture {
   service: StubService;
   homeward(
@@ -67,34 +70,37 @@ t.test('disks of an ingest are given in any order, with paths made absolute', as
   }
 });
 
-t.test('each verb asks the service for what was typed, and WHEN arrives as it was', async (t) => {
-  const asked = asker(t, await serve(t));
-  t.same(await asked('ingest seeded web'), ['seeded', 'web']);
-  t.same(await asked('ingest close web'), ['closeIngest', 'web']);
-  t.same(await asked('tag web --name noon'), ['tag', 'web', 'noon']);
-  t.same(await asked('status'), ['status']);
-  t.same(await asked('points web'), ['points', 'web']);
-  const view = {
-    machine: 'web',
-    at: '-15m',
-    listen: 'unix:/somewhere/v',
-    writable: false,
-    leaseMs: 86_400_000,
-  };
-  t.same(await asked('view web --at -15m --listen unix:v --for 24h'), ['openView', view]);
-  t.same(await asked('views'), ['listViews']);
-  t.same(await asked('view close v1'), ['closeViews', { id: 'v1' }]);
-  t.same(await asked('view close web --at tag:noon'), ['closeViews', { machine: 'web', at: 'tag:noon' }]);
-  t.same(await asked('view close close --all'), ['closeViews', { machine: 'close', at: null }]);
-  const verify = { machine: 'web', part: { n: 2, of: 7 }, forMs: 3_600_000 };
-  t.same(await asked('verify web --part 2/7 --for 1h'), ['verify', verify]);
-  const target = { kind: 'qcow2', directory: '/somewhere/out' };
-  const recovery = { machine: 'web', at: '2026-01-31T14:05:00', target, overwrite: ['3600'] };
-  t.same(await asked('recover web --at 2026-01-31T14:05:00 --to qcow2:out --overwrite-disk 3600'), [
-    'recover',
-    recovery,
-  ]);
-});
+t.test(
+  'each verb asks the service for what was typed, a time without an offset with that of the shell',
+  async (t) => {
+    const asked = asker(t, await serve(t));
+    t.same(await asked('ingest seeded web'), ['seeded', 'web']);
+    t.same(await asked('ingest close web'), ['closeIngest', 'web']);
+    t.same(await asked('tag web --name noon'), ['tag', 'web', 'noon']);
+    t.same(await asked('status'), ['status']);
+    t.same(await asked('points web'), ['points', 'web']);
+    const view = {
+      machine: 'web',
+      at: '-15m',
+      listen: 'unix:/somewhere/v',
+      writable: false,
+      leaseMs: 86_400_000,
+    };
+    t.same(await asked('view web --at -15m --listen unix:v --for 24h'), ['openView', view]);
+    t.same(await asked('views'), ['listViews']);
+    t.same(await asked('view close v1'), ['closeViews', { id: 'v1' }]);
+    t.same(await asked('view close web --at tag:noon'), ['closeViews', { machine: 'web', at: 'tag:noon' }]);
+    t.same(await asked('view close close --all'), ['closeViews', { machine: 'close', at: null }]);
+    const verify = { machine: 'web', part: { n: 2, of: 7 }, forMs: 3_600_000 };
+    t.same(await asked('verify web --part 2/7 --for 1h'), ['verify', verify]);
+    const target = { kind: 'qcow2', directory: '/somewhere/out' };
+    const recovery = { machine: 'web', at: '2026-01-31T14:05:00+09:00', target, overwrite: ['3600'] };
+    t.same(await asked('recover web --at 2026-01-31T14:05:00 --to qcow2:out --overwrite-disk 3600'), [
+      'recover',
+      recovery,
+    ]);
+  },
+);
 
 t.test('--json gives one document, before the verb and after it', async (t) => {
   const { homeward } = await serve(t);
@@ -140,7 +146,7 @@ t.test('what people read is aligned, and progress goes to stderr in plain lines'
   );
   const { out, err } = await homeward('recover web --at latest --to raw:out');
   t.match(out, /1 MiB written in 2 s\n[^]*root +20 GiB +raw +\/somewhere\/out\/root\.raw\n$/);
-  t.equal(err, 'root: 0 %, 0 B of 100 B\n');
+  t.equal(err, 'root: 0 %, 0 B of 100 B\nroot: 100 %, 100 B of 100 B\n');
 });
 
 t.test('on a terminal a bar is drawn and taken away again', async (t) => {
@@ -214,6 +220,75 @@ t.test('what cannot be understood is a usage error, in the form that was asked f
   t.equal((await homeward('verify web --for soon')).status, 2);
   t.equal((await homeward('recover web --at latest --to in-place')).status, 2);
   t.same(service.calls, [], 'and the daemon is not asked');
+});
+
+t.test('a time is shown as it was understood, and is in the document in UTC', async (t) => {
+  const { homeward, service } = await serve(t);
+  const shown = /\nAsked for 2026-01-31T14:05:00\+09:00 \(2026-01-31T05:05:00Z\)\n/;
+  for (const args of [
+    'view web --at 2026-01-31T14:05:00 --listen unix:v',
+    'recover web --at 2026-01-31T14:05:00 --to raw:out',
+    'recover web --at 2026-01-31T14:05:00 --to raw:out --plan',
+    'recover web --at 2026-01-31T14:05:00 --to block:root=/dev/sdx --yes',
+  ]) {
+    t.match((await homeward(args)).out, shown, args);
+    t.notMatch((await homeward(args.replace(/2026\S+/, 'latest'))).out, /Asked/);
+  }
+  service.calls.length = 0;
+  const { out } = await homeward('recover web --at 2026-01-31T14:05 --to block:root=/dev/sdx --yes --json');
+  t.type(
+    (JSON.parse(out.trimEnd().split('\n').at(-1) ?? '') as { result: { asked: string } }).result.asked,
+    'string',
+  );
+  t.match(service.calls[1], ['recover', { at: 'lsn:118' }], 'though only the plan was asked for by the time');
+  await homeward('view close web --at 2026-01-31T14:05');
+  t.match(service.calls.at(-1), ['closeViews', { at: '2026-01-31T14:05:00+09:00' }]);
+});
+
+t.test('what is too small or too large is said with the name of the flag', async (t) => {
+  const { homeward } = await serve(t);
+  const disks = Array.from({ length: 129 }, (_, count) => `d${count}=1M`).join(' ');
+  const long = 'x'.repeat(40_000);
+  const cases: [string, string, RegExp][] = [
+    ['view web --at latest --listen unix:v --for 0s', 'bad-duration', /^--for 0s is no time/],
+    ['verify web --for 0m', 'bad-duration', /^--for 0m is no time/],
+    ['view web --at= --listen unix:v', 'usage', /^--at is empty/],
+    ['recover web --at= --to raw:x', 'usage', /^--at is empty/],
+    [`view web --at tag:${long} --listen unix:v`, 'usage', /^--at has more than \d+ characters/],
+    [`ingest open web ${disks} --listen unix:x`, 'usage', /^--disk names 129 disks; a machine has \d+ at/],
+    ['ingest open web --disk sa=0 --listen unix:x', 'bad-disk-size', /"sa=0"/],
+    ['ingest open web --disk sa=0G --listen unix:x', 'bad-disk-size', /"sa=0G"/],
+    ['view web --at 2026-02-30T00:00:00Z --listen unix:x', 'bad-when', /is not a moment/],
+  ];
+  for (const [args, code, message] of cases) {
+    const { status, err } = await homeward(`--json ${args}`);
+    t.equal(status, 2, args.slice(0, 60));
+    t.match(errorOf(err), { code, message }, args.slice(0, 60));
+  }
+});
+
+t.test('verbs of later versions are said to be missing, and help does not list them', async (t) => {
+  const { homeward, service } = await serve(t);
+  for (const args of [
+    'check --fix',
+    'protect web --to x',
+    'plan',
+    'machines',
+    'support-bundle out',
+    'all-in-one --data x',
+    'points lock web',
+    'points unlock web --at latest',
+  ]) {
+    const { status, err } = await homeward(`--json ${args}`);
+    t.equal(status, 2, args);
+    t.equal(errorOf(err).code, 'not-in-this-version', args);
+  }
+  for (const args of ['points web now', 'points web --wach', 'points --wach', 'chekc'])
+    t.equal(errorOf((await homeward(`--json ${args}`)).err).code, 'usage', args);
+  t.same(service.calls, []);
+  const { out } = await homeward('help');
+  t.notMatch(out, /protect|support-bundle|mobility|all-in-one/);
+  t.match(out, /zone of the shell/);
 });
 
 t.test('--plan shows and writes nothing', async (t) => {

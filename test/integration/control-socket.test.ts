@@ -200,7 +200,12 @@ t.test('what nobody foresaw is answered as a bug and logged once with its stack'
 t.test('a request of the wrong shape is a usage error in one sentence', async (t) => {
   const { socket, service } = await serve(t);
   const cases = [
-    ['POST', '/v1/ingests', '{"machine":"web","disks":[],"listen":"unix:/x","seeding":false}', /disks: /],
+    [
+      'POST',
+      '/v1/ingests',
+      '{"machine":"web","disks":[],"listen":"unix:/x","seeding":false}',
+      /^--disk is missing$/,
+    ],
     ['POST', '/v1/ingests', '{"machine":"web"', /not JSON/],
     ['POST', '/v1/ingests', undefined, /not valid/],
     ['POST', '/v1/machines/web/tags', '{"name":"a","force":true}', /force/],

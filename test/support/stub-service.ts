@@ -175,7 +175,7 @@ function stubViews(heard: Heard): Pick<MasterTargetService, 'openView' | 'listVi
       heard('openView', request);
       ensureKnown(request.machine);
       if (request.writable) throw new HomewardError('not-in-this-version', 'views cannot be written yet');
-      return view(request.machine, request.listen);
+      return { ...view(request.machine, request.listen), asked: null };
     },
     async listViews() {
       heard('listViews');
@@ -204,5 +204,5 @@ function planFor({ machine, target, at }: RecoverRequest): RecoverPlan {
     target.kind === 'block'
       ? target.devices.map(({ disk: name, device }) => disk(name, device, 'block'))
       : [disk('root', `${target.directory}/root.${target.kind}`, target.kind)];
-  return { machine, lsn: 118, time, disks };
+  return { machine, lsn: 118, time, asked: at.startsWith('2') ? time : null, disks };
 }

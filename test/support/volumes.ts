@@ -10,6 +10,8 @@ import { temporaryDirectory } from './temporary.ts';
 export interface MountedVolume {
   mount(): void;
   unmount(): void;
+  /** Takes the names away; what is open stays open. */
+  detach(): void;
   /** Mounted for reading only, or again for writing. */
   remount(how: 'ro' | 'rw'): void;
 }
@@ -35,6 +37,9 @@ export function mountInPlace(
     },
     unmount: () => {
       execFileSync('umount', [directory]);
+    },
+    detach: () => {
+      execFileSync('umount', ['--lazy', directory]);
     },
     remount: (how) => {
       execFileSync('mount', ['-o', `remount,${how}`, directory]);

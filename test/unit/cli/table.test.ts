@@ -94,7 +94,7 @@ t.test('points show window, gaps, tags and kept points, and only those there are
 t.test('a plan says what goes where and what is there', async (t) => {
   const disks = [{ name: 'root', size: 512, to: '/dev/sdx', format: 'block', found: 'ext4' }];
   t.equal(
-    formatPlan({ machine: 'web', lsn: 0, time: null, disks }),
+    formatPlan({ machine: 'web', lsn: 0, time: null, asked: null, disks }, null),
     'Machine web as of LSN 0\nDISK   SIZE  FORMAT  TO        FOUND THERE\n' +
       'root  512 B  block   /dev/sdx  ext4\n',
   );

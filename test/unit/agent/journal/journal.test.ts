@@ -126,13 +126,19 @@ t.test(
     let count = 0;
     while (await driver.request([writing(0, count, bytes(7000, 'x'))])) count += 1;
     t.ok(count >= 6);
-    t.equal(driver.journal.noSpace, true);
+    t.match(driver.journal.appendFailure, { code: 'no-space' });
+    t.equal(await driver.request([writing(0, 0, bytes(10, 's'))]), true, 'a small one still fits');
+    t.match(driver.journal.appendFailure, { code: 'no-space' }, 'which does not mean that there is room');
+    driver.journal.retrySpace();
+    t.match(driver.journal.appendFailure, { code: 'no-space' });
     await driver.check();
     t.equal(await driver.request([writing(0, 0, bytes(7000, 'y'))]), false);
     await driver.apply(driver.acknowledged);
     driver.prune();
+    driver.journal.retrySpace();
+    t.equal(driver.journal.appendFailure, null, 'room shows before anybody writes');
     t.equal(await driver.request([writing(0, 0, bytes(7000, 'z'))]), true);
-    t.equal(driver.journal.noSpace, false);
+    t.equal(driver.journal.appendFailure, null);
     await driver.check();
   },
 );

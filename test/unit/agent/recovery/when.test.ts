@@ -53,13 +53,13 @@ t.test('each spelling means its moment', async (t) => {
 });
 
 t.test('a time keeps its microseconds', async (t) => {
-  t.same(parseWhen('2026-01-31T14:00:00.000001Z'), { kind: 'time', time: start + 1 });
-  t.same(parseWhen('2026-01-31T14:00:00.5Z'), { kind: 'time', time: start + 500_000 });
+  t.match(parseWhen('2026-01-31T14:00:00.000001Z'), { kind: 'time', time: start + 1 });
+  t.match(parseWhen('2026-01-31T14:00:00.5Z'), { kind: 'time', time: start + 500_000 });
 });
 
 t.test('a time without an offset is in the zone of the host', async (t) => {
   const local = new Date(2026, 0, 31, 14, 0, 35).getTime() * 1000;
-  t.same(parseWhen('2026-01-31T14:00:35'), { kind: 'time', time: local });
+  t.match(parseWhen('2026-01-31T14:00:35'), { kind: 'time', time: local });
 });
 
 t.test('what is no moment is refused as such', async (t) => {
@@ -72,6 +72,7 @@ t.test('what is no moment is refused as such', async (t) => {
     '-15',
     '-15y',
     '2026-13-01T00:00:00Z',
+    '2026-02-30T00:00:00Z',
     'lsn:9007199254740993',
   ]) {
     t.equal(refusal(() => parseWhen(text)).code, 'bad-when', text);
