@@ -120,7 +120,10 @@ function takeVolumes(stops: (() => void)[], { data, retention, replicas }: Daemo
   ] as const;
   for (const volume of volumes) checkVolume(volume);
   if (resolve(retention) === resolve(replicas))
-    throw new HomewardError('not-a-volume', `${retention} cannot be both the retention and the replicas volume`);
+    throw new HomewardError(
+      'not-a-volume',
+      `${retention} cannot be both the retention and the replicas volume`,
+    );
   for (const { directory } of volumes) {
     ensureVolumeDirectory(directory);
     hold(stops, acquireLock(directory, 'master target'));

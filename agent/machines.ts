@@ -60,12 +60,16 @@ export class Machines {
 
   /** Those of `ids` whose directory is not on the retention volume, or was never finished. */
   missing(ids: readonly string[]): BrokenMachine[] {
-    const gone = ids.filter((id) => !this.#machines.has(id) && !this.broken.some((broken) => broken.id === id));
+    const gone = ids.filter(
+      (id) => !this.#machines.has(id) && !this.broken.some((broken) => broken.id === id),
+    );
     return gone.map((id) => {
       const { directory } = machinePaths(this.#context.retention, id);
       const what = fs.existsSync(directory) ? 'holds no machine' : 'is missing';
       const hint = `Put it back and start again, or forget the machine with \`homeward ingest close ${id}\`.`;
-      const error = new HomewardError('damaged', `${directory} ${what}, but its ingest is to be open`, { hint });
+      const error = new HomewardError('damaged', `${directory} ${what}, but its ingest is to be open`, {
+        hint,
+      });
       return { id, name: id, error };
     });
   }

@@ -106,7 +106,8 @@ interface Problem {
 function failures(machine: Machine, trouble: Error | null): Problem[] {
   const { appendFailure } = machine.journal;
   const problems: Problem[] = trouble === null ? [] : [{ state: 'failed', detail: trouble.message }];
-  if (appendFailure?.code === 'no-space') problems.push({ state: 'no-space', detail: noSpaceDetail(machine) });
+  if (appendFailure?.code === 'no-space')
+    problems.push({ state: 'no-space', detail: noSpaceDetail(machine) });
   else if (appendFailure !== null)
     problems.push({ state: 'failed', detail: `writers are refused: ${appendFailure.message}` });
   return problems;
@@ -121,7 +122,10 @@ function damages({ journal }: Machine): Problem[] {
   if (damaged !== undefined) {
     const detail = `${spellPlace(damaged)} does not fit its checksum`;
     const more = journal.catalogue.damaged.length - 1;
-    problems.push({ state: 'damaged', detail: `${detail}${more > 0 ? `, and ${more} more` : ''}; see verify` });
+    problems.push({
+      state: 'damaged',
+      detail: `${detail}${more > 0 ? `, and ${more} more` : ''}; see verify`,
+    });
   }
   return problems;
 }

@@ -135,7 +135,7 @@ export interface AskedMoment {
   shown: string | null;
 }
 
-/** Reads the moment of --at. A time without an offset is in the zone of whoever types it, not the daemon's. */
+/** Reads the moment of --at. A time without an offset is in the zone of whoever types it. */
 export function parseAt(text: string | undefined): AskedMoment {
   const at = required(text, '--at');
   if (!/^\d{4}-/.test(at)) return { at, shown: null };

@@ -63,7 +63,7 @@ export function ensureVolume(request: VolumeRequest): VolumeIdentity {
   return identity;
 }
 
-/** Refuses what `ensureVolume` would, but records and makes nothing: to be called before the lock is taken. */
+/** Refuses what `ensureVolume` would, but records and makes nothing: for before the lock is taken. */
 export function checkVolume(request: VolumeRequest): void {
   look(request);
 }

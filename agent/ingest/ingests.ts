@@ -125,7 +125,7 @@ function readEntries(file: string, log: Log): IngestEntry[] {
       file,
       aside,
       error: problem,
-      hint: 'No ingest is open: open each again with `homeward ingest open M`, then remove the file set aside.',
+      hint: 'No ingest is open: open each again with `homeward ingest open M`.',
     });
     return [];
   }

@@ -60,7 +60,9 @@ export class Catalogue {
 
   /** False when it was known, or lies beyond what is remembered. */
   noteDamage(place: DamagedPlace): boolean {
-    const isKnown = this.damaged.some(({ file, fromLsn }) => file === place.file && fromLsn === place.fromLsn);
+    const isKnown = this.damaged.some(
+      ({ file, fromLsn }) => file === place.file && fromLsn === place.fromLsn,
+    );
     if (isKnown || this.damaged.length >= limits.damagedPlaces) return false;
     this.damaged.push(place);
     return true;

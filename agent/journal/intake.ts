@@ -61,10 +61,7 @@ export class IntakeQueue {
   /** Looks whether there is room again, for as long as there is none. */
   retrySpace(): void {
     const { log } = this.#options;
-    if (log.allocationFailure === null) return;
-    log.retrySpace();
-    const stillFails = log.allocationFailure as Error | null;
-    if (stillFails === null && this.#failureIsAllocation) this.#worksAgain();
+    if (log.retrySpace() && this.#failureIsAllocation) this.#worksAgain();
   }
 
   get isEmpty(): boolean {

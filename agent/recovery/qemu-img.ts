@@ -16,8 +16,8 @@ export interface Conversion {
 }
 
 /**
- * Resolves when the file is written, not yet synced. Rejects with 'tool-missing', 'tool-failed' or 'no-space';
- * when aborted, after the process is gone.
+ * Resolves when the file is written, not yet synced. Rejects with 'tool-missing', 'tool-failed' or
+ * 'no-space'; when aborted, after the process is gone.
  */
 export function convert({ format, source, to, signal, progress }: Conversion): Promise<void> {
   const options = format === 'vmdk' ? ['-o', 'subformat=streamOptimized'] : [];

@@ -27,8 +27,8 @@ export interface RecoverExecution {
 const workerFile = new URL('./export-worker.ts', import.meta.url);
 
 /**
- * Gives back the bytes written. Throws 'conflict', before anything is written, when another recovery writes to
- * one of the targets. When it fails or is aborted, no file that it began is left.
+ * Gives back the bytes written. Throws 'conflict', before anything is written, when another recovery writes
+ * to one of the targets. When it fails or is aborted, no file that it began is left.
  */
 export async function executeRecovery(execution: RecoverExecution): Promise<number> {
   const release = targetsInUse.claim(execution.plan.disks.map(({ to }) => to));

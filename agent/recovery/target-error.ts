@@ -36,7 +36,7 @@ export function noSpace(path: string, cause?: unknown): HomewardError {
   return new HomewardError('no-space', `${path} has no room left`, { cause, hint: full });
 }
 
-/** A device that takes fewer blocks than it has, such as a thin one; what it carried is written over already. */
+/** For a device that takes fewer blocks than it has, such as a thin one; what it carried is gone already. */
 export function noSpaceOnDevice(path: string, cause: unknown): HomewardError {
   const hint = 'Make room where the device lies, or choose another, and run the command again.';
   return new HomewardError('no-space', `${path} has no room left`, { cause, hint });

@@ -1,4 +1,5 @@
-// A file of a recovery: written under a name that no other run has, and known by its own name once it is whole.
+// A file of a recovery: written under a name that no other run has, and published under its own once it is
+// whole.
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';

@@ -21,7 +21,7 @@ export interface Cursor {
 
 const format = 'homeward-cursor';
 
-/** The cursor in `file`. No older one can stand in for it: the replica may be further on. Throws 'damaged'. */
+/** The cursor in `file`. No older one can stand in: the replica may be further on. Throws 'damaged'. */
 export function readCursor(file: string): Cursor {
   try {
     return parseCursor(readSealedJson(file, format), file);

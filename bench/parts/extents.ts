@@ -47,7 +47,7 @@ async function fill(count: number, blocks: number): Promise<LevelledIndex> {
   const inserting = seconds(() => {
     for (let at = 0; at < count; at++) {
       const start = random(blocks) * blockBytes;
-      index.insert(start, start + blockBytes, at * 64 % 2 ** 32, at % segmentExtents, 1);
+      index.insert(start, start + blockBytes, (at * 64) % 2 ** 32, at % segmentExtents, 1);
       if (at % segmentExtents !== segmentExtents - 1) continue;
       const took = seconds(() => void index.sealSegment());
       sealing += took;
@@ -57,9 +57,11 @@ async function fill(count: number, blocks: number): Promise<LevelledIndex> {
   const from = performance.now();
   await merger.idle();
   const waited = performance.now() - from;
-  say(`insert ${count}: ${((inserting - sealing) / count * 1e6).toFixed(3)} us each; seals and small merges `
-    + `${(sealing / count * 1e6).toFixed(3)} us each, longest ${(worst * 1000).toFixed(1)} ms; `
-    + `background ${waited.toFixed(0)} ms more; ${(index.bytes / count).toFixed(0)} bytes an extent`);
+  say(
+    `insert ${count}: ${(((inserting - sealing) / count) * 1e6).toFixed(3)} us each; seals and small merges ` +
+      `${((sealing / count) * 1e6).toFixed(3)} us each, longest ${(worst * 1000).toFixed(1)} ms; ` +
+      `background ${waited.toFixed(0)} ms more; ${(index.bytes / count).toFixed(0)} bytes an extent`,
+  );
   await merger.close();
   return index;
 }
@@ -87,17 +89,25 @@ function lookUp(name: string, index: LevelledIndex, blocks: number, reads: numbe
     }
   });
   const rate = (took: number, count = reads): string => `${(count / took / 1000).toFixed(0)} k/s`;
-  say(`${name}: head look-ups ${rate(head)} over ${index.headTables().length} tables, `
-    + `found ${(found / reads * 100).toFixed(0)} %; view ${rate(view)} over ${tables.length}; `
-    + `1 MiB ${rate(megabytes, reads / 100)}`);
+  say(
+    `${name}: head look-ups ${rate(head)} over ${index.headTables().length} tables, ` +
+      `found ${((found / reads) * 100).toFixed(0)} %; view ${rate(view)} over ${tables.length}; ` +
+      `1 MiB ${rate(megabytes, reads / 100)}`,
+  );
 }
 
-for (const [count, blocks] of [[1_000_000, 5_000_000], [10_000_000, 25_000_000]] as const) {
+for (const [count, blocks] of [
+  [1_000_000, 5_000_000],
+  [10_000_000, 25_000_000],
+] as const) {
   const index = await fill(count, blocks);
   for (let warm = 0; warm < 2; warm++) lookUp(`${count} extents`, index, blocks, 500_000);
 }
 
-for (const [count, blocks] of [[50_000, 5_000_000], [500_000, 25_000_000]] as const) {
+for (const [count, blocks] of [
+  [50_000, 5_000_000],
+  [500_000, 25_000_000],
+] as const) {
   const tables = Array.from({ length: 20 }, () => buildTable(randomList(count, blocks)));
   const pieces = new Pieces();
   const reads = 500_000;
@@ -115,7 +125,9 @@ for (const [count, blocks] of [[50_000, 5_000_000], [500_000, 25_000_000]] as co
 const older = buildTable(randomList(1_000_000, 5_000_000));
 let newer = older;
 const list = randomList(1_000_000, 5_000_000);
-const building = seconds(() => { newer = buildTable(list); });
+const building = seconds(() => {
+  newer = buildTable(list);
+});
 say(`build of 1 000 000: ${(building * 1000).toFixed(0)} ms`);
 for (let run = 0; run < 3; run++) {
   const took = seconds(() => void mergeTables(older, newer));

@@ -106,5 +106,6 @@ export function formatPlan(plan: RecoverPlan, shown: string | null): string {
 function formatRecovered(report: RecoverReport, shown: string | null): string {
   const { machine, disks, bytesWritten, seconds } = report;
   const sum = `${formatSize(bytesWritten)} written in ${formatSeconds(seconds)}`;
-  return `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n${formatAsked(shown)}${formatTable(columns, disks)}`;
+  const title = `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n`;
+  return title + formatAsked(shown) + formatTable(columns, disks);
 }

@@ -151,16 +151,18 @@ export class SegmentLog {
     }
   }
 
-  /** Tries again to have a further segment ready, after that had failed. */
-  retrySpace(): void {
-    if (this.#allocationFailure === null || this.suspended) return;
+  /** Tries again to have a further segment ready, after that had failed; true when there is one now. */
+  retrySpace(): boolean {
+    if (this.#allocationFailure === null) return true;
+    if (this.suspended) return false;
     try {
       this.#segmentFiles.probeSpare();
     } catch (error) {
-      this.#allocationFailure = error instanceof Error ? error : new Error(String(error));
-      return;
+      const what = `no further segment could be allocated in ${this.options.directory}`;
+      this.#allocationFailure = journalError(error, what);
+      return false;
     }
-    this.#prepareSpare();
+    return this.#prepareSpare();
   }
 
   /** A file that cannot be removed lies below the cursor: the next start finds it so. */
@@ -294,15 +296,18 @@ export class SegmentLog {
     else this.#removed.push(segment);
   }
 
-  #prepareSpare(): void {
-    if (this.#closed) return;
+  #prepareSpare(): boolean {
+    if (this.#closed) return false;
     try {
       this.#segmentFiles.ensureSpare();
       this.#allocationFailure = null;
+      return true;
     } catch (error) {
       const { directory, log } = this.options;
-      if (this.#allocationFailure === null) log.warn('no-spare-segment', { directory, errno: errnoOf(error) });
+      if (this.#allocationFailure === null)
+        log.warn('no-spare-segment', { directory, errno: errnoOf(error) });
       this.#allocationFailure = journalError(error, `no further segment could be allocated in ${directory}`);
+      return false;
     }
   }
 

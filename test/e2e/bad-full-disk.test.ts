@@ -187,7 +187,10 @@ t.test(
     t.match(await stateOf(client), { state: 'no-space' });
     fs.rmSync(ballast);
     fs.rmSync(path.join(retention, 'more'));
-    await until('status shows the room before anybody writes', async () => (await stateOf(client)).state === 'ok');
+    await until(
+      'status shows the room before anybody writes',
+      async () => (await stateOf(client)).state === 'ok',
+    );
     t.equal((await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 5))).errno, 0);
     t.equal(await target.stop(), 0);
   },

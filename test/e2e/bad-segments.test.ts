@@ -58,38 +58,45 @@ t.test(
   },
 );
 
-t.test('damage that a reader or verify meets is in status and log until it is mended', { skip }, async (t) => {
-  const { target, sites: all } = await sites(t, ['read', 'verified']);
-  const before = new Map<string, Buffer>();
-  for (const { segments } of all.values()) {
-    const file = segments[1] ?? '';
-    const content = fs.readFileSync(file);
-    before.set(file, content);
-    const rotten = Buffer.from(content);
-    rotten[200_000] = (rotten[200_000] ?? 0) ^ 1;
-    fs.writeFileSync(file, rotten);
-  }
-  await target.restart();
-  const reads = Array.from({ length: blocks }, (_, n) => ['-c', `read ${n * 64}k 64k`]).flat();
-  for (let times = 0; times < 2; times++)
-    await run('qemu-io', ['-f', 'raw', '-r', ...reads, nbdUri(target.inDirectory('read.sock'), 'root')]);
-  await target.command(['verify', 'verified']);
-  for (const { name, segments } of all.values()) {
-    const { state, detail } = await target.status(name);
-    t.equal(state, 'damaged', name);
-    t.match(detail, /^record \d+ \(bytes \d+ to \d+ of root\) in .* does not fit its checksum; see verify$/);
-    t.match(detail, segments[1] ?? '');
-    const lines = target.log.split('\n').filter((line) => line.includes('event=damage-found'));
-    t.equal(lines.filter((line) => line.includes(segments[1] ?? '-')).length, 1, 'told once');
-  }
-  for (const [file, content] of before) fs.writeFileSync(file, content);
-  for (const name of all.keys()) {
-    const request = { machine: name, part: null, forMs: null };
-    const report = await target.client.verify(request, () => undefined, AbortSignal.timeout(10_000));
-    t.match(report, { ok: true });
-    t.match(await target.status(name), { state: 'ok', detail: null });
-  }
-});
+t.test(
+  'damage that a reader or verify meets is in status and log until it is mended',
+  { skip },
+  async (t) => {
+    const { target, sites: all } = await sites(t, ['read', 'verified']);
+    const before = new Map<string, Buffer>();
+    for (const { segments } of all.values()) {
+      const file = segments[1] ?? '';
+      const content = fs.readFileSync(file);
+      before.set(file, content);
+      const rotten = Buffer.from(content);
+      rotten[200_000] = (rotten[200_000] ?? 0) ^ 1;
+      fs.writeFileSync(file, rotten);
+    }
+    await target.restart();
+    const reads = Array.from({ length: blocks }, (_, n) => ['-c', `read ${n * 64}k 64k`]).flat();
+    for (let times = 0; times < 2; times++)
+      await run('qemu-io', ['-f', 'raw', '-r', ...reads, nbdUri(target.inDirectory('read.sock'), 'root')]);
+    await target.command(['verify', 'verified']);
+    for (const { name, segments } of all.values()) {
+      const { state, detail } = await target.status(name);
+      t.equal(state, 'damaged', name);
+      t.match(
+        detail,
+        /^record \d+ \(bytes \d+ to \d+ of root\) in .* does not fit its checksum; see verify$/,
+      );
+      t.match(detail, segments[1] ?? '');
+      const lines = target.log.split('\n').filter((line) => line.includes('event=damage-found'));
+      t.equal(lines.filter((line) => line.includes(segments[1] ?? '-')).length, 1, 'told once');
+    }
+    for (const [file, content] of before) fs.writeFileSync(file, content);
+    for (const name of all.keys()) {
+      const request = { machine: name, part: null, forMs: null };
+      const report = await target.client.verify(request, () => undefined, AbortSignal.timeout(10_000));
+      t.match(report, { ok: true });
+      t.match(await target.status(name), { state: 'ok', detail: null });
+    }
+  },
+);
 
 t.test('what only has the name of a segment is set aside, not removed', { skip }, async (t) => {
   const random = seededRandom(chooseSeed(t));
@@ -102,11 +109,7 @@ t.test('what only has the name of a segment is set aside, not removed', { skip }
   fs.writeFileSync(redo('00000000deadbeed.seg'), Buffer.alloc(1024 * 1024));
   await target.restart();
   t.same(fs.readFileSync(redo('00000000deadbeef.seg.foreign')), letter);
-  t.ok(
-    fs
-      .readFileSync(redo('00000000deadbeee.seg.misplaced'))
-      .equals(fs.readFileSync(segments[1] ?? '')),
-  );
+  t.ok(fs.readFileSync(redo('00000000deadbeee.seg.misplaced')).equals(fs.readFileSync(segments[1] ?? '')));
   t.equal(target.logged('segment-set-aside'), 2);
   const left = fs.readdirSync(path.join(directory, 'redo')).filter((name) => name.startsWith('00000000dead'));
   t.equal(left.length, 2, 'an empty file is ours to remove');

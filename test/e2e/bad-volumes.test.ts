@@ -116,10 +116,7 @@ t.test('a directory cannot be both volumes, and a file is none', async (t) => {
 t.test('a damaged identity is not replaced by a new one', async (t) => {
   const target = await MasterTarget.start(t);
   await target.stop();
-  for (const file of [
-    target.inData('retention', 'homeward-volume.json'),
-    target.inData('volumes.json'),
-  ]) {
+  for (const file of [target.inData('retention', 'homeward-volume.json'), target.inData('volumes.json')]) {
     const content = fs.readFileSync(file, 'utf8');
     fs.writeFileSync(file, content.replace('"id"', '"ID"').slice(0, -3));
     const before = snapshot(target.data);

@@ -1,5 +1,5 @@
-// Two recoveries to one target, files that are somebody else's, and volumes that are full: a recovery that says
-// it is done is done, and nothing of anybody else is touched.
+// Two recoveries to one target, files that are somebody else's, and volumes that are full: a recovery that
+// says it is done is done, and nothing of anybody else is touched.
 import fs from 'node:fs';
 import t, { type Test } from 'tap';
 import type { RecoverTarget } from '../../agent/control/service.ts';

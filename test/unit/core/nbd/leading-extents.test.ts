@@ -45,7 +45,11 @@ function check(model: ByteModel, offset: number, length: number, found: readonly
     if (at !== offset) assert.equal(at % block, 0, `${at} is the beginning of a block`);
     const kinds = model.kinds.subarray(at, at + extent.length);
     if (extent.zero) assert(!kinds.includes(Kind.data), `no data in [${at}, +${extent.length})`);
-    if (extent.hole) assert(kinds.every((kind) => kind === Kind.hole), 'a hole is one');
+    if (extent.hole)
+      assert(
+        kinds.every((kind) => kind === Kind.hole),
+        'a hole is one',
+      );
     at += extent.length;
   }
   const end = offset + length;
