@@ -58,7 +58,7 @@ async function fill(count: number, blocks: number): Promise<LevelledIndex> {
   await merger.idle();
   const waited = performance.now() - from;
   say(
-    `insert ${count}: ${(((inserting - sealing) / count) * 1e6).toFixed(3)} us each; seals and small merges ` +
+    `insert ${count}: ${(((inserting - sealing) / count) * 1e6).toFixed(3)} us each; seals, small merges ` +
       `${((sealing / count) * 1e6).toFixed(3)} us each, longest ${(worst * 1000).toFixed(1)} ms; ` +
       `background ${waited.toFixed(0)} ms more; ${(index.bytes / count).toFixed(0)} bytes an extent`,
   );

@@ -16,8 +16,9 @@ export interface SegmentWriterOptions {
   durableLsn(): number;
 }
 
-/** Invariant: no write touches a 4 KiB block that a sync has covered, nor bytes behind a failed write. */
- * Invariant: no write touches a 4 KiB block that a sync has covered, nor bytes behind a write that failed.
+/**
+ * Invariant: no write touches a 4 KiB block that a sync has covered, nor bytes behind which a write
+ * failed.
  */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
