@@ -229,6 +229,11 @@ export class Machine {
     return end;
   }
 
+  /** Its history began with a first copy, which has ended. */
+  get wasSeeded(): boolean {
+    return (this.#cursor.firstPoint ?? 0) > 0;
+  }
+
   /** Between these, points can be shown; null while there is none. */
   get oldestLsn(): number | null {
     const { firstPoint, lsn, stepTo } = this.#cursor;

@@ -70,8 +70,9 @@ export class MasterTarget implements MasterTargetService {
     tlsFor(listen, this.#parts.config.nbdTlsDirectory); // refused before anything is made
     const { machine, made } = await machines.ensure(request.machine, request.disks, request.seeding);
     const open = this.#parts.ingests.listenOf(machine.id) === formatListen(listen);
-    // The same call as before its first copy ended changes nothing; elsewhere it would mean another copy.
-    if (!made && request.seeding && !machine.file.seeding && !open) {
+    // The call that its first copy began with changes nothing; any other would mean another copy.
+    const isRepeated = open && machine.wasSeeded;
+    if (!made && request.seeding && !machine.file.seeding && !isRepeated) {
       throw new HomewardError(
         'conflict',
         `${machine.name} has points already: it cannot be seeded again in this version`,

@@ -33,13 +33,16 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
   return report.ok ? ExitStatus.done : ExitStatus.found;
 };
 
+const notCovered =
+  'The replica, which holds what is older than the window, has no checksums in this version.\n';
+
 function formatVerified({ machine, ok, covered, damaged }: VerifyReport): string {
   const { records, bytes, fromLsn, toLsn, complete } = covered;
   const rest = complete ? '' : ', not all there is';
   const read = `${records} records, ${formatSize(bytes)}, LSN ${fromLsn} to ${toLsn}${rest}`;
-  if (ok) return `Machine ${machine} is sound: ${read}\n`;
+  if (ok) return `The journal of machine ${machine} is sound: ${read}\n${notCovered}`;
   return (
-    `Machine ${machine} is damaged: ${read}\n` +
+    `The journal of machine ${machine} is damaged: ${read}\n` +
     formatTable(
       [
         { title: 'FILE', cell: (damage) => damage.file },

@@ -59,8 +59,9 @@ t.test('tags, views and targets that cannot be', { skip }, async (t) => {
   const file = target.inDirectory('drscout.conf');
   await allRefused(t, target, [
     [tag('copy', 'early'), 4, 'no-points', /is being seeded/],
+    [tag('web', ''), 2, 'usage', /--name is empty/],
     [tag('nobody', 'x'), 3, 'no-such-machine', /there is no machine "nobody"/],
-    ...['a/b', '', 'x'.repeat(121), 'two\nlines'].map((name): Expected => {
+    ...['a/b', 'x'.repeat(121), 'two\nlines'].map((name): Expected => {
       return [tag('web', name), 2, 'bad-tag-name', /is not a tag name/];
     }),
     [['view', 'close', 'abcdef12'], 3, 'no-such-view', /there is no view abcdef12/],

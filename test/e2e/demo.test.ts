@@ -62,7 +62,7 @@ t.test('interrupted at any stage it cleans up and says so', { skip: missing }, a
     });
     await once(child, 'close');
     t.not(child.exitCode, 0, `${signal} at ${stage.source}`);
-    t.match(complaint, /stopped while .*; cleaning up/);
+    t.match(complaint, /(stopped|interrupted) while .*; cleaning up/);
     await checkNothingLeft(t, directory);
   }
 });
