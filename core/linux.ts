@@ -78,7 +78,7 @@ function seek(fd: number, offset: number, whence: number): number | null {
 }
 
 // Numbers from <linux/fs.h>; the same on x64 and arm64.
-const BlockIoctl = { sectorSize: 0x1268, discard: 0x1277, zeroOut: 0x127f, sizeBytes: 0x80081272 } as const;
+const BlockIoctl = { zeroOut: 0x127f, sizeBytes: 0x80081272 } as const;
 
 /** Bytes of an open block device. */
 export function deviceSize(fd: number): number {
@@ -86,20 +86,6 @@ export function deviceSize(fd: number): number {
   queryDevice(fd, BlockIoctl.sizeBytes, answer);
   return Number(answer.readBigUInt64LE());
 }
-
-/** The smallest unit, in bytes, that an open block device reads and writes. */
-export function deviceSectorSize(fd: number): number {
-  const answer = Buffer.alloc(4);
-  queryDevice(fd, BlockIoctl.sectorSize, answer);
-  return answer.readInt32LE();
-}
-
-/**
- * Tells a block device that [offset, offset + length) is not needed; what is read there afterwards is not
- * promised.
- */
-export const discardDevice = (fd: number, offset: number, length: number): Promise<void> =>
-  changeDevice(fd, BlockIoctl.discard, offset, length);
 
 /** Makes [offset, offset + length) of a block device read as zeros; both are multiples of its sector size. */
 export const zeroDevice = (fd: number, offset: number, length: number): Promise<void> =>

@@ -64,10 +64,6 @@ export class IntakeQueue {
     if (log.retrySpace() && this.#failureIsAllocation) this.#worksAgain();
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0;
-  }
-
   add(request: Intake): void {
     this.#waiting.push(request);
     this.schedule();
