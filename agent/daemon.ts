@@ -1,7 +1,7 @@
 // The master target daemon: everything in the order in which it starts, and the other way round when it
 // stops.
 import { join, resolve } from 'node:path';
-import { hostClock } from '../core/clock.ts';
+import { hostClock, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ensureDirectorySync } from '../core/directory.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
@@ -10,12 +10,15 @@ import { acquireLock, type Lock } from '../core/lock.ts';
 import type { Log } from '../core/log.ts';
 import { formatListen } from '../core/names.ts';
 import { ReceivePool } from '../core/nbd/receive-pool.ts';
+import type { TargetReport } from '../core/registration/messages.ts';
 import { checkVolume, ensureVolume, ensureVolumeDirectory } from '../core/volume-identity.ts';
+import { AssignedMachines } from './assigned-machines.ts';
 import { startControlServer } from './control/server.ts';
 import { Ingests } from './ingest/ingests.ts';
 import { Machines } from './machines.ts';
 import { MasterTarget } from './master-target.ts';
 import { Views } from './recovery/views.ts';
+import { TargetLink } from './registration/target-link.ts';
 import { Applier } from './replica/applier.ts';
 import { Janitor } from './retention/janitor.ts';
 
@@ -27,6 +30,11 @@ export interface DaemonOptions {
   config: Config;
   log: Log;
   version: string;
+  /** `HOST:PORT`; left out, the master target runs alone. */
+  configServer?: string;
+  passphraseFile?: string;
+  /** What people call this host. */
+  name?: string;
 }
 
 const janitorMs = 1000;
@@ -61,7 +69,10 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
 
     const ingests = new Ingests({ data, log, pool: new ReceivePool(config.unsyncedBytes) });
     stops.push(() => ingests.stop());
-    const service = new MasterTarget({
+    const assigned = new AssignedMachines({ data, machines, clock, log });
+    stops.push(() => assigned.stop());
+    const link = linkOf(options, clock, assigned, () => service.targetReport());
+    const service: MasterTarget = new MasterTarget({
       version: options.version,
       retention,
       replicas,
@@ -72,22 +83,56 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
       ingests,
       views,
       janitor,
+      assigned,
+      link,
     });
-    for (const { machine, listen } of [...ingests.entries]) {
-      try {
-        await service.reopenIngest(machines.get(machine), formatListen(listen));
-      } catch (error) {
-        log.error('ingest-not-opened', { machine, error: toHomewardError(error) });
-      }
-    }
-
+    await reopenIngests(service, machines, ingests, log);
     const control = await startControlServer({ path: options.control, service, log });
     stops.push(() => control.close());
+    if (link !== null) stops.push(() => link.stop());
+    link?.start();
   } catch (error) {
     await stopAll(stops);
     throw error;
   }
   return { stop: () => stopAll(stops) };
+}
+
+/** One that cannot be opened does not stop the others. */
+async function reopenIngests(
+  service: MasterTarget,
+  machines: Machines,
+  ingests: Ingests,
+  log: Log,
+): Promise<void> {
+  for (const { machine, listen } of [...ingests.entries]) {
+    try {
+      await service.reopenIngest(machines.get(machine), formatListen(listen));
+    } catch (error) {
+      log.error('ingest-not-opened', { machine, error: toHomewardError(error) });
+    }
+  }
+}
+
+function linkOf(
+  { data, configServer, passphraseFile, name, control, log }: DaemonOptions,
+  clock: Clock,
+  assigned: AssignedMachines,
+  report: () => Promise<TargetReport>,
+): TargetLink | null {
+  if (configServer === undefined) return null;
+  return new TargetLink({
+    data,
+    configServer,
+    passphraseFile: passphraseFile ?? null,
+    ...(name === undefined ? {} : { name }),
+    control,
+    clock,
+    log,
+    report,
+    enrolled: (identity) => assigned.start(identity),
+    assignments: (signed) => assigned.accept(signed),
+  });
 }
 
 /** Where a daemon keeps what it is not told a place for. */

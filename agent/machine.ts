@@ -1,9 +1,5 @@
 // One protected machine on this master target: its journal, cursor, replicas and the ways to read it.
-import fs from 'node:fs';
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { FileStore } from '../core/block/file-store.ts';
-import { syncDirectorySync } from '../core/atomic-file.ts';
 import { formatTime, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
@@ -15,15 +11,17 @@ import { microseconds } from '../core/units.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import { Journal } from './journal/journal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
+import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
 import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import {
+  disksAt,
   readMachineFile,
   writeMachineFile,
   type MachineFile,
   type ProtectedDisk,
 } from './replica/machine-file.ts';
-import { blankDevices, createReplicas, openReplicas } from './replica/replicas.ts';
-import type { ViewContent } from './replica/view-content.ts';
+import { growReplicas, openReplicas, replicaPath } from './replica/replicas.ts';
+import type { HeldContent, ViewContent } from './replica/view-content.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
 
 /** What all machines of a daemon share. */
@@ -36,22 +34,18 @@ export interface MachineContext {
   merger: BackgroundMerger;
 }
 
-/** A view's content, with everything it needs held until `release`. */
-export interface HeldContent {
-  content: ViewContent;
-  release(): void;
-}
-
 const seedingReason = 'initial sync';
 
 export class Machine {
   readonly file: MachineFile;
   readonly paths: MachinePaths;
   readonly journal: Journal;
-  readonly replicas: readonly FileStore[];
+  readonly replicas: FileStore[];
   readonly reader: HeadReader;
   readonly #context: MachineContext;
   #cursor: Cursor;
+  /** Opened again since; still lent to readers. */
+  readonly #outgrown: FileStore[] = [];
   /** LSNs that open views and recoveries show: nothing below the least is applied. */
   readonly #shown = new Map<symbol, number>();
 
@@ -75,62 +69,21 @@ export class Machine {
     this.#cursor = cursor;
   }
 
-  /**
-   * A machine that was not there. Crash order: `machine.json` comes last; without it the directory counts
-   * for nothing.
-   */
-  static async create(
-    context: MachineContext,
-    name: string,
-    disks: ProtectedDisk[],
-    seeding: boolean,
-  ): Promise<Machine> {
-    const file: MachineFile = {
-      id: randomUUID(),
-      name,
-      created: formatTime(context.clock.now()),
-      disks,
-      seeding,
-    };
-    const paths = machinePaths(context.retention, file.id);
+  /** A machine that was not there. */
+  static async create(context: MachineContext, machine: NewMachine): Promise<Machine> {
     try {
-      fs.mkdirSync(paths.redo, { recursive: true, mode: 0o750 });
-      createReplicas(context.replicas, file);
-      if (!seeding) await blankDevices(context.replicas, file);
-      const time = context.clock.now();
-      writeCursor(paths.cursorFile, {
-        lsn: 0,
-        stepTo: null,
-        pin: null,
-        generation: 1,
-        durable: 0,
-        firstPoint: seeding ? null : 0,
-        time,
-      });
-      writeMachineFile(paths.machineFile, file);
-      syncDirectorySync(context.retention);
-      return await Machine.open(context, file.id);
+      await makeMachineFiles(context, machine);
+      return await Machine.open(context, machine.id);
     } catch (error) {
-      Machine.#remove(context, file.id);
+      removeMachineFiles(context, machine.id);
       throw error;
     }
   }
 
-  /**
-   * Takes back a machine that nobody has written to. One rename makes it nobody's; a crash after it leaves
-   * files only.
-   */
+  /** Takes back a machine that nobody has written to. */
   async takeBack(): Promise<void> {
     await this.close();
-    Machine.#remove(this.#context, this.id);
-  }
-
-  static #remove({ retention, replicas }: MachineContext, id: string): void {
-    const { directory } = machinePaths(retention, id);
-    const removed = `${directory}.removed`;
-    if (fs.existsSync(directory)) fs.renameSync(directory, removed);
-    fs.rmSync(removed, { recursive: true, force: true });
-    fs.rmSync(join(replicas, id), { recursive: true, force: true });
+    removeMachineFiles(this.#context, this.id);
   }
 
   /**
@@ -196,7 +149,9 @@ export class Machine {
       syncIntervalMs: config.syncIntervalMs,
       appliedLsn: cursor.lsn,
       durableLsn: cursor.durable,
-      openGap: file.seeding ? { lsn: 1, time: Date.parse(file.created) * 1000, reason: seedingReason } : null,
+      openGap: file.seeding
+        ? { from: 1, time: Date.parse(file.created) * 1000, reason: seedingReason }
+        : cursor.gap,
     });
   }
 
@@ -206,8 +161,14 @@ export class Machine {
   get name(): string {
     return this.file.name;
   }
+  replicaPathOf(disk: ProtectedDisk): string {
+    return replicaPath(this.#context.replicas, this.id, disk);
+  }
   get reserveBytes(): number {
     return this.#context.config.retentionReserveBytes;
+  }
+  get windowMs(): number | null {
+    return this.file.windowMs ?? null;
   }
   get cursor(): Readonly<Cursor> {
     return this.#cursor;
@@ -215,8 +176,14 @@ export class Machine {
 
   /** Crash order: cursor first (the point is there), then `machine.json` (no longer seeding). */
   moveCursor(change: Partial<Cursor>): void {
-    const durable = this.journal.durableLsn;
-    this.#cursor = { ...this.#cursor, durable, generation: this.journal.generation, ...change };
+    const { durableLsn: durable, generation, catalogue } = this.journal;
+    const cursor = { ...this.#cursor, durable, generation, ...change };
+    const gap = catalogue.gapAt(cursor.lsn);
+    const isLater = gap !== null && gap.from > (cursor.firstPoint ?? Infinity);
+    this.#cursor = {
+      ...cursor,
+      gap: isLater ? { from: gap.from, time: gap.fromTime, reason: gap.reason } : null,
+    };
     writeCursor(this.paths.cursorFile, this.#cursor);
   }
 
@@ -237,7 +204,9 @@ export class Machine {
   /** Between these, points can be shown; null while there is none. */
   get oldestLsn(): number | null {
     const { firstPoint, lsn, stepTo } = this.#cursor;
-    return firstPoint === null ? null : Math.max(firstPoint, lsn, stepTo ?? 0);
+    if (firstPoint === null) return null;
+    const base = Math.max(firstPoint, lsn, stepTo ?? 0);
+    return this.journal.catalogue.gapAt(base)?.to ?? base;
   }
 
   /** The least LSN that an open view shows, or null. */
@@ -292,6 +261,21 @@ export class Machine {
         `lsn:${lsn} has just left the window, which begins at lsn:${this.oldestLsn}`,
       );
     }
+    return this.#hold(lsn, disksAt(this.file, lsn));
+  }
+
+  /**
+   * The same for the state that a sync compares with, whether it is a point or not. Throws 'pruned' when
+   * the cursor is past it. Its disks are those of now: what was not there is zeros.
+   */
+  holdForSync(lsn: number): HeldContent {
+    const { lsn: applied, stepTo } = this.#cursor;
+    if (lsn < Math.max(applied, stepTo ?? 0) || lsn > this.journal.headLsn)
+      throw new HomewardError('pruned', `the state of ${this.name} at lsn:${lsn} is not there any more`);
+    return this.#hold(lsn, this.file.disks);
+  }
+
+  #hold(lsn: number, disks: readonly { name: string; size: number }[]): HeldContent {
     const snapshot = this.journal.snapshot(lsn, this.#cursor.lsn);
     const key = Symbol('view');
     this.#shown.set(key, lsn);
@@ -300,15 +284,16 @@ export class Machine {
       lsn,
       tables: snapshot.tables.map((table) => table.transferable()),
       firstLiveSegment: snapshot.firstLiveSegment,
+      unknown: this.#cursor.unknown,
       segments: [...snapshot.segments].map(([ordinal, { fd, firstLsn, path }]) => ({
         ordinal,
         fd,
         firstLsn,
         path,
       })),
-      disks: this.file.disks.map((disk, index) => ({
-        name: disk.name,
-        size: disk.size,
+      disks: disks.map(({ name, size }, index) => ({
+        name,
+        size,
         fd: this.replicas[index]?.fd ?? -1,
         sparse: this.replicas[index]?.kind === 'file',
       })),
@@ -332,7 +317,7 @@ export class Machine {
       await this.journal.close();
       this.moveCursor({});
     } finally {
-      for (const store of this.replicas) await store.close();
+      for (const store of [...this.replicas, ...this.#outgrown]) await store.close();
     }
   }
 
@@ -352,12 +337,29 @@ export class Machine {
   /** After a crash between the records and the files that tell of them, what the records say holds. */
   async #settleSeeding(): Promise<void> {
     if (!this.file.seeding) return;
-    const end = this.journal.catalogue.gaps.at(-1)?.to ?? null;
-    if (end !== null) return this.#endSeeding(end);
-    if (this.journal.headLsn > 0) return;
+    this.settleFirstSync();
+    if (!this.file.seeding || this.file.path === 'chain' || this.journal.headLsn > 0) return;
     this.journal.generation += 1;
     const disks = this.file.disks.map(({ name, size }) => ({ name, size }));
     await this.journal.syncBegin({ reason: seedingReason, disks });
+  }
+
+  /** The first sync that is known to have ended durably ends the first copy. */
+  settleFirstSync(): void {
+    if (!this.file.seeding) return;
+    const end = this.journal.catalogue.gaps.find(({ to }) => to !== null)?.to ?? null;
+    if (end !== null && end <= this.journal.durableLsn) this.#endSeeding(end);
+  }
+
+  /** What is said of it changes; written twice, so that the file beside `machine.json` says it too. */
+  changeFile(change: Partial<Pick<MachineFile, 'name' | 'disks' | 'seeded' | 'before' | 'windowMs'>>): void {
+    Object.assign(this.file, change);
+    for (let times = 0; times < 2; times++) writeMachineFile(this.paths.machineFile, this.file);
+  }
+
+  /** Gives disks that have grown, or are new, the room that they need in their replicas. */
+  growReplicas(disks: readonly ProtectedDisk[]): void {
+    this.#outgrown.push(...growReplicas(this.#context.replicas, { id: this.id, disks }, this.replicas));
   }
 
   #endSeeding(lsn: number): void {

@@ -1,6 +1,8 @@
 // All machines of a retention volume: found at start, looked up by name or id, made when one is new.
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
+import type { Assignment } from '../core/identity/assignment.ts';
 import { checkDiskName, checkDiskSize, checkMachineName } from '../core/names.ts';
 import type { DiskRequest } from './control/service.ts';
 import { Machine, type MachineContext } from './machine.ts';
@@ -94,6 +96,7 @@ export class Machines {
     if (twice !== undefined) throw new HomewardError('usage', `disk ${twice.name} is given twice`);
     const known = this.list().find((machine) => machine.name === name || machine.id === name);
     if (known !== undefined) {
+      refuseChain(known);
       refuseOtherDisks(known, disks);
       return { machine: known, made: false };
     }
@@ -102,10 +105,45 @@ export class Machines {
     for (const disk of disks) {
       if (disk.replica.kind === 'device') refuseUnsafeTarget(inspectDevice(disk.replica.byId), disk.size, []);
     }
-    const machine = await Machine.create(this.#context, name, disks, seeding);
+    const machine = await Machine.create(this.#context, { id: randomUUID(), name, disks, seeding });
     this.#machines.set(machine.id, machine);
     this.#context.log.info('machine-made', { machine: machine.id, name, disks: disks.length, seeding });
     return { machine, made: true };
+  }
+
+  /**
+   * The machine of an assignment, made when it is not there, with its own id. Its first copy is under way
+   * until the source has sent the end of a sync. Throws 'conflict' when another machine here has its name.
+   */
+  async ensureAssigned(assignment: Assignment): Promise<Machine> {
+    const { machine: id, name, windowMs } = assignment;
+    const disks = assignment.disks.map(({ name: disk, size }) => checkDisk({ name: disk, sizeBytes: size }));
+    const broken = this.broken.find((candidate) => candidate.id === id);
+    if (broken !== undefined) throw broken.error;
+    const other = this.list().find((machine) => machine.name === name && machine.id !== id);
+    if (other !== undefined) {
+      const how = other.file.path === 'chain' ? 'comes over the chain' : 'takes direct ingest';
+      throw new HomewardError(
+        'conflict',
+        `another machine here is called "${name}": ${other.id}, which ${how}`,
+        {
+          hint: 'Protect it under another name, or move that machine away.',
+        },
+      );
+    }
+    const known = this.#machines.get(id);
+    if (known !== undefined) {
+      if (known.name !== name || known.windowMs !== windowMs) known.changeFile({ name, windowMs });
+      return known;
+    }
+    checkMachineName(name);
+    const machine = await Machine.create(this.#context, {
+      ...{ id, name, disks, windowMs },
+      ...{ seeding: true, path: 'chain' },
+    });
+    this.#machines.set(id, machine);
+    this.#context.log.info('machine-made', { machine: id, name, disks: disks.length, path: 'chain' });
+    return machine;
   }
 
   /** Undoes `ensure` for a machine that it made, before anybody could write to it. */
@@ -142,6 +180,14 @@ function checkDisk({ name, sizeBytes, device }: DiskRequest): ProtectedDisk {
   const replica =
     device === undefined ? ({ kind: 'file' } as const) : ({ kind: 'device', byId: device } as const);
   return { name: checkDiskName(name), size: checkDiskSize(sizeBytes), replica };
+}
+
+/** What a machine gets over the chain is numbered at its source: nobody else may write to it. */
+export function refuseChain({ name, file }: Machine, hint?: string): void {
+  if (file.path !== 'chain') return;
+  throw new HomewardError('conflict', `${name} comes over the chain`, {
+    hint: hint ?? 'What is done here is for machines with direct ingest; `homeward status` shows both.',
+  });
 }
 
 function refuseOtherDisks(machine: Machine, disks: readonly ProtectedDisk[]): void {

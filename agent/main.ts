@@ -11,6 +11,12 @@ export interface MasterTargetOptions {
   replicas?: string;
   control?: string;
   config?: string;
+  /** `HOST:PORT`; without it the master target runs alone. */
+  configServer?: string;
+  /** Needed until this host has enrolled. */
+  passphraseFile?: string;
+  /** What people call this host; its host name when left out. */
+  name?: string;
   onReady(ready: { control: string }): void;
 }
 
@@ -19,7 +25,17 @@ export async function start(options: MasterTargetOptions, signal: AbortSignal): 
   const places = { ...defaultPlaces(options.data), ...definedPlaces(options) };
   const config = loadConfig({ file: options.config ?? null, environment: process.env, log: createLog() });
   const log = createLog(config.logLevel);
-  const daemon = await startDaemon({ data: options.data, ...places, config, log, version: readVersion() });
+  const { data, configServer, passphraseFile, name } = options;
+  const daemon = await startDaemon({
+    data,
+    ...places,
+    config,
+    log,
+    version: readVersion(),
+    ...(configServer === undefined ? {} : { configServer }),
+    ...(passphraseFile === undefined ? {} : { passphraseFile }),
+    ...(name === undefined ? {} : { name }),
+  });
   log.info('started', { data: options.data, retention: places.retention, control: places.control });
   options.onReady({ control: places.control });
   await aborted(signal);

@@ -4,6 +4,7 @@ import type { Config } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import type { TargetReport } from '../core/registration/messages.ts';
 import { checkTagName, formatListen, parseListen } from '../core/names.ts';
 import type {
   IngestReport,
@@ -27,14 +28,25 @@ import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
 import { tlsFor } from './listen-policy.ts';
 import { Machine } from './machine.ts';
-import type { BrokenMachine, Machines } from './machines.ts';
+import { refuseChain, type BrokenMachine, type Machines } from './machines.ts';
+import { disksAt } from './replica/machine-file.ts';
 import { executeRecovery } from './recovery/recover.ts';
 import { planRecovery } from './recovery/plan.ts';
 import { verifyMachine } from './recovery/verify.ts';
 import type { Views } from './recovery/views.ts';
 import { settleWhen } from './recovery/when.ts';
+import type { AssignedMachines } from './assigned-machines.ts';
+import type { TargetLink } from './registration/target-link.ts';
 import type { Janitor } from './retention/janitor.ts';
-import { brokenStatus, freeBytes, machineStatus, pointsReport, tagReport } from './status.ts';
+import {
+  brokenStatus,
+  freeBytes,
+  linkStatus,
+  machineStatus,
+  pointsReport,
+  refusedStatus,
+  tagReport,
+} from './status.ts';
 
 export interface MasterTargetParts {
   version: string;
@@ -47,6 +59,9 @@ export interface MasterTargetParts {
   ingests: Ingests;
   views: Views;
   janitor: Janitor;
+  assigned: AssignedMachines;
+  /** Null for one that runs alone. */
+  link: TargetLink | null;
 }
 
 export class MasterTarget implements MasterTargetService {
@@ -113,6 +128,7 @@ export class MasterTarget implements MasterTargetService {
 
   async seeded(key: string): Promise<SeededReport> {
     const machine = this.#parts.machines.get(key);
+    refuseChain(machine);
     const { lsn, time } = await machine.seeded();
     this.#parts.janitor.wake();
     return { machine: machine.name, lsn, time: Machine.spellTime(time) ?? '' };
@@ -128,6 +144,7 @@ export class MasterTarget implements MasterTargetService {
     if (this.#missing().some(({ id }) => id === key))
       return { machine: key, changed: await this.#parts.ingests.close(key) };
     const machine = this.#parts.machines.get(key);
+    refuseChain(machine);
     const changed = await this.#parts.ingests.close(machine.id);
     await machine.journal.commit();
     return { machine: machine.name, changed };
@@ -136,6 +153,7 @@ export class MasterTarget implements MasterTargetService {
   async tag(key: string, name: string): Promise<TagReport> {
     const machine = this.#parts.machines.get(key);
     checkTagName(name);
+    refuseChain(machine, 'Tags are made at the source: ask the configuration server, with --operator FILE.');
     if (machine.journal.catalogue.findTag(name) !== null) {
       throw new HomewardError('tag-exists', `${machine.name} has a tag "${name}"`);
     }
@@ -146,7 +164,23 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async status(): Promise<StatusReport> {
-    const { machines, ingests, janitor, retention, replicas, version, clock } = this.#parts;
+    const { link, version } = this.#parts;
+    const { retention, machines } = this.#report();
+    return {
+      version,
+      retention,
+      machines,
+      ...(link === null ? {} : { configServer: linkStatus(link.report) }),
+    };
+  }
+
+  /** What the configuration server is told. */
+  async targetReport(): Promise<TargetReport> {
+    return this.#report();
+  }
+
+  #report(): TargetReport {
+    const { machines, ingests, janitor, retention, replicas, clock, assigned } = this.#parts;
     const now = clock.now();
     const reports = machines.list().map((machine) =>
       machineStatus({
@@ -155,12 +189,18 @@ export class MasterTarget implements MasterTargetService {
         now,
         listen: ingests.listenOf(machine.id),
         applyProblem: janitor.problemOf(machine.id),
+        pull: assigned.reportOf(machine.id),
+        assignment: assigned.assignmentOf(machine.id),
+        refusal: assigned.refused.find(({ id }) => id === machine.id)?.error ?? null,
       }),
     );
+    const known = new Set(reports.map(({ id }) => id));
+    const refused = assigned.refused.filter(({ id }) => !known.has(id));
+    const broken = [...machines.broken, ...this.#missing()];
+    const notMade = refused.filter(({ id }) => !broken.some((other) => other.id === id)).map(refusedStatus);
     return {
-      version,
       retention: { path: retention, freeBytes: freeBytes(retention) },
-      machines: [...reports, ...[...machines.broken, ...this.#missing()].map(brokenStatus)],
+      machines: [...reports, ...broken.map(brokenStatus), ...notMade],
     };
   }
 
@@ -257,6 +297,13 @@ export class MasterTarget implements MasterTargetService {
   async #plan(machine: Machine, request: RecoverRequest): Promise<RecoverPlan> {
     const { at, asked } = settleWhen(request.at, this.#parts.clock.now());
     const { lsn, time } = await machine.resolve(at);
-    return planRecovery({ machine: machine.file, lsn, time: Machine.spellTime(time), asked, request });
+    const disks = disksAt(machine.file, lsn);
+    return planRecovery({
+      machine: { name: machine.name, disks },
+      lsn,
+      time: Machine.spellTime(time),
+      asked,
+      request,
+    });
   }
 }

@@ -1,7 +1,12 @@
 // What a machine looks like from outside: its status line and its points, as data.
 import fs from 'node:fs';
+import type { HomewardError } from '../core/errors.ts';
+import type { Assignment } from '../core/identity/assignment.ts';
 import { formatSize } from '../core/units.ts';
-import type { MachineStatus, PointsReport, TagReport } from './control/service.ts';
+import { chainRpoSeconds, chainState, isHeard } from './chain-status.ts';
+import type { MachineStatus, PointsReport, StatusReport, TagReport } from './control/service.ts';
+import type { PullReport } from './ingest/pull/pulled-machine.ts';
+import type { LinkReport } from './registration/target-link.ts';
 import type { DamagedPlace, Gap, Tag } from './journal/catalogue.ts';
 import { Machine } from './machine.ts';
 import type { BrokenMachine } from './machines.ts';
@@ -15,11 +20,18 @@ export interface StatusInput {
   listen: string | null;
   /** Why apply does not go on, or null. */
   applyProblem: Error | null;
+  /** Of a machine that comes over the chain. */
+  pull: PullReport | null;
+  assignment: Assignment | null;
+  /** Why its assignment is not followed, or null. */
+  refusal: HomewardError | null;
 }
 
-export function machineStatus({ machine, replicas, now, listen, applyProblem }: StatusInput): MachineStatus {
+export function machineStatus(input: StatusInput): MachineStatus {
+  const { machine, replicas, listen, pull } = input;
   const { journal, file, cursor } = machine;
-  const trouble = journal.failure ?? applyProblem;
+  const isChain = file.path === 'chain';
+  const head = pull?.head ?? null;
   return {
     id: file.id,
     name: file.name,
@@ -28,16 +40,46 @@ export function machineStatus({ machine, replicas, now, listen, applyProblem }: 
       size: disk.size,
       replica: replicaPath(replicas, file.id, disk),
     })),
-    ...stateOf(machine, listen, trouble),
+    ...stateOf(input),
     listen,
-    rpoSeconds: rpoSeconds(machine, now),
-    headLsn: journal.headLsn,
+    rpoSeconds: isChain ? chainRpo(input) : rpoSeconds(machine, input.now),
+    headLsn: Math.max(journal.headLsn, head?.lsn ?? 0),
     durableLsn: journal.durableLsn,
     appliedLsn: cursor.lsn,
     oldestLsn: machine.oldestLsn,
     redoBytes: journal.redoBytes,
     undoBytes: 0,
-    backlog: { source: 0, processServer: 0, target: unappliedBytes(machine) },
+    backlog: {
+      source: head?.backlogBytes ?? 0,
+      processServer: head?.processServerBytes ?? 0,
+      target: unappliedBytes(machine),
+    },
+    path: isChain ? 'chain' : 'ingest',
+    ...(head === null
+      ? {}
+      : {
+          source: {
+            state: head.state,
+            sync: head.sync,
+            connected: isHeard(pull),
+            dirtyBytes: head.dirtyBytes,
+          },
+        }),
+  };
+}
+
+/** An assignment that could not be followed: there is no machine of it. */
+export function refusedStatus(refused: BrokenMachine): MachineStatus {
+  return { ...brokenStatus(refused), path: 'chain' };
+}
+
+export function linkStatus(link: LinkReport): NonNullable<StatusReport['configServer']> {
+  const { configServer: address, hostId, contactSeconds, problem } = link;
+  return {
+    address,
+    hostId,
+    contactSeconds,
+    problem: problem === null ? null : `${problem.message} (${problem.code})`,
   };
 }
 
@@ -70,7 +112,8 @@ export function pointsReport(machine: Machine): PointsReport {
   return {
     machine: machine.name,
     window: oldestLsn === null ? null : { from: moment(oldestLsn), to: moment(journal.durableLsn) },
-    gaps: journal.catalogue.gaps.map(gapReport),
+    // What lies before the first point is no gap between points.
+    gaps: journal.catalogue.gaps.filter(({ to }) => to === null || to > (oldestLsn ?? 0)).map(gapReport),
     tags: journal.catalogue.tags.map((tag) => tagReport(machine, tag)),
     kept: [],
   };
@@ -85,17 +128,40 @@ function gapReport({ from, to, reason, fromTime, toTime }: Gap): PointsReport['g
 }
 
 /** The gravest trouble names the state; `detail` tells all of them. */
-function stateOf(
-  machine: Machine,
-  listen: string | null,
-  trouble: Error | null,
-): Pick<MachineStatus, 'state' | 'detail'> {
-  const problems = [...failures(machine, trouble), ...damages(machine)];
+function stateOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> {
+  const { machine, listen, pull, assignment, refusal } = input;
+  const problems = [
+    ...failures(machine, machine.journal.failure ?? input.applyProblem),
+    ...(refusal === null
+      ? []
+      : [{ state: 'failed', detail: `${refusal.message} (${refusal.code})` } as const]),
+    ...damages(machine),
+  ];
   const [gravest] = problems;
   if (gravest !== undefined)
     return { state: gravest.state, detail: problems.map(({ detail }) => detail).join('; ') };
+  if (machine.file.path === 'chain') {
+    const { openGap } = machine.journal.catalogue;
+    return chainState({ pull, assignment, hasPoints: !machine.file.seeding, openGap });
+  }
   if (machine.file.seeding) return { state: 'seeding', detail: 'the first copy is under way: no point yet' };
   return { state: listen === null ? 'idle' : 'ok', detail: null };
+}
+
+function chainRpo({ machine, now, pull }: StatusInput): number | null {
+  if (machine.oldestLsn === null) return null;
+  const { durableLsn, catalogue } = machine.journal;
+  const { openGap } = catalogue;
+  const newest = openGap === null ? durableLsn : Math.min(durableLsn, openGap.from - 1);
+  const reachedTime = pull?.reachedTime ?? null;
+  return chainRpoSeconds({ now, reachedTime, newestPointTime: reachedTime ?? timeNear(machine, newest) });
+}
+
+/** Without reading records: where LSNs were skipped, and time with them, a segment ends. */
+function timeNear({ journal, cursor }: Machine, lsn: number): number {
+  if (lsn === cursor.lsn) return cursor.time;
+  const segment = journal.segments.find(({ lastLsn }) => lastLsn === lsn);
+  return segment?.lastTime ?? journal.catalogue.openGap?.fromTime ?? journal.lastTime;
 }
 
 interface Problem {
@@ -115,10 +181,15 @@ function failures(machine: Machine, trouble: Error | null): Problem[] {
 
 function damages({ journal }: Machine): Problem[] {
   const [lost] = journal.catalogue.lost;
+  const [unknown] = journal.catalogue.unknown;
   const [damaged] = journal.catalogue.damaged;
   const problems: Problem[] = [];
   if (lost !== undefined)
     problems.push({ state: 'damaged', detail: `records ${lost.from} to ${lost.to} are lost; see verify` });
+  if (unknown !== undefined) {
+    const detail = `record ${unknown} came as lost: what it wrote is unknown until the source has synced it`;
+    problems.push({ state: 'damaged', detail });
+  }
   if (damaged !== undefined) {
     const detail = `${spellPlace(damaged)} does not fit its checksum`;
     const more = journal.catalogue.damaged.length - 1;

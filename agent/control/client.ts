@@ -1,4 +1,4 @@
-// The control socket from the other side: the daemon's service as if it were here.
+// The control API from the other side: the daemon's service as if it were here, over whatever way.
 import { Agent, type Dispatcher } from 'undici';
 import { errnoOf, errorTable, HomewardError, type ErrorCode } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
@@ -12,13 +12,30 @@ export interface ControlClient extends MasterTargetService {
   close(): Promise<void>;
 }
 
-interface Call {
+/** One request of the control API. */
+export interface ControlCall {
   method: Dispatcher.HttpMethod;
+  /** `/v1/…` */
   path: string;
   body?: unknown;
 }
 
-interface LongCall extends Call {
+export interface ControlWait {
+  signal?: AbortSignal;
+  /** 0: no deadline. */
+  headersTimeout: number;
+  bodyTimeout: number;
+}
+
+/** How requests reach the daemon. */
+export interface ControlTransport {
+  send(call: ControlCall, wait: ControlWait): Promise<Dispatcher.ResponseData>;
+  /** A failure to talk, in words that name who was asked; everything else as it is. */
+  explain(error: unknown): unknown;
+  close(): Promise<void>;
+}
+
+interface LongCall extends ControlCall {
   progress: OnProgress;
   signal: AbortSignal;
 }
@@ -26,13 +43,26 @@ interface LongCall extends Call {
 /** A client of the daemon behind `socketPath`. It connects at the first call. */
 export function connectControl(socketPath: string): ControlClient {
   checkSocketPath(socketPath);
-  const agent = new Agent({
-    connect: { socketPath },
-    headersTimeout: limits.controlAnswerMs,
-    bodyTimeout: limits.controlAnswerMs,
+  const agent = new Agent({ connect: { socketPath } });
+  return controlClient({
+    // The origin only has to be a URL; the socket decides who answers.
+    send: ({ method, path, body }, wait) =>
+      agent.request({ origin: 'http://master-target', method, path, ...jsonBody(body), ...wait }),
+    explain: (error) => explain(error, socketPath),
+    close: () => agent.destroy(),
   });
-  const call = <T>(request: Call): Promise<T> => callOnce<T>(agent, socketPath, request);
-  const work = <T>(request: LongCall): Promise<T> => callLong<T>(agent, socketPath, request);
+}
+
+/** The headers and the body of a request with JSON in it, or without any. */
+export function jsonBody(body: unknown): { headers?: Record<string, string>; body?: string } {
+  if (body === undefined) return {};
+  return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+}
+
+/** The service at the other end of `transport`. */
+export function controlClient(transport: ControlTransport): ControlClient {
+  const call = <T>(request: ControlCall): Promise<T> => callOnce<T>(transport, request);
+  const work = <T>(request: LongCall): Promise<T> => callLong<T>(transport, request);
   const at = (machine: string): string => `/v1/machines/${encodeURIComponent(machine)}`;
   return {
     openIngest: (request) => call({ method: 'POST', path: '/v1/ingests', body: request }),
@@ -49,7 +79,7 @@ export function connectControl(socketPath: string): ControlClient {
       work({ method: 'POST', path: '/v1/recoveries', body: request, progress, signal }),
     verify: ({ machine, ...body }, progress, signal) =>
       work({ method: 'POST', path: `${at(machine)}/verify`, body, progress, signal }),
-    close: () => agent.destroy(),
+    close: () => transport.close(),
   };
 }
 
@@ -59,59 +89,46 @@ function viewsPath(which: Parameters<MasterTargetService['closeViews']>[0]): str
   return `/v1/machines/${encodeURIComponent(which.machine)}/views${query}`;
 }
 
-async function callOnce<T>(agent: Agent, socketPath: string, request: Call): Promise<T> {
+async function callOnce<T>(transport: ControlTransport, request: ControlCall): Promise<T> {
+  const ms = limits.controlAnswerMs;
   try {
-    const { statusCode, body } = await send(agent, request, {});
+    const { statusCode, body } = await transport.send(request, { headersTimeout: ms, bodyTimeout: ms });
     const text = await body.text();
     const answer: unknown = text === '' ? null : JSON.parse(text);
     if (statusCode >= 400) throw errorFrom(answer);
     return answer as T;
   } catch (error) {
-    throw explain(error, socketPath);
+    throw transport.explain(error);
   }
 }
 
 /** Only the daemon's own end ends the wait for long work, so there is no deadline, but the signal. */
-async function callLong<T>(agent: Agent, socketPath: string, request: LongCall): Promise<T> {
+async function callLong<T>(transport: ControlTransport, request: LongCall): Promise<T> {
+  const { progress, signal, ...call } = request;
   try {
-    request.signal.throwIfAborted();
-    const { body } = await send(agent, request, {
-      signal: request.signal,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    signal.throwIfAborted();
+    const { body } = await transport.send(call, { signal, headersTimeout: 0, bodyTimeout: 0 });
     let rest = '';
     for await (const chunk of body.setEncoding('utf8') as AsyncIterable<string>) {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
         const message = JSON.parse(line) as LongMessage<T>;
-        if ('progress' in message) request.progress(message.progress);
+        if ('progress' in message) progress(message.progress);
         else if ('result' in message) return message.result;
         else throw errorFrom(message);
       }
     }
+    // What went wrong before the work began comes as one document, without the end of a line.
+    if (rest !== '') throw errorFrom(JSON.parse(rest));
     throw new HomewardError('daemon-unreachable', 'the master target ended the answer too early');
   } catch (error) {
-    if (request.signal.aborted)
-      throw new HomewardError('interrupted', 'the work was interrupted', { cause: error });
-    throw explain(error, socketPath);
+    if (signal.aborted) throw new HomewardError('interrupted', 'the work was interrupted', { cause: error });
+    throw transport.explain(error);
   }
 }
 
 type LongMessage<T> = { progress: Parameters<OnProgress>[0] } | { result: T } | { error: unknown };
-
-function send(agent: Agent, { method, path, body }: Call, options: object): Promise<Dispatcher.ResponseData> {
-  const json =
-    body === undefined
-      ? {}
-      : {
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        };
-  // The origin only has to be a URL; the socket decides who answers.
-  return agent.request({ origin: 'http://master-target', method, path, ...json, ...options });
-}
 
 /** The error that the daemon sent, also one whose code only a newer version knows. */
 function errorFrom(answer: unknown): HomewardError {

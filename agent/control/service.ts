@@ -1,4 +1,7 @@
 // What the master target does for whoever asks over the control socket: requests and answers, as data.
+import type { MachineStatus } from '../../core/registration/machine-status.ts';
+
+export type { MachineState, MachineStatus } from '../../core/registration/machine-status.ts';
 
 /** Every answer is plain JSON: LSNs and bytes as numbers, times RFC 3339 in UTC. */
 export interface DiskRequest {
@@ -40,32 +43,19 @@ export interface TagReport {
   consistency: 'crash' | 'application' | 'user';
 }
 
-export type MachineState = 'ok' | 'seeding' | 'idle' | 'no-space' | 'failed' | 'damaged';
-
-export interface MachineStatus {
-  id: string;
-  name: string;
-  disks: { name: string; size: number; replica: string; export?: string }[];
-  state: MachineState;
-  /** What is wrong, in words, when the state is not ok. */
-  detail: string | null;
-  /** Where writers connect, or null while no ingest is open. */
-  listen: string | null;
-  rpoSeconds: number | null;
-  headLsn: number;
-  durableLsn: number;
-  appliedLsn: number;
-  /** The least LSN that a view can show; null while there is no point yet. */
-  oldestLsn: number | null;
-  redoBytes: number;
-  undoBytes: number;
-  backlog: { source: number; processServer: number; target: number };
-}
-
 export interface StatusReport {
   version: string;
   retention: { path: string; freeBytes: number };
   machines: MachineStatus[];
+  /** The configuration server that this master target reports to, if any. */
+  configServer?: {
+    address: string;
+    /** Of this host; null until it has enrolled. */
+    hostId: string | null;
+    contactSeconds: number | null;
+    /** Why it is not enrolled, in words, or null. */
+    problem: string | null;
+  };
 }
 
 export interface Moment {

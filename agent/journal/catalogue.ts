@@ -38,24 +38,54 @@ export interface DamagedPlace {
   end: number | null;
 }
 
+/** A `sync-begin` whose `sync-end` has not come. */
+export interface OpenSync {
+  lsn: number;
+  /** The LSN of the record before it. */
+  before: number;
+  /** The source compares with the state at `before`, which must therefore stay within reach. */
+  checksums: boolean;
+}
+
 export class Catalogue {
   tags: Tag[] = [];
   gaps: Gap[] = [];
   lost: LostRecords[] = [];
+  /** LSNs of `unknown` records that no sync has followed. */
+  unknown: number[] = [];
   /** Found since the start by whoever read it; bounded. */
   damaged: DamagedPlace[] = [];
 
-  syncBegins(lsn: number, time: number, reason: string): void {
+  /** The newest sync, while it goes on. */
+  sync: OpenSync | null = null;
+
+  /** LSNs that were skipped are no points either: the gap begins behind the record before. */
+  syncBegins(begin: OpenSync & { time: number; reason: string }): void {
+    const { lsn, before, checksums, time, reason } = begin;
+    this.sync = { lsn, before, checksums };
     const open = this.gaps.at(-1);
     if (open !== undefined && open.to === null) return; // a sync that begins again goes on with the same gap
-    this.gaps.push({ from: lsn, to: null, reason, fromTime: time, toTime: null });
+    this.gaps.push({ from: before + 1, to: null, reason, fromTime: time, toTime: null });
   }
 
   syncEnds(lsn: number, time: number): void {
+    this.sync = null;
+    this.unknown = [];
     const open = this.gaps.at(-1);
     if (open === undefined || open.to !== null) return;
     open.to = lsn;
     open.toTime = time;
+  }
+
+  /** The gap that has no end yet, or null. */
+  get openGap(): Gap | null {
+    const last = this.gaps.at(-1);
+    return last === undefined || last.to !== null ? null : last;
+  }
+
+  /** A gap is open whose begin is not in redo any more. */
+  gapWasOpen(gap: { from: number; time: number; reason: string }): void {
+    this.gaps.push({ from: gap.from, to: null, reason: gap.reason, fromTime: gap.time, toTime: null });
   }
 
   /** False when it was known, or lies beyond what is remembered. */

@@ -1,6 +1,6 @@
 // Takes requests as they come and makes groups of them: one append for all that arrived in a turn of the
 // event loop.
-import { errnoOf, type HomewardError, toHomewardError } from '../../core/errors.ts';
+import { type HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { checkPayload } from '../../core/record/payload.ts';
 import {
@@ -12,6 +12,7 @@ import {
 import { RecordGroup, type PayloadOwner } from '../../core/segment-log/record-group.ts';
 import type { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
+import type { AppendHealth } from './append-health.ts';
 
 /** One request, to become one record. */
 export interface Intake {
@@ -30,6 +31,7 @@ export interface Intake {
 
 export interface IntakeOptions {
   log: SegmentLog;
+  health: AppendHealth;
   mark: MachineMark;
   generation(): number;
   /** A stamp that never goes back. */
@@ -39,29 +41,12 @@ export interface IntakeOptions {
 
 export class IntakeQueue {
   readonly #options: IntakeOptions;
-  #failure: HomewardError | null = null;
   #waiting: Intake[] = [];
-  /** What failed was the taking of a further segment, not a write. */
-  #failureIsAllocation = false;
   #scheduled = false;
   #appending = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
-  }
-
-  /**
-   * Why records were refused last, or null. A small record that still fits in the open segment does not end
-   * it while no further segment can be had.
-   */
-  get failure(): HomewardError | null {
-    return this.#failure;
-  }
-
-  /** Looks whether there is room again, for as long as there is none. */
-  retrySpace(): void {
-    const { log } = this.#options;
-    if (log.retrySpace() && this.#failureIsAllocation) this.#worksAgain();
   }
 
   add(request: Intake): void {
@@ -104,7 +89,7 @@ export class IntakeQueue {
   }
 
   #appendGroup(requests: readonly Intake[]): void {
-    const { log, inserted } = this.#options;
+    const { log, health, inserted } = this.#options;
     const { group, headers } = this.#makeGroup(requests);
     let segment: Segment;
     try {
@@ -112,38 +97,15 @@ export class IntakeQueue {
     } catch (error) {
       group.release();
       const failure = toHomewardError(error);
-      this.#failed(failure);
+      health.failed(failure);
       for (const request of requests) request.done(failure, 0, 0);
       return;
     }
-    if (log.allocationFailure === null) this.#worksAgain();
+    health.appended();
     const body = log.lastBodyPosition;
     for (const [index, header] of headers.entries())
       inserted(segment, header, body + (group.positions[index] ?? 0));
     this.#complete(requests, group);
-  }
-
-  /** Told once for a run of failures. What the log itself has failed with, it has told. */
-  #failed(failure: HomewardError): void {
-    const { log } = this.#options;
-    if (failure === log.failure) return;
-    const isNew = this.#failure?.code !== failure.code;
-    this.#failure = failure;
-    this.#failureIsAllocation = log.allocationFailure !== null;
-    if (!isNew) return;
-    log.options.log.error('append-failed', {
-      directory: log.options.directory,
-      code: failure.code,
-      errno: errnoOf(failure),
-      error: failure,
-    });
-  }
-
-  #worksAgain(): void {
-    if (this.#failure === null) return;
-    this.#failure = null;
-    const { log, directory } = this.#options.log.options;
-    log.warn('append-works-again', { directory });
   }
 
   #makeGroup(requests: readonly Intake[]): { group: RecordGroup; headers: RecordHeader[] } {

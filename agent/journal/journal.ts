@@ -8,15 +8,18 @@ import type { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
 import type { Log } from '../../core/log.ts';
 import { encodeNote, type SyncBeginNote, type TagNote } from '../../core/record/notes.ts';
+import type { RecordRun } from '../../core/record/record-run.ts';
 import { machineMark, RecordFlags, RecordKind } from '../../core/record/record.ts';
 import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { ScanVisitor } from '../../core/segment-log/scan.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
+import { AppendHealth } from './append-health.ts';
 import type { Catalogue, DamagedPlace } from './catalogue.ts';
 import { IntakeQueue } from './intake.ts';
 import { RedoIndex } from './redo-index.ts';
-import { visitSegment, type RecordSource } from './reindex.ts';
+import { ReceivedQueue } from './received.ts';
+import { noteRecord, visitSegment, type RecordSource } from './reindex.ts';
 
 export interface JournalOptions {
   files: Files;
@@ -37,7 +40,7 @@ export interface JournalOptions {
   appliedLsn: number;
   durableLsn: number;
   /** A gap that is known to be open although its begin may have been pruned. */
-  openGap: { lsn: number; time: number; reason: string } | null;
+  openGap: { from: number; time: number; reason: string } | null;
 }
 
 /** Called once: null when the request is done, else why it is not. */
@@ -62,10 +65,14 @@ export class Journal {
   readonly source: RecordSource;
   readonly #index: RedoIndex;
   readonly #log: SegmentLog;
+  readonly #health: AppendHealth;
   readonly #intake: IntakeQueue;
+  readonly #received: ReceivedQueue;
   readonly #clock: Clock;
   readonly #events: Log;
   #lastTime: number;
+  /** Of the received record that was appended last. */
+  #lastLsn: number;
 
   private constructor(
     log: SegmentLog,
@@ -78,10 +85,19 @@ export class Journal {
     this.#clock = options.clock;
     this.#events = options.log;
     this.#lastTime = found.lastTime;
+    this.#lastLsn = log.appendedLsn;
     this.generation = Math.max(options.generation, found.generation);
     this.source = sourceOf(options);
+    this.#health = new AppendHealth(log);
+    this.#received = new ReceivedQueue({
+      log,
+      health: this.#health,
+      generation: () => this.generation,
+      inserted: (segment, position, run, at) => this.#insertReceived(segment, position, run, at),
+    });
     this.#intake = new IntakeQueue({
       log,
+      health: this.#health,
       mark: this.source.mark,
       generation: () => this.generation,
       stamp: () => this.#stamp(),
@@ -93,7 +109,7 @@ export class Journal {
   static async open(options: JournalOptions, stateChanged: () => void = () => undefined): Promise<Journal> {
     const index = new RedoIndex(options.merger, sourceOf(options), options.appliedLsn);
     const { openGap } = options;
-    if (openGap !== null) index.catalogue.syncBegins(openGap.lsn, openGap.time, openGap.reason);
+    if (openGap !== null) index.catalogue.gapWasOpen(openGap);
     const found = { lastTime: 0, generation: 0 };
     let journal: Journal | null = null;
     const log = await SegmentLog.open({
@@ -103,7 +119,7 @@ export class Journal {
         sealed: (segment) => index.sealed(segment),
         relocated: (current) => index.rebuild(log.segments, current),
         stateChanged: () => {
-          if (journal !== null) journal.#intake.schedule();
+          if (journal !== null) journal.#appendWaiting();
           stateChanged();
         },
       },
@@ -118,6 +134,10 @@ export class Journal {
   get durableLsn(): number {
     return this.#log.durableLsn;
   }
+  /** The newest that was received, appended or not. */
+  get receivedLsn(): number {
+    return this.#received.reached.lsn;
+  }
   /** Microseconds; 0 before the first record. */
   get lastTime(): number {
     return this.#lastTime;
@@ -127,7 +147,7 @@ export class Journal {
   }
   /** Why records were refused last, until they are taken again. */
   get appendFailure(): HomewardError | null {
-    return this.#intake.failure;
+    return this.#health.failure;
   }
   get redoBytes(): number {
     return this.#log.bytes;
@@ -155,17 +175,8 @@ export class Journal {
     done: Completion,
   ): void {
     const { length } = payload;
-    this.#intake.add({
-      kind: RecordKind.write,
-      flags: 0,
-      disk,
-      offset,
-      length,
-      payload,
-      owner,
-      durable: fua,
-      done,
-    });
+    const kind = RecordKind.write;
+    this.#intake.add({ kind, flags: 0, disk, offset, length, payload, owner, durable: fua, done });
   }
 
   zero(
@@ -177,22 +188,22 @@ export class Journal {
   ): void {
     const flags = options.discard ? RecordFlags.discard : RecordFlags.none;
     const durable = options.fua;
-    this.#intake.add({
-      kind: RecordKind.zero,
-      flags,
-      disk,
-      offset,
-      length,
-      payload: null,
-      owner: null,
-      durable,
-      done,
-    });
+    const kind = RecordKind.zero;
+    this.#intake.add({ kind, flags, disk, offset, length, payload: null, owner: null, durable, done });
+  }
+
+  /**
+   * Takes records that the source numbered, as they are; once they are durable, `done` is called. Throws
+   * 'fenced' and 'chain-broken' for what does not follow; what was had before is left out.
+   */
+  receive(run: RecordRun, owner: PayloadOwner | null, done: Completion): void {
+    this.#received.add(run, owner, done);
   }
 
   /** Completes when every write completed before, on any connection, is durable. */
   flush(done: Completion): void {
     this.#intake.appendAll();
+    this.#received.appendAll();
     this.#log.commit(this.#log.appendedLsn, (error) => done(error === null ? null : toHomewardError(error)));
   }
 
@@ -212,7 +223,8 @@ export class Journal {
 
   async syncBegin(note: SyncBeginNote): Promise<{ lsn: number; time: number }> {
     const place = await this.#note(RecordKind.syncBegin, note);
-    this.catalogue.syncBegins(place.lsn, place.time, note.reason);
+    const { reason, checksums = false } = note;
+    this.catalogue.syncBegins({ ...place, before: place.lsn - 1, reason, checksums });
     return place;
   }
 
@@ -306,7 +318,7 @@ export class Journal {
 
   /** Looks whether there is room again for a further segment, if there was none. */
   retrySpace(): void {
-    this.#intake.retrySpace();
+    this.#health.retrySpace();
   }
 
   /** Remembers content that does not fit its checksum, for status, and tells it once. */
@@ -344,6 +356,21 @@ export class Journal {
         done: (error, lsn, time) => (error === null ? resolve({ lsn, time }) : reject(error)),
       });
     });
+  }
+
+  #appendWaiting(): void {
+    this.#intake.schedule();
+    this.#received.appendAll();
+  }
+
+  #insertReceived(segment: Segment, position: number, run: RecordRun, at: number): void {
+    const header = run.headers[at];
+    assert(header !== undefined, 'a run has a header for each position');
+    this.#index.insert(segment, header, position);
+    noteRecord(this.catalogue, header, run.bytes, run.positions[at] ?? 0, this.#lastLsn);
+    this.#lastLsn = header.lsn;
+    this.#lastTime = Math.max(this.#lastTime, header.time);
+    this.generation = Math.max(this.generation, header.generation);
   }
 
   #stamp(): number {

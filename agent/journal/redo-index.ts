@@ -13,7 +13,15 @@ import type { RecoveryVisitor } from '../../core/segment-log/recover.ts';
 import type { Lost } from '../../core/segment-log/scan.ts';
 import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
 import { Catalogue } from './catalogue.ts';
-import { contentKindOf, extentsOf, noteRecord, pushLost, pushRecord, type RecordSource } from './reindex.ts';
+import {
+  contentKindOf,
+  extentOf,
+  extentsOf,
+  noteRecord,
+  pushLost,
+  pushRecord,
+  type RecordSource,
+} from './reindex.ts';
 
 /**
  * Invariants: every sealed segment with records has an ordinal, and its extents are in the index under it;
@@ -53,9 +61,9 @@ export class RedoIndex {
   insert(segment: Segment, header: RecordHeader, position: number): void {
     this.#adopt(segment);
     const kind = contentKindOf(header.kind);
-    if (kind === null || header.length === 0) return;
-    const start = machineAddress(header.disk, header.offset);
-    this.#levels.insert(start, start + header.length, position, header.lsn - segment.firstLsn, kind);
+    const extent = extentOf(header);
+    if (kind === null || extent === null) return;
+    this.#levels.insert(extent.start, extent.end, position, header.lsn - segment.firstLsn, kind);
   }
 
   sealed(segment: Segment): void {
@@ -107,6 +115,7 @@ export class RedoIndex {
   recovery(report: { lastTime: number; generation: number }): RecoveryVisitor {
     let list = new ExtentList();
     let current: Segment | null = null;
+    let before = this.appliedLsn;
     return {
       segmentBegin: (segment) => {
         list = new ExtentList();
@@ -118,7 +127,8 @@ export class RedoIndex {
         if (header.lsn > this.appliedLsn) {
           pushRecord(list, this.#levels.nextSegment, current?.firstLsn ?? header.lsn, header, position);
         }
-        noteRecord(this.catalogue, header, content, position);
+        noteRecord(this.catalogue, header, content, position, before);
+        before = header.lsn;
       },
       lost: (lost) => {
         this.#noteLost(lost, current);

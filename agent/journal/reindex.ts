@@ -4,7 +4,7 @@ import { wholeMachine, machineAddress } from '../../core/extents/address.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
 import { ExtentList } from '../../core/extents/extent-list.ts';
 import type { Files } from '../../core/files/files.ts';
-import { decodeSyncReason, decodeTagNote } from '../../core/record/notes.ts';
+import { decodeSyncBegin, decodeTagNote } from '../../core/record/notes.ts';
 import {
   RecordKind,
   recordHeaderBytes,
@@ -22,6 +22,18 @@ export function contentKindOf(kind: RecordKind): ContentKind | null {
   if (kind === RecordKind.write) return ContentKind.data;
   if (kind === RecordKind.zero) return ContentKind.zero;
   return kind === RecordKind.unknown ? ContentKind.unknown : null;
+}
+
+/** The addresses that a record is about, or null; `unknown` without a length is about all of them. */
+export function extentOf({
+  kind,
+  disk,
+  offset,
+  length,
+}: RecordHeader): { start: number; end: number } | null {
+  if (length === 0) return kind === RecordKind.unknown ? wholeMachine : null;
+  const start = machineAddress(disk, offset);
+  return { start, end: start + length };
 }
 
 /** Whose records, and where they are read. */
@@ -64,7 +76,7 @@ export function extentsOf(
   { afterLsn, lsn }: { afterLsn: number; lsn: number },
 ): ExtentList {
   const list = new ExtentList();
-  if (segment.firstLsn > afterLsn + 1) pushLost(list, segment.ordinal, 0);
+  if (segment.precededBy > afterLsn) pushLost(list, segment.ordinal, 0);
   visitSegment(source, segment, lsn, {
     record: (header, position) => {
       if (header.lsn > afterLsn) pushRecord(list, segment.ordinal, segment.firstLsn, header, position);
@@ -84,9 +96,9 @@ export function pushRecord(
   position: number,
 ): void {
   const kind = contentKindOf(header.kind);
-  if (kind === null || header.length === 0) return;
-  const start = machineAddress(header.disk, header.offset);
-  list.push(start, start + header.length, ordinal, position, header.lsn - firstLsn, kind);
+  const extent = extentOf(header);
+  if (kind === null || extent === null) return;
+  list.push(extent.start, extent.end, ordinal, position, header.lsn - firstLsn, kind);
 }
 
 /** Lost records may have been anywhere: all that is older is unknown from here on. */
@@ -94,18 +106,25 @@ export function pushLost(list: ExtentList, ordinal: number, lsnDelta: number): v
   list.push(wholeMachine.start, wholeMachine.end, ordinal, 0, Math.max(lsnDelta, 0), ContentKind.unknown);
 }
 
-/** Enters tags and the begin and end of syncs. */
+/**
+ * Enters tags and the begin and end of syncs. `before` is the LSN of the record before, which is not
+ * always the next lower one.
+ */
 export function noteRecord(
   catalogue: Catalogue,
   header: RecordHeader,
   content: Buffer,
   position: number,
+  before: number,
 ): void {
+  if (header.kind === RecordKind.unknown) catalogue.unknown.push(header.lsn);
   if (header.kind < RecordKind.tag || header.kind > RecordKind.syncEnd) return;
   const start = position + recordHeaderBytes;
   const payload = content.subarray(start, start + header.payloadBytes);
-  if (header.kind === RecordKind.syncBegin)
-    catalogue.syncBegins(header.lsn, header.time, decodeSyncReason(payload));
+  if (header.kind === RecordKind.syncBegin) {
+    const note = decodeSyncBegin(payload);
+    catalogue.syncBegins({ ...note, lsn: header.lsn, before, time: header.time });
+  }
   if (header.kind === RecordKind.syncEnd) catalogue.syncEnds(header.lsn, header.time);
   const tag = header.kind === RecordKind.tag ? decodeTagNote(payload) : null;
   if (tag !== null) catalogue.tags.push({ lsn: header.lsn, time: header.time, ...tag });

@@ -15,13 +15,24 @@ export interface Conversion {
   progress(part: number): void;
 }
 
-/**
- * Resolves when the file is written, not yet synced. Rejects with 'tool-missing', 'tool-failed' or
- * 'no-space'; when aborted, after the process is gone.
- */
+/** Resolves when the file is written, not yet synced. Rejects as `runQemuImg` does. */
 export function convert({ format, source, to, signal, progress }: Conversion): Promise<void> {
   const options = format === 'vmdk' ? ['-o', 'subformat=streamOptimized'] : [];
   const args = ['convert', '-p', '-f', 'raw', '-O', format, ...options, source, to];
+  return runQemuImg({ args, directory: dirname(to), signal, progress });
+}
+
+export interface QemuImgRun {
+  args: readonly string[];
+  /** Of the file that is written. */
+  directory: string;
+  signal: AbortSignal;
+  /** From 0 to 1, when it is asked for with `-p`. */
+  progress(part: number): void;
+}
+
+/** Rejects with 'tool-missing', 'tool-failed' or 'no-space'; when aborted, after the process is gone. */
+export function runQemuImg({ args, directory, signal, progress }: QemuImgRun): Promise<void> {
   const child = spawn('qemu-img', args, {
     signal,
     killSignal: 'SIGKILL',
@@ -39,17 +50,17 @@ export function convert({ format, source, to, signal, progress }: Conversion): P
   return new Promise((resolve, reject) => {
     let failure: Error | null = null;
     child.once('error', (error) => {
-      failure = errnoOf(error) === 'ENOENT' ? missing(error) : error;
+      failure = errnoOf(error) === 'ENOENT' ? missingQemuImg(error) : error;
       if (child.pid === undefined) reject(failure);
     });
     child.once('close', (status, killedBy) => {
       if (status === 0 && !signal.aborted) resolve();
-      else reject(failure ?? failed(status ?? killedBy, complaint.trim(), dirname(to)));
+      else reject(failure ?? failed(status ?? killedBy, complaint.trim(), directory));
     });
   });
 }
 
-function missing(cause: unknown): HomewardError {
+export function missingQemuImg(cause: unknown): HomewardError {
   return new HomewardError('tool-missing', 'qemu-img is not installed', {
     cause,
     hint: 'Install the package qemu-utils (Debian) or qemu-img (EL).',

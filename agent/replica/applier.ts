@@ -31,16 +31,18 @@ export function nextStep(
 ): Step | null {
   if (cursorLsn >= target) return null;
   const segment = segments.find((candidate) => candidate.lastLsn > cursorLsn);
-  if (segment === undefined || segment.firstLsn > cursorLsn + 1) return null;
+  if (segment === undefined || segment.precededBy > cursorLsn) return null;
   const tag = tags.find(({ lsn }) => lsn > cursorLsn)?.lsn ?? Infinity;
   return { segment, from: cursorLsn, to: Math.min(segment.lastLsn, target, tag) };
 }
+
+type StepDone = Pick<StepReply, 'bytes' | 'unknown'>;
 
 const workerFile = new URL('./apply-worker.ts', import.meta.url);
 
 export class Applier {
   #worker: Worker | null = null;
-  #waiting = new Map<number, { resolve(bytes: number): void; reject(error: Error): void }>();
+  #waiting = new Map<number, { resolve(done: StepDone): void; reject(error: Error): void }>();
   #lastId = 0;
 
   /**
@@ -53,7 +55,7 @@ export class Applier {
     machine.moveCursor({ stepTo: step.to });
     step.segment.users += 1;
     try {
-      const bytes = await this.#run({
+      const { bytes, unknown } = await this.#run({
         machine: journal.source.machine,
         from: step.from,
         to: step.to,
@@ -64,10 +66,12 @@ export class Applier {
           path: step.segment.path,
         },
         disks: machine.replicas.map(({ fd }) => ({ fd })),
+        unknown: machine.cursor.unknown,
       });
       machine.moveCursor({
         lsn: step.to,
         stepTo: null,
+        unknown,
         time: machine.timeOf(step.to) ?? machine.cursor.time,
       });
       return bytes;
@@ -82,7 +86,7 @@ export class Applier {
     this.#worker = null;
   }
 
-  #run(job: Omit<StepJob, 'id'>): Promise<number> {
+  #run(job: Omit<StepJob, 'id'>): Promise<StepDone> {
     const id = ++this.#lastId;
     this.#worker ??= this.#start();
     this.#worker.postMessage({ ...job, id } satisfies StepJob);
@@ -91,10 +95,10 @@ export class Applier {
 
   #start(): Worker {
     const worker = new Worker(workerFile);
-    worker.on('message', ({ id, failed, bytes }: StepReply) => {
+    worker.on('message', ({ id, failed, bytes, unknown }: StepReply) => {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
-      if (failed === null) waiting?.resolve(bytes);
+      if (failed === null) waiting?.resolve({ bytes, unknown });
       else waiting?.reject(new HomewardError(failed.code, failed.message));
     });
     worker.on('error', (error) => this.#end(worker, toHomewardError(error)));

@@ -24,11 +24,15 @@ export interface StepJob {
   from: number;
   to: number;
   disks: { fd: number }[];
+  /** Addresses whose content in the replicas is unknown. */
+  unknown: [number, number][];
 }
 export interface StepReply {
   id: number;
   failed: { code: ErrorCode; message: string } | null;
   bytes: number;
+  /** The same after the step. */
+  unknown: [number, number][];
 }
 
 interface Redo {
@@ -39,24 +43,33 @@ interface Redo {
 
 parentPort?.on('message', (job: StepJob) => {
   applyStep(job).then(
-    (bytes) => parentPort?.postMessage({ id: job.id, failed: null, bytes } satisfies StepReply),
+    (done) => parentPort?.postMessage({ id: job.id, failed: null, ...done } satisfies StepReply),
     (error: unknown) => {
       const { code, message } = toHomewardError(error);
-      parentPort?.postMessage({ id: job.id, failed: { code, message }, bytes: 0 } satisfies StepReply);
+      const nothing = { bytes: 0, unknown: [] };
+      parentPort?.postMessage({ id: job.id, failed: { code, message }, ...nothing } satisfies StepReply);
     },
   );
 });
 
-/** Writes in address order, in flushes that leave room for commits; gives back the bytes written. */
-async function applyStep(job: StepJob): Promise<number> {
+/**
+ * Writes in address order, in flushes that leave room for commits; gives back the bytes written. What is
+ * unknown is left as it is in the replica, and listed.
+ */
+async function applyStep(job: StepJob): Promise<Pick<StepReply, 'bytes' | 'unknown'>> {
   const redo = readRedo(job);
   const table = buildTable(extentsOfStep(redo));
   const stores = job.disks.map(({ fd }) => lentFileStore(fd));
   const run = new WriteRun();
   const checked = new Set<number>();
+  const unknown: [number, number][] = [];
   let unflushed = 0;
   for (let index = 0; index < table.count; index++) {
     const extent = table.columns.extent(index);
+    if (extent.kind === ContentKind.unknown) {
+      addUnknown(unknown, extent);
+      continue;
+    }
     const store = stores[addressDisk(extent.start)];
     if (store === undefined) throw damaged(`${job.segment.path} writes to a disk that is not there`);
     const offset = addressOffset(extent.start);
@@ -71,7 +84,14 @@ async function applyStep(job: StepJob): Promise<number> {
   }
   run.write();
   await flushAll(stores);
-  return run.bytes;
+  return { bytes: run.bytes, unknown };
+}
+
+/** Bounded: what lies between the last places counts as unknown too when there are too many. */
+function addUnknown(list: [number, number][], { start, end }: Extent): void {
+  const last = list.at(-1);
+  if (last !== undefined && (last[1] === start || list.length >= limits.unknownExtents)) last[1] = end;
+  else list.push([start, end]);
 }
 
 /** Pieces that lie one behind the other on one disk, written with one call. */
@@ -114,6 +134,7 @@ function readRedo(job: StepJob): Redo {
 function extentsOfStep({ content, job, machine }: Redo): ExtentList {
   const { segment, from, to } = job;
   const list = new ExtentList();
+  for (const [start, end] of job.unknown) list.push(start, end, 0, 0, 0, ContentKind.unknown);
   scanSegment({
     content,
     frames: listFrames(content, machine, segment.firstLsn),

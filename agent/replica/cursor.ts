@@ -17,6 +17,10 @@ export interface Cursor {
   firstPoint: number | null;
   /** Stamp of the record at `lsn` in microseconds; 0 before the first. */
   time: number;
+  /** The gap that `lsn` lies in, whose begin may not be in redo any more, or null. */
+  gap: { from: number; time: number; reason: string } | null;
+  /** Addresses [start, end) of the replica whose content at `lsn` nobody knows, in order. */
+  unknown: [number, number][];
 }
 
 const format = 'homeward-cursor';
@@ -38,18 +42,43 @@ export function readCursor(file: string): Cursor {
 
 function parseCursor(body: unknown, file: string): Cursor {
   if (body === null) throw new HomewardError('damaged', `${file} is missing`);
-  const { lsn, stepTo, pin, generation, durable, firstPoint, time } = body as Partial<
+  const { lsn, stepTo, pin, generation, durable, firstPoint, time, gap, unknown } = body as Partial<
     Record<keyof Cursor, unknown>
   >;
   const numbers = isLsn(lsn) && isLsn(generation) && isLsn(durable) && isLsn(time);
   if (!numbers || !isLsnOrNull(stepTo) || !isLsnOrNull(pin) || !isLsnOrNull(firstPoint)) {
     throw new HomewardError('damaged', `${file} is not a cursor`);
   }
-  return { lsn, stepTo, pin, generation, durable, firstPoint, time };
+  return {
+    lsn,
+    stepTo,
+    pin,
+    generation,
+    durable,
+    firstPoint,
+    time,
+    gap: parseGap(gap),
+    unknown: parseUnknown(unknown),
+  };
+}
+
+/** Files of the first version have none. */
+function parseGap(gap: unknown): Cursor['gap'] {
+  if (typeof gap !== 'object' || gap === null) return null;
+  const { from, time, reason } = gap as Partial<Record<'from' | 'time' | 'reason', unknown>>;
+  return isLsn(from) && isLsn(time) && typeof reason === 'string' ? { from, time, reason } : null;
 }
 
 export function writeCursor(file: string, cursor: Cursor): void {
   writeSealedJson(file, format, cursor);
+}
+
+function parseUnknown(unknown: unknown): Cursor['unknown'] {
+  if (unknown === undefined) return [];
+  const isExtent = (one: unknown): one is [number, number] =>
+    Array.isArray(one) && one.length === 2 && one.every((end) => typeof end === 'number');
+  if (Array.isArray(unknown) && unknown.every(isExtent)) return unknown;
+  throw new HomewardError('damaged', 'the cursor does not say what is unknown');
 }
 
 const isLsn = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;

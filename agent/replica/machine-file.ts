@@ -22,6 +22,22 @@ export interface MachineFile {
   disks: ProtectedDisk[];
   /** The first copy is under way: there are no points yet. */
   seeding: boolean;
+  /** Its records come over the chain; left out: it takes direct ingest. */
+  path?: 'chain';
+  /** How long its points are kept, in milliseconds; left out: as the configuration says. */
+  windowMs?: number;
+  /** Disks whose replica began as a copy of a seed, and has it whole. */
+  seeded?: string[];
+  /** Which disks it had before the LSN, in LSN order: a moment has the disks of its time. */
+  before?: { lsn: number; disks: { name: string; size: number }[] }[];
+}
+
+/** The disks that a machine had at `lsn`. */
+export function disksAt(
+  { disks, before = [] }: Pick<MachineFile, 'disks' | 'before'>,
+  lsn: number,
+): readonly { name: string; size: number }[] {
+  return before.find((past) => lsn < past.lsn)?.disks ?? disks;
 }
 
 const format = 'homeward-machine';
@@ -31,7 +47,8 @@ export const previousFile = (file: string): string => `${file}.previous`;
 
 /**
  * The machine in `file`. When that is damaged or missing, the one in the file beside it, which `usedPrevious`
- * is told: only `seeding` ever changes, and the journal knows better. 'damaged' when neither is to be had.
+ * is told: what changes in it, beside `seeding`, which the journal knows better, is written twice.
+ * 'damaged' when neither is to be had.
  */
 export function readMachineFile(
   file: string,

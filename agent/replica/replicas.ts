@@ -62,6 +62,33 @@ export async function blankDevices(replicas: string, machine: MachineFile): Prom
   }
 }
 
+/**
+ * Makes room for the disks in `machine`, durably: files that are too small grow, those of new disks are
+ * made. `stores` follows. Gives back the stores that others took the place of, still open: they may be lent.
+ */
+export function growReplicas(
+  replicas: string,
+  machine: { id: string; disks: readonly ProtectedDisk[] },
+  stores: FileStore[],
+): FileStore[] {
+  const outgrown: FileStore[] = [];
+  for (const [index, disk] of machine.disks.entries()) {
+    const store = stores[index];
+    if (store !== undefined && store.size >= disk.size) continue;
+    const path = replicaPath(replicas, machine.id, disk);
+    if (disk.replica.kind !== 'file')
+      throw new HomewardError(
+        'target-too-small',
+        `${path} is too small for ${disk.name}, ${disk.size} bytes`,
+      );
+    makeSparseFile(path, disk);
+    syncDirectorySync(dirname(path));
+    if (store !== undefined) outgrown.push(store);
+    stores[index] = openFileStore(path);
+  }
+  return outgrown;
+}
+
 export interface OpenReplicasOptions {
   /** Nothing was ever applied, every byte is in redo: a file that is gone is made again, blank. */
   untouched: boolean;

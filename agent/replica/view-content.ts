@@ -22,6 +22,14 @@ export interface ViewContent {
   firstLiveSegment: number;
   segments: { ordinal: number; fd: number; firstLsn: number; path: string }[];
   disks: { name: string; size: number; fd: number; sparse: boolean }[];
+  /** Addresses whose content in the replicas is unknown, in order. */
+  unknown: readonly [number, number][];
+}
+
+/** A view's content, with everything it needs held until `release`. */
+export interface HeldContent {
+  content: ViewContent;
+  release(): void;
 }
 
 /** Reads a view, blocking its thread; damage is a 'damaged' error that names the place, never other bytes. */
@@ -70,6 +78,7 @@ export class ViewReader {
   }
 
   #readReplica(disk: number, offset: number, target: Buffer): void {
+    if (this.#isUnknown(disk, offset, target.length)) throw this.#unknown(disk, offset, target.length);
     const fd = this.content.disks[disk]?.fd ?? -1;
     for (let done = 0; done < target.length;) {
       const read = fs.readSync(fd, target, done, target.length - done, offset + done);
@@ -102,7 +111,7 @@ export class ViewReader {
   #replicaExtents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
     const { fd, sparse } = this.content.disks[disk] ?? { fd: -1, sparse: false };
     const end = offset + length;
-    if (!sparse) {
+    if (!sparse || this.#isUnknown(disk, offset, length)) {
       appendExtent(extents, dataExtent(length));
       return;
     }
@@ -113,6 +122,12 @@ export class ViewReader {
       if (hole > data) appendExtent(extents, dataExtent(hole - data));
       at = hole;
     }
+  }
+
+  #isUnknown(disk: number, offset: number, length: number): boolean {
+    if (this.content.unknown.length === 0) return false;
+    const from = machineAddress(disk, offset);
+    return this.content.unknown.some(([start, end]) => start < from + length && from < end);
   }
 
   #unknown(disk: number, offset: number, length: number): HomewardError {

@@ -3,13 +3,15 @@ import type { Clock } from '../../core/clock.ts';
 import { toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import { nextStep, type Appliable, type Applier } from '../replica/applier.ts';
-import { unwantedUpTo, type RetentionPolicy } from './policy.ts';
+import { outsideGaps, unwantedUpTo, type RetentionPolicy } from './policy.ts';
 
 export interface Kept extends Appliable {
   readonly id: string;
   readonly name: string;
   readonly oldestLsn: number | null;
   readonly leastShownLsn: number | null;
+  /** How long its points are kept, where it has a window of its own. */
+  readonly windowMs: number | null;
   /** Writes down how much is known durable, if that has grown. */
   noteDurable(): void;
 }
@@ -105,6 +107,7 @@ export class Janitor {
 
   #target(machine: Kept): number {
     const { journal, cursor } = machine;
+    const { policy } = this.#options;
     const open = unwantedUpTo(
       {
         sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
@@ -114,11 +117,19 @@ export class Janitor {
         firstPoint: cursor.firstPoint,
         leastShownLsn: machine.leastShownLsn,
       },
-      this.#options.policy,
+      { ...policy, windowMs: machine.windowMs ?? policy.windowMs },
       this.#options.clock.now(),
     );
+    const { gaps, sync } = journal.catalogue;
+    const settled = outsideGaps(open, {
+      cursorLsn: cursor.lsn,
+      firstPoint: cursor.firstPoint,
+      bound: Math.min(journal.durableLsn, machine.leastShownLsn ?? Infinity),
+      gaps,
+      sync,
+    });
     // A step that a crash left open is finished whatever the policy says.
-    return Math.max(open, cursor.stepTo ?? 0);
+    return Math.max(settled, cursor.stepTo ?? 0);
   }
 
   /** The cursor of an idle machine says what is durable: should its newest file vanish, that is missed. */
@@ -135,7 +146,8 @@ export class Janitor {
     const { journal, cursor } = machine;
     const count = journal.prune(cursor.lsn);
     if (count === 0) return;
-    if (machine.oldestLsn !== null) journal.catalogue.forgetBelow(machine.oldestLsn);
+    // A gap that the cursor has not left is remembered.
+    if (cursor.firstPoint !== null) journal.catalogue.forgetBelow(Math.max(cursor.firstPoint, cursor.lsn));
     this.#options.log.info('redo-pruned', { machine: machine.name, segments: count, appliedLsn: cursor.lsn });
   }
 }

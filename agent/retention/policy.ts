@@ -48,3 +48,30 @@ function isUnwanted(
   if (segment.lastTime < now - policy.windowMs * 1000) return true;
   return policy.windowMaxBytes > 0 && bytes > policy.windowMaxBytes;
 }
+
+/** What is known of syncs, for `outsideGaps`. */
+export interface GapFacts {
+  cursorLsn: number;
+  firstPoint: number | null;
+  /** No step may end above this. */
+  bound: number;
+  gaps: readonly { from: number; to: number | null }[];
+  /** The sync that goes on, or null. */
+  sync: { before: number; checksums: boolean } | null;
+}
+
+/**
+ * `target` moved so that the cursor does not rest inside a gap, where no point is: to its end when that
+ * can be reached, else before it. So the newest point stays while a sync goes on, and with it the state
+ * that the source compares with.
+ */
+export function outsideGaps(target: number, facts: GapFacts): number {
+  const { cursorLsn, firstPoint, bound, gaps, sync } = facts;
+  const most = sync?.checksums === true ? Math.min(target, sync.before) : target;
+  const gap = gaps.find(({ from, to }) => from <= most && (to === null || most < to));
+  const isFirstCopy = gap !== undefined && (firstPoint === null || gap.from <= firstPoint);
+  if (gap === undefined || isFirstCopy) return Math.max(most, cursorLsn);
+  if (gap.to !== null && gap.to <= bound) return gap.to;
+  // A crash in the middle of a gap left the cursor there: it goes on as far as it may.
+  return cursorLsn >= gap.from ? most : Math.max(gap.from - 1, cursorLsn);
+}

@@ -11,6 +11,8 @@ export interface TagNote {
 export interface SyncBeginNote {
   reason: string;
   disks: { name: string; size: number }[];
+  /** Only what differs from the state before will be sent. */
+  checksums?: boolean;
 }
 
 export function encodeNote(note: TagNote | SyncBeginNote | Record<string, never>): Buffer {
@@ -28,10 +30,24 @@ export function decodeTagNote(payload: Buffer): TagNote | null {
   return { name, consistency: known ? consistency : 'user' };
 }
 
+/** The payload of a `sync-begin`; what cannot be read is the reason *unknown*, no disks, no checksums. */
+export function decodeSyncBegin(payload: Buffer): Required<SyncBeginNote> {
+  const { reason, disks, checksums } = parseObject(payload) ?? {};
+  return {
+    reason: typeof reason === 'string' ? reason : 'unknown',
+    disks: Array.isArray(disks) && disks.every(isDisk) ? disks.map(({ name, size }) => ({ name, size })) : [],
+    checksums: checksums === true,
+  };
+}
+
 /** The reason in the payload of a `sync-begin`; *unknown* when it cannot be read. */
 export function decodeSyncReason(payload: Buffer): string {
-  const reason = parseObject(payload)?.['reason'];
-  return typeof reason === 'string' ? reason : 'unknown';
+  return decodeSyncBegin(payload).reason;
+}
+
+function isDisk(value: unknown): value is { name: string; size: number } {
+  if (typeof value !== 'object' || value === null || !('name' in value) || !('size' in value)) return false;
+  return typeof value.name === 'string' && Number.isSafeInteger(value.size) && Number(value.size) >= 0;
 }
 
 function parseObject(payload: Buffer): Record<string, unknown> | null {

@@ -92,6 +92,11 @@ export function findRecordMagic(source: Buffer, from: number): number {
 
 const magicBytes = Buffer.from('HWR1', 'latin1');
 
+/** Bytes of data in a record's payload: the extent of a write, the whole payload of anything else. */
+export function dataBytesOf(header: RecordHeader): number {
+  return header.kind === RecordKind.write ? header.length : header.payloadBytes;
+}
+
 function isPossible(header: RecordHeader): boolean {
   const safe = header.lsn >= 0 && header.offset >= 0 && header.length >= 0 && header.time >= 0;
   return safe && header.kind >= RecordKind.write && header.kind <= RecordKind.unknown;

@@ -3,7 +3,7 @@
 import { errnoOf, HomewardError } from '../errors.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import type { RecordGroup } from './record-group.ts';
+import type { Group } from './record-group.ts';
 import type { Segment } from './segment.ts';
 
 export interface CommitterOptions {
@@ -14,7 +14,7 @@ export interface CommitterOptions {
   syncIntervalMs: number;
   syncBegins(): void;
   sync(segments: readonly Segment[], directory: boolean): Promise<void>;
-  moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void>;
+  moveToNewSegment(durableLsn: number, groups: readonly Group[]): Promise<void>;
   stateChanged(): void;
   writeNote(): void;
 }
@@ -35,7 +35,7 @@ export class Committer {
   /** A failed sync is being healed: appends wait for `stateChanged`. */
   suspended = false;
   readonly #options: CommitterOptions;
-  #unsynced: RecordGroup[] = [];
+  #unsynced: Group[] = [];
   #unsyncedBytes = 0;
   #dirty: Segment[] = [];
   #newEntries = false;
@@ -54,7 +54,7 @@ export class Committer {
     this.durableLsn = lsn;
   }
 
-  appended(segment: Segment, group: RecordGroup): void {
+  appended(segment: Segment, group: Group): void {
     this.#unsynced.push(group);
     this.#unsyncedBytes += group.bodyBytes;
     this.rewritten(segment);

@@ -49,6 +49,12 @@ export function listFrames(content: Buffer, machine: Buffer, firstLsn: number): 
   return result;
 }
 
+/** The LSN that precedes `firstLsn`, the first of a segment: every frame of it says which were skipped. */
+export function precedingLsn(frame: GroupHeader | undefined, firstLsn: number): number {
+  const skippedFrom = frame?.skippedFrom ?? 0;
+  return skippedFrom > 0 && skippedFrom < firstLsn ? skippedFrom - 1 : firstLsn - 1;
+}
+
 function nextFrame(
   content: Buffer,
   from: number,

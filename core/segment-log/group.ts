@@ -17,6 +17,8 @@ export interface GroupHeader {
   records: number;
   bodyBytes: number;
   headersCrc: number;
+  /** The first of the LSNs that were skipped before the first record of the segment; 0 when none were. */
+  skippedFrom: number;
 }
 
 export function encodeGroupHeader(target: Buffer, header: GroupHeader): void {
@@ -30,7 +32,7 @@ export function encodeGroupHeader(target: Buffer, header: GroupHeader): void {
   target.writeUInt32LE(header.records, 72);
   target.writeUInt32LE(header.bodyBytes, 76);
   target.writeUInt32LE(header.headersCrc, 80);
-  target.fill(0, 84, 92);
+  writeU64(target, 84, header.skippedFrom);
   target.writeUInt32LE(crc32(target.subarray(0, 92)), 92);
 }
 
@@ -49,10 +51,11 @@ export function decodeGroupHeader(source: Buffer, at: number): GroupHeader | nul
     records: source.readUInt32LE(at + 72),
     bodyBytes: source.readUInt32LE(at + 76),
     headersCrc: source.readUInt32LE(at + 80),
+    skippedFrom: readU64(source, at + 84),
   };
-  const safe =
-    header.firstLsn >= 0 && header.previousDurable >= 0 && header.arrival >= 0 && header.position >= 0;
-  return safe ? header : null;
+  const { firstLsn, previousDurable, arrival, position, skippedFrom } = header;
+  const isSafe = firstLsn >= 0 && previousDurable >= 0 && arrival >= 0 && position >= 0 && skippedFrom >= 0;
+  return isSafe ? header : null;
 }
 
 /** Where a frame's magic stands next at or after `from`, or -1. */

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import {
   encodeRecordHeader,
   recordHeaderBytes,
+  RecordKind,
   type MachineMark,
   type RecordHeader,
 } from '../record/record.ts';
@@ -18,16 +19,37 @@ export interface PayloadOwner {
   release(): void;
 }
 
-export class RecordGroup {
+/** What the log takes: records that follow each other, with an empty frame before them. */
+export interface Group {
+  readonly firstLsn: number;
+  readonly lastLsn: number;
+  readonly firstTime: number;
+  readonly lastTime: number;
+  readonly records: number;
+  /** All of the records, headers and payloads, without the frame. */
+  readonly bodyBytes: number;
+  /** The first record is a `sync-begin`, before which LSNs may have been skipped. */
+  readonly beginsSync: boolean;
+  /** Where each record begins, in bytes behind the frame. */
+  readonly positions: readonly number[];
+  /** What `writev` takes: the frame comes first, to be filled in by the log. */
+  readonly parts: readonly Buffer[];
+  readonly frame: Buffer;
+  /** The CRC over the record headers, one after the other. */
+  headersCrc(): number;
+  /** Gives the payloads' memory back; the group must not be written after this. */
+  release(): void;
+}
+
+/** A group of records that are made here. */
+export class RecordGroup implements Group {
   readonly firstLsn: number;
   lastTime = 0;
   firstTime = 0;
-  /** All of the records, headers and payloads, without the frame. */
   bodyBytes = 0;
   records = 0;
-  /** Where each record begins, in bytes behind the frame. */
+  beginsSync = false;
   readonly positions: number[] = [];
-  /** What `writev` takes: the frame comes first, to be filled in by the log. */
   readonly parts: Buffer[];
   readonly frame: Buffer;
   readonly #headers: Buffer;
@@ -62,7 +84,10 @@ export class RecordGroup {
       owner.retain();
       this.#owners.push(owner);
     }
-    if (this.records === 0) this.firstTime = header.time;
+    if (this.records === 0) {
+      this.firstTime = header.time;
+      this.beginsSync = header.kind === RecordKind.syncBegin;
+    }
     this.lastTime = header.time;
     this.bodyBytes += recordHeaderBytes + header.payloadBytes;
     this.records += 1;
@@ -72,7 +97,6 @@ export class RecordGroup {
     return crc32(this.#headers.subarray(0, this.records * recordHeaderBytes));
   }
 
-  /** Gives the payloads' memory back; the group must not be written after this. */
   release(): void {
     for (const owner of this.#owners) owner.release();
     this.#owners.length = 0;

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { HomewardError } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import type { MachineMark } from '../record/record.ts';
-import { listFrames, type FrameList } from './frames.ts';
+import { listFrames, precedingLsn, type FrameList } from './frames.ts';
+import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
 import { scanSegment, type ScanVisitor } from './scan.ts';
-import { parseSegmentFileName, type Segment } from './segment.ts';
+import { isEmpty, parseSegmentFileName, type Segment } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
 
 /** Hears of the content of every segment in LSN order. */
@@ -50,6 +51,7 @@ export function recoverSegments(request: RecoveryRequest): Recovered {
   const found: Segment[] = [];
   try {
     findSegments(request, found);
+    for (const segment of found) segment.precededBy = findPreceding(request, segment);
     return readSegments(request, found);
   } catch (error) {
     for (const segment of found) request.files.close(segment.fd);
@@ -67,9 +69,9 @@ function readSegments(request: RecoveryRequest, found: readonly Segment[]): Reco
     cut: false,
   };
   for (const [index, segment] of found.entries()) {
-    const cutLsn = found[index + 1]?.firstLsn ?? Infinity;
+    const cutLsn = (found[index + 1]?.precededBy ?? Infinity) + 1;
     const expected = result.segments.length === 0 ? request.appliedLsn + 1 : result.lastLsn + 1;
-    const behindTheTail = segment.firstLsn > expected && expected > durable;
+    const behindTheTail = segment.precededBy >= expected && expected > durable;
     result.cut ||= behindTheTail;
     if (result.cut || cutLsn <= request.appliedLsn + 1) {
       result.unneeded.push(segment);
@@ -93,8 +95,10 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   const content = readSegment(request.files, segment);
   const frames = framesOf(request, segment, content);
   visitor.segmentBegin(segment);
-  if (segment.firstLsn > expected)
-    visitor.lost({ from: expected, to: segment.firstLsn - 1, start: 0, end: 0 });
+  if (segment.precededBy >= expected)
+    visitor.lost({ from: expected, to: segment.precededBy, start: 0, end: 0 });
+  for (const frame of frames.frames)
+    if (frame.records > 0) segment.places.add(frame.firstLsn, frame.position);
   const scan = scanSegment({
     content,
     frames,
@@ -108,7 +112,7 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   segment.end = scan.end;
   segment.recyclable = !scan.cut && !holdsMore(frames, cutLsn);
   if (scan.tailStart !== null) result.tails.push({ segment, start: scan.tailStart });
-  result.lastLsn = segment.lastLsn;
+  result.lastLsn = isEmpty(segment) ? Math.max(segment.precededBy, expected - 1) : segment.lastLsn;
   result.cut = scan.cut;
   visitor.segmentEnd(segment);
   result.segments.push(segment);
@@ -169,6 +173,18 @@ function learnDurable(request: RecoveryRequest, segments: readonly Segment[]): n
     if (list.frames.length > 0) break;
   }
   return durable;
+}
+
+/** Which LSN precedes a segment; that its first frame is sound is the rule. */
+function findPreceding(request: RecoveryRequest, segment: Segment): number {
+  const { files, machine } = request;
+  const first = Buffer.alloc(groupHeaderBytes);
+  files.readSync(segment.fd, first, 0);
+  const frame = decodeGroupHeader(first, 0);
+  const isOurs = frame !== null && frame.position === 0 && frame.machine.equals(machine);
+  if (isOurs && frame.firstLsn === segment.firstLsn) return precedingLsn(frame, segment.firstLsn);
+  const list = listFrames(readSegment(files, segment), machine, segment.firstLsn);
+  return precedingLsn(list.frames[0], segment.firstLsn);
 }
 
 function framesOf(request: RecoveryRequest, segment: Segment, content: Buffer): FrameList {

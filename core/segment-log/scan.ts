@@ -2,17 +2,19 @@
 // torn tail.
 import { crc32 } from 'node:zlib';
 import {
+  dataBytesOf,
   decodeRecordHeader,
   findRecordMagic,
   parseRecordHeader,
   recordHeaderBytes,
-  RecordKind,
   type MachineMark,
   type RecordHeader,
 } from '../record/record.ts';
 import { payloadFits } from '../record/payload.ts';
 import { groupHeaderBytes, type GroupHeader } from './group.ts';
 import type { FrameList } from './frames.ts';
+
+export { dataBytesOf } from '../record/record.ts';
 
 /** LSNs [from, to] that were durable and are gone, and where in the file they should have been. */
 export interface Lost {
@@ -33,7 +35,7 @@ export interface ScanRequest {
   frames: FrameList;
   machine: MachineMark;
   firstLsn: number;
-  /** The first LSN of the next file, which cuts this one; Infinity for the last. */
+  /** The LSN after the one that precedes the next file, which cuts this one; Infinity for the last. */
   cutLsn: number;
   /** The highest LSN known to be durable. */
   durable: number;
@@ -116,15 +118,10 @@ function readHeaders(request: ScanRequest, frame: GroupHeader): Placed[] | null 
   return position === end && crc === frame.headersCrc ? headers : null;
 }
 
-function payloadAtFits(content: Buffer, header: RecordHeader, position: number): boolean {
+export function payloadAtFits(content: Buffer, header: RecordHeader, position: number): boolean {
   const start = position + recordHeaderBytes;
   const payload = content.subarray(start, start + header.payloadBytes);
   return payloadFits(payload, header.payloadCrc, dataBytesOf(header));
-}
-
-/** Bytes of data in a record's payload: the extent of a write, the whole payload of anything else. */
-export function dataBytesOf(header: RecordHeader): number {
-  return header.kind === RecordKind.write ? header.length : header.payloadBytes;
 }
 
 /**

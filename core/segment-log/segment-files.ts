@@ -4,6 +4,7 @@ import { errnoOf, HomewardError } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import { systemError } from '../system-error.ts';
 import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
+import { GroupPlaces } from './group-places.ts';
 import { isSpareFileName, segmentFileName, type Segment } from './segment.ts';
 
 export interface SegmentFilesOptions {
@@ -204,6 +205,8 @@ export class SegmentFiles {
       path,
       fd,
       firstLsn,
+      precededBy: firstLsn - 1,
+      places: new GroupPlaces(),
       lastLsn: firstLsn - 1,
       firstTime: 0,
       lastTime: 0,

@@ -4,7 +4,7 @@ import { assert, errnoOf, HomewardError } from '../errors.ts';
 import { machineMark } from '../record/record.ts';
 import { Committer } from './committer.ts';
 import { groupHeaderBytes, syncedBlockBytes } from './group.ts';
-import type { RecordGroup } from './record-group.ts';
+import type { Group } from './record-group.ts';
 import { readSegment, recoverSegments, rewriteTail } from './recover.ts';
 import { SegmentFiles } from './segment-files.ts';
 import type { SegmentLogOptions } from './segment-log-options.ts';
@@ -18,8 +18,9 @@ const sparesMost = 16;
 const sparesIdle = 1;
 
 /**
- * Invariants: records are appended in LSN order without holes; `durableLsn` ≤ `appendedLsn`; no write
- * touches a 4 KiB block that a sync has covered; groups above `durableLsn` are in memory.
+ * Invariants: records are appended in LSN order; only a `sync-begin` may skip LSNs, and then begins a
+ * segment, so that within a segment they follow each other; `durableLsn` ≤ `appendedLsn`; no write touches
+ * a 4 KiB block that a sync has covered; groups above `durableLsn` are in memory.
  */
 export class SegmentLog {
   readonly options: SegmentLogOptions;
@@ -87,15 +88,18 @@ export class SegmentLog {
   }
 
   /**
-   * Appends one group; its records are in the page cache when this returns. Throws `no-space` when no
-   * segment can be allocated and `journal-failed` after a failed write; nothing of the group counts then,
-   * and its LSNs stay free.
+   * Appends one group; its records are in the page cache when this returns. A group that begins with a
+   * `sync-begin` may have a first LSN above the next: those between were skipped then. Throws `no-space`
+   * when no segment can be allocated and `journal-failed` after a failed write; nothing of the group counts
+   * then, and its LSNs stay free.
    */
-  append(group: RecordGroup): Segment {
-    assert(group.firstLsn === this.#appendedLsn + 1 && group.records > 0, 'groups follow each other');
+  append(group: Group): Segment {
+    const next = this.#appendedLsn + 1;
+    const mayFollow = group.firstLsn === next || (group.firstLsn > next && group.beginsSync);
+    assert(mayFollow && group.records > 0, 'groups follow each other');
     assert(!this.suspended, 'nothing is appended while a failed sync is being healed');
     if (this.#committer.failure !== null) throw this.#committer.failure;
-    const segment = this.#place(group);
+    const segment = this.#place(group, this.#appendedLsn);
     this.#write(segment, group);
     this.#committer.appended(segment, group);
     this.#appendedLsn = group.lastLsn;
@@ -123,7 +127,7 @@ export class SegmentLog {
   roll(): void {
     if (this.suspended || this.failure !== null) return;
     if (this.#writer.segment !== null && !isEmpty(this.#writer.segment))
-      this.#begin(this.#appendedLsn + 1, 0);
+      this.#begin(this.#appendedLsn + 1, 0, this.#appendedLsn);
   }
 
   /** Drops segments that end at or below `lsn` and that nobody uses; gives back how many went. */
@@ -252,14 +256,15 @@ export class SegmentLog {
     log.warn('segment-set-aside', { file: segment.path, aside });
   }
 
-  /** The segment that the group goes to. */
-  #place(group: RecordGroup): Segment {
+  /** The segment that the group goes to: a new one also when LSNs were skipped before it. */
+  #place(group: Group, precededBy: number): Segment {
     const current = this.#writer.segment;
-    if (current !== null && this.#writer.hasRoom(group)) return current;
-    return this.#begin(group.firstLsn, groupHeaderBytes + group.bodyBytes);
+    const follows = group.firstLsn === precededBy + 1;
+    if (follows && current !== null && this.#writer.hasRoom(group)) return current;
+    return this.#begin(group.firstLsn, groupHeaderBytes + group.bodyBytes, precededBy);
   }
 
-  #begin(firstLsn: number, need: number): Segment {
+  #begin(firstLsn: number, need: number, precededBy: number): Segment {
     let next: Segment;
     try {
       this.#abandonEmpty();
@@ -270,6 +275,7 @@ export class SegmentLog {
       throw this.#allocationFailure;
     }
     this.#allocationFailure = null;
+    next.precededBy = precededBy;
     const previous = this.#writer.segment;
     this.#writer.begin(next);
     this.segments.push(next);
@@ -311,7 +317,7 @@ export class SegmentLog {
     }
   }
 
-  #write(segment: Segment, group: RecordGroup): void {
+  #write(segment: Segment, group: Group): void {
     try {
       this.#writer.write(segment, group);
     } catch (error) {
@@ -344,7 +350,7 @@ export class SegmentLog {
    * the file that holds the durable LSN ends there, and readers hear of it. May be repeated until it works;
    * until then readers find the records where they were, since the files that went are still open.
    */
-  async #moveToNewSegment(durableLsn: number, groups: readonly RecordGroup[]): Promise<void> {
+  async #moveToNewSegment(durableLsn: number, groups: readonly Group[]): Promise<void> {
     this.#moving = true;
     this.#writer.begin(null);
     for (
@@ -359,8 +365,10 @@ export class SegmentLog {
     const closed = this.segments.at(-1);
     if (closed !== undefined) closed.recyclable = false;
     await this.#segmentFiles.syncDirectory();
+    let precededBy = durableLsn;
     for (const group of groups) {
-      const segment = this.#place(group);
+      const segment = this.#place(group, precededBy);
+      precededBy = group.lastLsn;
       this.#write(segment, group);
       this.#committer.rewritten(segment);
     }

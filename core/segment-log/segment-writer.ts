@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Files } from '../files/files.ts';
 import { roundUp } from '../units.ts';
 import { encodeGroupHeader, groupHeaderBytes, syncedBlockBytes } from './group.ts';
-import type { RecordGroup } from './record-group.ts';
+import type { Group } from './record-group.ts';
 import { isEmpty, type Segment } from './segment.ts';
 
 export interface SegmentWriterOptions {
@@ -60,16 +60,16 @@ export class SegmentWriter {
   }
 
   /** Whether the group can go behind what is there. */
-  hasRoom(group: RecordGroup): boolean {
+  hasRoom(group: Group): boolean {
     this.#align();
     const need = groupHeaderBytes + group.bodyBytes;
     return this.#segment !== null && !this.#suspect && this.#position + need <= this.#segment.bytes;
   }
 
   /** Writes a group for which there is room. What fails throws as it came, and the segment takes no more. */
-  write(segment: Segment, group: RecordGroup): void {
+  write(segment: Segment, group: Group): void {
     const { records, bodyBytes } = group;
-    this.#encodeFrame(group.frame, group.firstLsn, { records, bodyBytes, crc: group.headersCrc() });
+    this.#encodeFrame(segment, group.frame, group.firstLsn, { records, bodyBytes, crc: group.headersCrc() });
     try {
       this.#options.files.write(segment.fd, group.parts, this.#position);
     } catch (error) {
@@ -77,6 +77,7 @@ export class SegmentWriter {
       segment.recyclable = false;
       throw error;
     }
+    segment.places.add(group.firstLsn, this.#position);
     this.#bodyPosition = this.#position + groupHeaderBytes;
     this.#position = this.#bodyPosition + bodyBytes;
     if (isEmpty(segment)) segment.firstTime = group.firstTime;
@@ -95,7 +96,7 @@ export class SegmentWriter {
     this.#align();
     if (this.#position + groupHeaderBytes > segment.bytes) return null;
     const frame = Buffer.alloc(groupHeaderBytes);
-    this.#encodeFrame(frame, nextLsn, { records: 0, bodyBytes: 0, crc: 0 });
+    this.#encodeFrame(segment, frame, nextLsn, { records: 0, bodyBytes: 0, crc: 0 });
     this.#options.files.write(segment.fd, [frame], this.#position);
     this.#position += groupHeaderBytes;
     return segment;
@@ -107,6 +108,7 @@ export class SegmentWriter {
   }
 
   #encodeFrame(
+    segment: Segment,
     target: Buffer,
     firstLsn: number,
     body: { records: number; bodyBytes: number; crc: number },
@@ -123,6 +125,7 @@ export class SegmentWriter {
       records: body.records,
       bodyBytes: body.bodyBytes,
       headersCrc: body.crc,
+      skippedFrom: segment.precededBy === segment.firstLsn - 1 ? 0 : segment.precededBy + 1,
     });
   }
 }

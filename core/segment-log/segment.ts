@@ -1,5 +1,7 @@
 // One segment file as the running log knows it, and the names of such files.
 
+import type { GroupPlaces } from './group-places.ts';
+
 /** A file of the log. It is open for reading as long as anybody uses it. */
 export interface Segment {
   /** Its place in the owner's extent index; -1 until the owner says. */
@@ -7,6 +9,13 @@ export interface Segment {
   path: string;
   readonly fd: number;
   readonly firstLsn: number;
+  /**
+   * The LSN before `firstLsn`: LSNs between, which only a `sync-begin` skips, never existed. firstLsn - 1
+   * when there are none.
+   */
+  precededBy: number;
+  /** Where some of its groups begin. */
+  readonly places: GroupPlaces;
   /** firstLsn - 1 while it holds no records. */
   lastLsn: number;
   firstTime: number;

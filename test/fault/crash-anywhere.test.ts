@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import type { CrashMode, SimulatedFiles } from '../support/simulated-files.ts';
 import { crashAt, frozenTimers, LogDriver, newFiles } from './log-driver.ts';
-import { afterRestart, runUntilCrash, script } from './log-script.ts';
+import { afterRestart, afterRestartSkipping, runUntilCrash, script, skips, type Step } from './log-script.ts';
 import { skipUnless } from '../support/needs.ts';
 
 t.setTimeout(110_000);
@@ -28,30 +28,40 @@ const powerCut = (mode: CrashMode, seed: number): Ending => ({
 const leastAfter = (driver: LogDriver, ending: Ending): number =>
   ending.isKill ? driver.completed : driver.acknowledged;
 
-async function goOn(driver: LogDriver): Promise<void> {
-  for (const step of afterRestart) await step(driver);
+interface Play {
+  steps: readonly Step[];
+  afterwards: readonly Step[];
+  /** How many calls it makes at least. */
+  calls: number;
+}
+
+const plain: Play = { steps: script, afterwards: afterRestart, calls: 100 };
+const skipping: Play = { steps: skips, afterwards: afterRestartSkipping, calls: 60 };
+
+async function goOn(driver: LogDriver, afterwards = afterRestart): Promise<void> {
+  for (const step of afterwards) await step(driver);
   driver.restartOn(driver.files.kill());
   await driver.open(driver.completed);
   await driver.reopen();
 }
 
-async function crashEverywhere(t: Test, ending: Ending, part: number): Promise<void> {
+async function crashEverywhere(t: Test, ending: Ending, part: number, play = plain): Promise<void> {
   let n = 1;
   for (; ; n++) {
     const driver = new LogDriver();
     crashAt(driver.files, n, part);
-    const crashed = await runUntilCrash(driver, script);
+    const crashed = await runUntilCrash(driver, play.steps);
     const least = leastAfter(driver, ending);
     driver.restartOn(ending.restart(driver.files, n));
     try {
       await driver.open(least);
-      await goOn(driver);
+      await goOn(driver, play.afterwards);
     } catch (error) {
       return void t.fail(`${ending.name} at call ${n}, ${part} of a write: ${String(error)}`, { error });
     }
     if (!crashed) break;
   }
-  t.ok(n > 100, `${ending.name} at each of ${n} calls`);
+  t.ok(n > play.calls, `${ending.name} at each of ${n} calls`);
 }
 
 t.test(
@@ -62,6 +72,18 @@ t.test(
     for (const part of [0, 0.5, 1]) await crashEverywhere(t, kill, part);
     for (const mode of ['drop', 'keep'] as const) await crashEverywhere(t, powerCut(mode, seed), 1);
     for (let run = 0; run < 5; run++) await crashEverywhere(t, powerCut('mixed', seed + run * 1000), run / 4);
+  },
+);
+
+t.test(
+  'whatever call the process ends at around LSNs that are skipped, they are never taken for lost',
+  async (t) => {
+    frozenTimers(t);
+    const seed = chooseSeed(t);
+    for (const part of [0, 0.5, 1]) await crashEverywhere(t, kill, part, skipping);
+    for (const mode of ['drop', 'keep'] as const) await crashEverywhere(t, powerCut(mode, seed), 1, skipping);
+    for (let run = 0; run < 5; run++)
+      await crashEverywhere(t, powerCut('mixed', seed + run * 1000), run / 4, skipping);
   },
 );
 

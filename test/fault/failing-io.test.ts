@@ -39,6 +39,16 @@ const script: readonly Step[] = [
   (d) => d.append(7002),
   (d) => d.commit(),
   (d) => d.wait(1000),
+  (d) => d.append(7003),
+  (d) => d.skipTo(d.completed + 20, 50),
+  (d) => d.skipTo(d.completed + 5, 9000),
+  (d) => d.append(7004),
+  (d) => d.commit(),
+  (d) => d.roll(),
+  (d) => d.skipTo(d.completed + 1, 9001),
+  (d) => d.skipTo(d.completed + 3),
+  (d) => d.wait(1000),
+  (d) => d.prune(),
 ];
 
 /** Throws when it is not settled after many turns of the event loop and a second of time. */

@@ -4,8 +4,11 @@ import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../core/clock.ts';
 import { silentLog } from '../../core/log.ts';
+import { encodeNote } from '../../core/record/notes.ts';
 import { checkPayload } from '../../core/record/payload.ts';
 import { machineMark, recordHeaderBytes, RecordKind, type RecordHeader } from '../../core/record/record.ts';
+import { parseRecordRun } from '../../core/record/record-run.ts';
+import { receivedGroup } from '../../core/segment-log/received-group.ts';
 import { RecordGroup } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { Lost } from '../../core/segment-log/scan.ts';
@@ -47,6 +50,17 @@ export function specOf(lsn: number, attempt: number, payloadBytes: number): Spec
       payloadBytes: payload.length,
       payloadCrc: checkPayload(payload).crc,
     },
+  };
+}
+
+function syncBeginSpec(lsn: number, attempt: number): Spec {
+  const payload = encodeNote({ reason: `attempt ${attempt}`, disks: [] });
+  const { header } = specOf(lsn, attempt, 0);
+  const { crc } = checkPayload(payload);
+  const kind = RecordKind.syncBegin;
+  return {
+    payload,
+    header: { ...header, kind, disk: 0, length: 0, payloadBytes: payload.length, payloadCrc: crc },
   };
 }
 
@@ -111,6 +125,8 @@ export class LogDriver {
   log: SegmentLog | null = null;
   /** By LSN, the newest attempt at it. */
   readonly attempted = new Map<number, Spec>();
+  /** First LSNs behind a skip, and what the log ended with when they were appended. */
+  readonly skips = new Map<number, number>();
   /** Appends up to here returned; everything up to `acknowledged` was said to be durable. */
   completed = 0;
   acknowledged = 0;
@@ -134,13 +150,28 @@ export class LogDriver {
   append(...sizes: number[]): void {
     const log = this.#open();
     const group = new RecordGroup(log.appendedLsn + 1, sizes.length);
-    for (const [index, size] of sizes.entries()) {
-      const spec = specOf(group.firstLsn + index, this.attempt, size);
-      this.attempted.set(spec.header.lsn, spec);
-      group.add(spec.header, mark, null, spec.payload, null);
-    }
+    for (const [index, size] of sizes.entries())
+      this.#add(group, specOf(group.firstLsn + index, this.attempt, size));
     log.append(group);
     this.completed = group.lastLsn;
+  }
+
+  /** Appends a `sync-begin` at `lsn`, which skips those between, and records behind it, as received bytes. */
+  skipTo(lsn: number, ...sizes: number[]): void {
+    const log = this.#open();
+    const built = new RecordGroup(lsn, sizes.length + 1);
+    this.#add(built, syncBeginSpec(lsn, this.attempt));
+    for (const [index, size] of sizes.entries())
+      this.#add(built, specOf(lsn + 1 + index, this.attempt, size));
+    this.skips.set(lsn, log.appendedLsn);
+    const bytes = Buffer.concat(built.parts.slice(1));
+    log.append(receivedGroup(parseRecordRun(bytes, mark, { payloads: true }), null));
+    this.completed = built.lastLsn;
+  }
+
+  #add(group: RecordGroup, spec: Spec): void {
+    this.attempted.set(spec.header.lsn, spec);
+    group.add(spec.header, mark, null, spec.payload, null);
   }
 
   /** False when it was refused. */
@@ -203,12 +234,12 @@ export class LogDriver {
     const above = found.records.filter(({ header }) => header.lsn > this.applied);
     const lsns = above.map(({ header }) => header.lsn);
     if (found.lost.length > 0) throw new Error(`lost ${JSON.stringify(found.lost)}`);
-    for (const [index, lsn] of lsns.entries()) {
-      if (lsn !== this.applied + 1 + index)
-        throw new Error(`LSN ${lsn} at place ${index} after ${this.applied}`);
+    let before = this.applied;
+    for (const lsn of lsns) {
+      if (lsn !== before + 1 && this.skips.get(lsn) !== before) throw new Error(`LSN ${lsn} after ${before}`);
+      before = lsn;
     }
-    if (last !== Math.max(this.applied + lsns.length, this.applied))
-      throw new Error(`${last} is not the last found`);
+    if (last !== before) throw new Error(`${last} is not the last found, which is ${before}`);
     if (last < least) throw new Error(`${least} has to be there, but the log ends at ${last}`);
     for (const record of found.records) this.#same(record);
     for (const lsn of [...this.attempted.keys()]) if (lsn > last) this.attempted.delete(lsn);

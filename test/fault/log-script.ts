@@ -56,6 +56,43 @@ export const script: readonly Step[] = [
   (d) => d.commit(),
 ];
 
+/**
+ * Skips: into an empty log, behind what is durable and what is not, twice in a row, behind an empty
+ * segment, after a restart, with files pruned on both sides.
+ */
+export const skips: readonly Step[] = [
+  (d) => d.open(),
+  (d) => d.skipTo(7, 300, 301),
+  (d) => d.append(400),
+  (d) => d.commit(),
+  (d) => d.append(2000),
+  (d) => d.skipTo(20),
+  (d) => d.skipTo(30, 5000),
+  (d) => d.append(302),
+  (d) => d.wait(200),
+  (d) => d.roll(),
+  (d) => d.skipTo(50, 303),
+  (d) => d.append(9000),
+  (d) => d.append(9001),
+  (d) => d.commit(),
+  (d) => d.wait(1000),
+  (d) => d.prune(),
+  (d) => d.skipTo(70, 304, 305),
+  (d) => d.commit(),
+  (d) => d.append(306),
+  (d) => d.reopen(),
+  (d) => d.skipTo(90),
+  (d) => d.commit(),
+  (d) => d.append(12_000),
+  (d) => d.append(12_001),
+  (d) => d.prune(),
+  (d) => d.commit(),
+  (d) => d.prune(),
+  (d) => d.skipTo(d.completed + 2, 307),
+  (d) => d.append(308),
+  (d) => d.wait(200),
+];
+
 /** Runs until the process ends; false when it came to the end of the script. */
 export async function runUntilCrash(driver: LogDriver, steps: readonly Step[]): Promise<boolean> {
   for (const step of steps) {
@@ -68,6 +105,15 @@ export async function runUntilCrash(driver: LogDriver, steps: readonly Step[]): 
   }
   return false;
 }
+
+/** What a log does that has been started again, with a skip among it. */
+export const afterRestartSkipping: readonly Step[] = [
+  (d) => d.append(333),
+  (d) => d.skipTo(d.completed + 10, 334),
+  (d) => d.append(5555),
+  (d) => d.commit(),
+  (d) => d.append(666),
+];
 
 /** What a log does that has been started again. */
 export const afterRestart: readonly Step[] = [

@@ -346,6 +346,7 @@ function foreignSegment(firstLsn: number): Buffer {
     records: 0,
     bodyBytes: 0,
     headersCrc: 0,
+    skippedFrom: 0,
   });
   return bytes;
 }

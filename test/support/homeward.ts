@@ -1,10 +1,8 @@
 // `bin/homeward` as users run it: single commands, and a master target as a process that can be killed and
 // started again.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import {
   connectControl,
@@ -12,9 +10,9 @@ import {
   type MachineStatus,
   type ViewReport,
 } from '../../agent/control/client.ts';
+import { bin, DaemonProcess } from './daemon-process.ts';
 import { temporaryDirectory } from './temporary.ts';
 
-const bin = path.resolve(import.meta.dirname, '../../bin/homeward');
 /** Nothing that a test asks for takes longer; a client that hangs is a failure with a name. */
 const commandMs = 60_000;
 
@@ -79,9 +77,7 @@ export class MasterTarget {
   /** The control socket without a process for each question, where many are asked. */
   readonly client: ControlClient;
   readonly #config: string;
-  #child: ChildProcess | null = null;
-  #log = '';
-  readonly #events = new Map<string, number>();
+  readonly process: DaemonProcess;
   #views = 0;
 
   private constructor(directory: string, settings: Settings) {
@@ -90,6 +86,8 @@ export class MasterTarget {
     this.control = path.join(this.data, 'control.sock');
     this.#config = path.join(directory, 'drscout.conf');
     this.client = connectControl(this.control);
+    const args = ['master-target', '--data', this.data, '--config', this.#config];
+    this.process = new DaemonProcess({ what: 'the master target', args });
     this.configure(settings);
   }
 
@@ -114,14 +112,14 @@ export class MasterTarget {
 
   /** Everything it has logged, over all starts. */
   get log(): string {
-    return this.#log;
+    return this.process.log;
   }
   /** How often it has logged an event, over all starts. */
   logged(event: string): number {
-    return this.#events.get(event) ?? 0;
+    return this.process.logged(event);
   }
   get pid(): number {
-    return this.#child?.pid ?? 0;
+    return this.process.pid;
   }
   inData(...names: string[]): string {
     return path.join(this.data, ...names);
@@ -132,32 +130,17 @@ export class MasterTarget {
 
   /** Starts it again; resolves when it says `ready`. */
   async restart(): Promise<void> {
-    const child = spawn(bin, ['master-target', '--data', this.data, '--config', this.#config], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child = child;
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      this.#log += `${line}\n`;
-      const event = / event=(\S+)/.exec(line)?.[1] ?? '';
-      this.#events.set(event, this.logged(event) + 1);
-    });
-    const ended = once(child, 'exit').then(([status, signal]) => {
-      throw new Error(
-        `the master target ended with ${status ?? signal} before it was ready: ${this.#log.slice(-2000)}`,
-      );
-    });
-    ended.catch(() => undefined);
-    await Promise.race([once(child.stdout, 'data'), ended]);
+    await this.process.start();
   }
 
   /** SIGKILL; resolves when it is gone. */
   async kill(): Promise<void> {
-    await this.#end('SIGKILL');
+    await this.process.kill();
   }
 
   /** SIGTERM; resolves with its exit status. */
   async stop(): Promise<number | null> {
-    return this.#end('SIGTERM');
+    return this.process.stop();
   }
 
   /** A command that is put to this master target. */
@@ -208,18 +191,6 @@ export class MasterTarget {
 
   async closeView(id: string): Promise<void> {
     await this.client.closeViews({ id });
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<number | null> {
-    const child = this.#child;
-    if (child === null) return null;
-    if (child.exitCode === null && child.signalCode === null) {
-      const ended = once(child, 'exit');
-      child.kill(signal);
-      await ended;
-    }
-    this.#child = null;
-    return child.exitCode;
   }
 }
 

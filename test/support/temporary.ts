@@ -4,7 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
 
-export function temporaryDirectory(t: Test): string {
+/** `t` is a test, or whatever else knows its own end. */
+export function temporaryDirectory(t: Pick<Test, 'teardown'>): string {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'homeward-test-'));
   t.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
   return directory;

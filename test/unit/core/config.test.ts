@@ -29,6 +29,12 @@ t.test('without a file every setting has its default', (t) => {
     unsyncedBytes: 100_663_296,
     logLevel: 'info',
     retentionReserveBytes: 268_435_456,
+    spoolBytes: 0,
+    spoolReserveBytes: 268_435_456,
+    outboxMemoryBytes: 67_108_864,
+    outboxBytes: 8_589_934_592,
+    chainCompression: true,
+    batchResync: 3,
     nbdTlsDirectory: '',
   });
   t.end();
@@ -71,7 +77,7 @@ t.test('each type refuses what it cannot read, and takes both ends of its range'
   const wrong: Record<Setting['type'], string[]> = {
     bytes: ['', '-1', '1X', 'one', '9999999T'],
     duration: ['', '-1s', '5 apples', '1e9w', '99999w'],
-    integer: ['', '1.5', '4', '11', '0x7'],
+    integer: ['', '1.5', '-1', '99999999', '0x7'],
     boolean: ['', 'maybe', '2'],
     choice: ['', 'INFO', 'info '],
     path: ['relative/path', './x'],
@@ -98,7 +104,9 @@ t.test('each type refuses what it cannot read, and takes both ends of its range'
   }
   t.equal(parseSetting({ ...about, type: 'boolean' }, 'Yes'), true);
   t.equal(parseSetting({ ...about, type: 'boolean' }, 'off'), false);
-  t.equal(parseSetting({ ...about, type: 'integer', least: '5', most: '10' }, '7'), 7);
+  const fiveToTen = { ...about, type: 'integer', least: '5', most: '10' } as const;
+  t.equal(parseSetting(fiveToTen, '7'), 7);
+  for (const text of ['4', '11']) t.throws(() => parseSetting(fiveToTen, text), { code: 'bad-config' });
   t.end();
 });
 

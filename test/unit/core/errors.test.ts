@@ -28,7 +28,7 @@ t.test('every code is given by some part of the program, and met by some test', 
     lines.some((line) => line.includes(`'${code}'`));
   for (const code of Object.keys(errorTable)) {
     const given = files
-      .filter(({ path: file }) => /^(agent|cli|core)\//.test(file))
+      .filter(({ path: file }) => /^(agent|cli|config-server|core|mobility|process-server)\//.test(file))
       .some(({ lines }) =>
         lines.some((line) => line.includes(`'${code}'`) && !line.includes(`'${code}': kind`)),
       );

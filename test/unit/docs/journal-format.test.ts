@@ -124,6 +124,7 @@ const names: Record<string, string> = {
   records: 'records',
   'body bytes': 'bodyBytes',
   'headers CRC': 'headersCrc',
+  'skipped from': 'skippedFrom',
   kind: 'kind',
   flags: 'flags',
   disk: 'disk',

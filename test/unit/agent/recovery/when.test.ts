@@ -7,12 +7,20 @@ import { HomewardError, type ErrorCode } from '../../../../core/errors.ts';
 const second = 1_000_000;
 const start = Date.parse('2026-01-31T14:00:00Z') * 1000;
 
+const resync = (lsn: number): Parameters<Catalogue['syncBegins']>[0] => ({
+  lsn,
+  before: lsn - 1,
+  checksums: false,
+  time: start + lsn * second,
+  reason: 'resync',
+});
+
 /**
  * LSN n is stamped n seconds after `start`; 10 to 100 can be shown, 20 to 29 are a gap, 40 to 42 are lost.
  */
 function moments(change: Partial<Moments> = {}): Moments {
   const catalogue = new Catalogue();
-  catalogue.syncBegins(20, start + 20 * second, 'resync');
+  catalogue.syncBegins(resync(20));
   catalogue.syncEnds(30, start + 30 * second);
   catalogue.lost.push({ from: 40, to: 42, file: 'x.seg', start: 0, end: 1 });
   catalogue.tags.push({ lsn: 50, time: start + 50 * second, name: 'app', consistency: 'application' });
@@ -106,6 +114,6 @@ t.test('before the first copy has ended there is no point', async (t) => {
 
 t.test('latest is the point before a gap that is still open', async (t) => {
   const catalogue = new Catalogue();
-  catalogue.syncBegins(90, start + 90 * second, 'resync');
+  catalogue.syncBegins(resync(90));
   t.equal(resolved('latest', { catalogue }), 89);
 });

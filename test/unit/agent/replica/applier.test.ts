@@ -1,6 +1,7 @@
 // Which step of apply comes next: to the end of a segment, to the target, or to a tag.
 import t from 'tap';
 import { nextStep } from '../../../../agent/replica/applier.ts';
+import { GroupPlaces } from '../../../../core/segment-log/group-places.ts';
 import type { Segment } from '../../../../core/segment-log/segment.ts';
 
 const segment = (firstLsn: number, lastLsn: number): Segment => ({
@@ -8,6 +9,8 @@ const segment = (firstLsn: number, lastLsn: number): Segment => ({
   path: '',
   fd: -1,
   firstLsn,
+  precededBy: firstLsn - 1,
+  places: new GroupPlaces(),
   lastLsn,
   firstTime: 0,
   lastTime: 0,

@@ -13,6 +13,8 @@ const cursor: Cursor = {
   durable: 11,
   firstPoint: 3,
   time: 1_700_000_000_000_000,
+  gap: { from: 5, time: 1_600_000_000_000_000, reason: 'resync' },
+  unknown: [[0, 512]],
 };
 
 t.test('a cursor comes back as it was written', async (t) => {

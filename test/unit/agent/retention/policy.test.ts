@@ -1,6 +1,11 @@
 // The retention policy as a table: what there is, and how much redo is not wanted any more.
 import t from 'tap';
-import { unwantedUpTo, type RedoFacts } from '../../../../agent/retention/policy.ts';
+import {
+  outsideGaps,
+  unwantedUpTo,
+  type GapFacts,
+  type RedoFacts,
+} from '../../../../agent/retention/policy.ts';
 
 const hour = 3600 * 1e6;
 const now = 1000 * hour;
@@ -53,4 +58,25 @@ t.test('a first copy keeps redo only until it is applied', async (t) => {
 
 t.test('the cursor never goes back', async (t) => {
   t.equal(unwantedUpTo(facts({ cursorLsn: 12, sealed: [] }), day, now), 12);
+});
+
+t.test('the cursor does not rest in a gap, and stays before one that is open', async (t) => {
+  const at = (target: number, change: Partial<GapFacts> = {}): number =>
+    outsideGaps(target, { cursorLsn: 5, firstPoint: 3, bound: 100, gaps: [], sync: null, ...change });
+  const closed = [{ from: 20, to: 30 }];
+  const open = [{ from: 20, to: null }];
+  t.equal(at(10), 10);
+  t.equal(at(25, { gaps: closed }), 30, 'to its end');
+  t.equal(at(25, { gaps: closed, bound: 29 }), 19, 'or before it, where its end may not be applied');
+  t.equal(at(25, { gaps: closed, bound: 29, cursorLsn: 22 }), 25, 'one that is inside goes on');
+  t.equal(at(40, { gaps: closed }), 40);
+  t.equal(at(25, { gaps: open }), 19);
+  t.equal(
+    at(25, { gaps: [{ from: 1, to: null }], firstPoint: null }),
+    25,
+    'a first copy has no points to keep',
+  );
+  const sync = { before: 12, checksums: true };
+  t.equal(at(25, { gaps: [{ from: 1, to: null }], firstPoint: null, sync }), 12, 'but for what is compared');
+  t.equal(at(25, { gaps: open, sync, cursorLsn: 19 }), 19, 'and it never goes back');
 });

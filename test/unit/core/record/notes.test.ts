@@ -1,6 +1,11 @@
 // The JSON payloads of tags and syncs: what is written is read, and what cannot be read is no tag.
 import t from 'tap';
-import { decodeSyncReason, decodeTagNote, encodeNote } from '../../../../core/record/notes.ts';
+import {
+  decodeSyncBegin,
+  decodeSyncReason,
+  decodeTagNote,
+  encodeNote,
+} from '../../../../core/record/notes.ts';
 import { limits } from '../../../../core/limits.ts';
 
 t.test('a tag comes back as it went', async (t) => {
@@ -28,6 +33,30 @@ t.test('the reason of a sync is read, or unknown', async (t) => {
     'initial sync',
   );
   t.equal(decodeSyncReason(Buffer.from('?')), 'unknown');
+});
+
+t.test('a sync-begin comes back as it went, and what cannot be read of it is nothing', async (t) => {
+  const disks = [{ name: 'root', size: 512 }];
+  const read = (text: string): unknown => decodeSyncBegin(Buffer.from(text));
+  t.same(decodeSyncBegin(encodeNote({ reason: 'overflow', disks, checksums: true })), {
+    reason: 'overflow',
+    disks,
+    checksums: true,
+  });
+  t.same(decodeSyncBegin(encodeNote({ reason: 'overflow', disks })), {
+    reason: 'overflow',
+    disks,
+    checksums: false,
+  });
+  const nothing = { reason: 'unknown', disks: [], checksums: false };
+  for (const text of [
+    '',
+    '[]',
+    '{"disks":[7]}',
+    '{"disks":[{"name":"a","size":-1}],"checksums":1}',
+    '{"reason":{}}',
+  ])
+    t.same(read(text), nothing, text);
 });
 
 t.test('a note that does not fit a record is refused', async (t) => {

@@ -63,6 +63,7 @@ t.test('a file that begins with the frame of another machine is not adopted', as
       records: 0,
       bodyBytes: 0,
       headersCrc: 0,
+      skippedFrom: 0,
     });
     files.write(files.create(name), [frame], 0);
   }

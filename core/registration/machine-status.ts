@@ -1,0 +1,41 @@
+// The status of one machine as users meet it, whoever puts it together: master target or configuration
+// server.
+import type { SourceState, SyncProgress } from '../chain/messages.ts';
+
+export type MachineState =
+  | 'ok'
+  | 'seeding'
+  | 'idle'
+  | 'no-space'
+  | 'failed'
+  | 'damaged'
+  /** Of machines that come over the chain. */
+  | 'waiting'
+  | 'initial-sync'
+  | 'resync'
+  | 'gap'
+  | 'paused'
+  | 'disconnected';
+
+export interface MachineStatus {
+  id: string;
+  name: string;
+  disks: { name: string; size: number; replica: string; export?: string }[];
+  state: MachineState;
+  /** What is wrong, in words, when the state is not ok. */
+  detail: string | null;
+  /** Where writers connect, or null while no ingest is open. */
+  listen: string | null;
+  rpoSeconds: number | null;
+  headLsn: number;
+  durableLsn: number;
+  appliedLsn: number;
+  /** The least LSN that a view can show; null while there is no point yet. */
+  oldestLsn: number | null;
+  redoBytes: number;
+  undoBytes: number;
+  backlog: { source: number; processServer: number; target: number };
+  /** How the writes get here: `ingest` (direct) or `chain`; what else is known of a chain. */
+  path?: 'ingest' | 'chain';
+  source?: { state: SourceState; sync: SyncProgress | null; connected: boolean; dirtyBytes: number };
+}
