@@ -1,0 +1,87 @@
+// The process server as a program: from options to a running daemon, until the signal aborts.
+import { loadConfig } from '../core/config.ts';
+import { HomewardError } from '../core/errors.ts';
+import type { Address } from '../core/identity/address.ts';
+import { createLog } from '../core/log.ts';
+import { readVersion } from '../core/version.ts';
+import { startDaemon } from './daemon.ts';
+
+/** Paths are absolute. */
+export interface ProcessServerOptions {
+  data: string;
+  /** HOST:PORT; all addresses and port 9443 when left out. Port 0 takes any that is free. */
+  listen?: string;
+  /** HOST:PORT. */
+  configServer: string;
+  /** Needed for the first start. */
+  passphraseFile?: string;
+  /** HOST[:PORT] each, where others reach this host. */
+  advertise?: readonly string[];
+  /** As settings spell them. */
+  spoolBytes?: string;
+  batchResync?: string | number;
+  config?: string;
+  onReady(ready: { address: string; addresses: string[] }): void;
+}
+
+const defaultListen = '0.0.0.0:9443';
+
+/** Resolves after a clean stop; rejects when the daemon cannot start. */
+export async function start(options: ProcessServerOptions, signal: AbortSignal): Promise<void> {
+  const listen = parseListenAddress(options.listen ?? defaultListen);
+  const config = loadConfig({
+    file: options.config ?? null,
+    environment: process.env,
+    flags: {
+      ...(options.spoolBytes === undefined ? {} : { SpoolBytes: options.spoolBytes }),
+      ...(options.batchResync === undefined ? {} : { BatchResync: String(options.batchResync) }),
+    },
+    log: createLog(),
+  });
+  const log = createLog(config.logLevel);
+  const { data, configServer, passphraseFile = null, advertise = [] } = options;
+  const version = readVersion();
+  const stopped = aborted(signal);
+  const daemon = await startDaemon({
+    data,
+    listen,
+    configServer,
+    passphraseFile,
+    advertise,
+    config,
+    log,
+    version,
+    signal,
+  });
+  const { address, addresses } = daemon;
+  log.info('started', { data, address });
+  options.onReady({ address, addresses });
+  await stopped;
+  log.info('stopping');
+  await daemon.stop();
+  log.info('stopped');
+}
+
+/** HOST:PORT, where the port may be 0. Throws 'bad-listen'. */
+function parseListenAddress(text: string): Address {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65_535) {
+    throw new HomewardError(
+      'bad-listen',
+      `${JSON.stringify(text.slice(0, 150))} is not an address to listen on`,
+      {
+        hint: 'Give HOST:PORT, for example 0.0.0.0:9443; IPv6 in brackets.',
+      },
+    );
+  }
+  return { host, port };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
