@@ -1,0 +1,255 @@
+// Carries out the protection of a machine: recording, the stream to its process server, and syncs.
+import type { Head, Note, Relay, Welcome } from '../core/chain/messages.ts';
+import type { Clock } from '../core/clock.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
+import type { Assignment, SignedAssignment } from '../core/identity/assignment.ts';
+import type { HostIdentity } from '../core/identity/host-identity.ts';
+import { limits } from '../core/limits.ts';
+import type { Log } from '../core/log.ts';
+import type { SourceReport } from '../core/registration/messages.ts';
+import type { CapturedDisks } from './capture/captured-disks.ts';
+import type { Numbering } from './outbox/numbering.ts';
+import type { Outbox, StopReason } from './outbox/outbox.ts';
+import { decide, initialProtection, sourceState } from './protection-state.ts';
+import type { ProtectionAction, ProtectionEvent, ProtectionState, SyncNeed } from './protection-state.ts';
+import { HashQuestions } from './push/hash-questions.ts';
+import { Places } from './push/places.ts';
+import { Push, type PushListener, type PushOptions } from './push/push.ts';
+import { Syncs } from './sync/sync.ts';
+import { syncNeedFor, syncNeeds } from './sync-needs.ts';
+
+export interface ProtectionOptions {
+  outbox: Outbox;
+  numbering: Numbering;
+  captured: CapturedDisks;
+  /** Disks that are new or larger than at the last start. */
+  grown: readonly string[];
+  clock: Clock;
+  log: Log;
+  version: string;
+  compress: boolean;
+  /** How a stream is opened, when not as usual. */
+  open?: PushOptions['open'];
+}
+
+/** Events come from anywhere, in any turn; `decide` says what follows, and this does it. */
+export class Protection implements PushListener {
+  readonly #options: ProtectionOptions;
+  readonly #places = new Places((note) => this.#push?.sendNote(note) ?? false);
+  readonly #hashes = new HashQuestions((relay) => this.#push?.sendRelay(relay) ?? false);
+  readonly #syncs: Syncs;
+  #state: ProtectionState;
+  #assignment: Assignment | null = null;
+  /** Of the assignment, as it was signed. */
+  #text = '';
+  #push: Push | null = null;
+  #problem: HomewardError | null = null;
+  /** Streams are ended and begun one after the other. */
+  #pushes: Promise<void> = Promise.resolve();
+  #sync: { running: Promise<void>; abort: AbortController } | null = null;
+  #restTimer: NodeJS.Timeout | null = null;
+  #atStart = true;
+  #stopped = false;
+
+  constructor(options: ProtectionOptions) {
+    this.#options = options;
+    const { outbox, captured, clock, log } = options;
+    this.#state = initialProtection(outbox.recording);
+    outbox.onStopped = (reason) => this.#recordingStopped(reason);
+    outbox.onSyncBegun = () => this.#dispatch({ kind: 'sync-begun' });
+    const hashes = this.#hashes.ask;
+    this.#syncs = new Syncs({ captured, recorder: outbox, places: this.#places, hashes, clock, log });
+  }
+
+  /** The newest assignment of the machine, or one that has ended. */
+  assign(identity: HostIdentity, assignment: Assignment, signed: SignedAssignment): void {
+    const { outbox, numbering, captured, grown } = this.#options;
+    if (this.#stopped || signed.text === this.#text) return;
+    if (assignment.ended) return this.end();
+    this.#text = signed.text;
+    const { recording } = outbox;
+    const situation = { recording, needsSync: captured.needsSync, grown, atStart: this.#atStart };
+    const anew = !this.#state.active;
+    const need = syncNeedFor(assignment, numbering.state, situation);
+    this.#atStart = false;
+    this.#assignment = assignment;
+    // Once it is active, only another master target is a reason of its own.
+    const wanted = anew || numbering.state.target !== assignment.masterTarget ? need : null;
+    this.#dispatch({ kind: 'assigned', need: wanted });
+    this.#replacePush(identity, assignment, signed);
+  }
+
+  /** Not protected any more: nothing is recorded, and the disks are served on. */
+  end(): void {
+    this.#atStart = false;
+    this.#assignment = null;
+    this.#text = '';
+    if (this.#state.active || this.#state.recording) this.#dispatch({ kind: 'ended' });
+    this.#pushes = this.#pushes.then(() => this.#endPush());
+  }
+
+  /** Content is on a disk that no record carries. */
+  syncNeeded(reason: string): void {
+    this.#dispatch({ kind: 'wanted', need: syncNeeds.asked(reason, false) });
+  }
+
+  get assignment(): Assignment | null {
+    return this.#assignment;
+  }
+  get state(): Readonly<ProtectionState> {
+    return this.#state;
+  }
+  get connected(): boolean {
+    return this.#push?.connected ?? false;
+  }
+
+  describe(): Pick<Head, 'state' | 'dirtyBytes' | 'sync' | 'scan'> {
+    const { dirtyBytes } = this.#options.captured;
+    return { state: sourceState(this.#state), dirtyBytes, sync: this.#syncs.progress };
+  }
+
+  /** What a heartbeat says of the stream. */
+  report(): Pick<SourceReport, 'head' | 'connected' | 'problem'> {
+    const { headLsn: lsn, headTime: time, backlogBytes } = this.#options.outbox;
+    const problem = this.connected || this.#problem === null ? null : this.#problem;
+    return {
+      head: { lsn, time, backlogBytes, ...this.describe() },
+      connected: this.connected,
+      problem: problem === null ? null : { code: problem.code, message: problem.message },
+    };
+  }
+
+  /**
+   * Ends stream and sync. True when the sequence of records is whole: everything that the disks have is in
+   * records, or in regions that their records have yet to leave.
+   */
+  async stop(): Promise<boolean> {
+    this.#stopped = true;
+    if (this.#restTimer !== null) clearTimeout(this.#restTimer);
+    const whole = this.#state.recording && this.#state.need === null && this.#state.running === null;
+    this.#sync?.abort.abort(interrupted());
+    await this.#sync?.running;
+    await this.#pushes;
+    await this.#endPush();
+    return whole;
+  }
+
+  welcomed(welcome: Welcome): void {
+    this.#problem = null;
+    const reason = this.#options.outbox.meet(welcome);
+    if (reason !== null) this.#recordingStopped(reason);
+    // Behind the turn in which the stream takes up the welcome, so that notes can be sent.
+    setImmediate(() => {
+      if (!this.connected) return;
+      this.#places.connected();
+      this.#dispatch({ kind: 'connected' });
+    });
+  }
+
+  disconnected(problem: HomewardError): void {
+    this.#problem = problem;
+    this.#hashes.disconnected();
+    this.#dispatch({ kind: 'disconnected' });
+  }
+
+  note(note: Note): void {
+    if (note.kind === 'room') this.#dispatch({ kind: 'room', state: note.state });
+    else if (note.kind === 'sync-place') this.#places.placed(note.ahead);
+    else if (note.kind === 'resync') this.#asked(syncNeeds.asked(note.reason, note.full));
+    // A sync that began behind the lost records has taken what they changed.
+    else if (note.kind === 'lost' && note.to >= this.#options.outbox.syncBeginLsn)
+      this.#asked(syncNeeds.lost());
+  }
+
+  relay(relay: Relay): void {
+    this.#hashes.received(relay);
+  }
+
+  #asked(need: SyncNeed): void {
+    this.#options.log.warn('sync-asked-for', { reason: need.reason, full: need.full });
+    this.#dispatch({ kind: 'wanted', need });
+  }
+
+  #recordingStopped(reason: StopReason): void {
+    if (reason === 'unprotected') return;
+    this.#dispatch({ kind: 'stopped', overflow: reason === 'overflow', need: syncNeeds[reason]() });
+  }
+
+  #dispatch(event: ProtectionEvent): void {
+    const { state, actions } = decide(this.#state, event);
+    const before = sourceState(this.#state);
+    this.#state = state;
+    const after = sourceState(state);
+    if (before !== after) this.#options.log.info('protection-state', { state: after, before });
+    for (const action of actions) this.#act(action);
+  }
+
+  #act(action: ProtectionAction): void {
+    if (action.do === 'allow-recording') this.#options.outbox.allow(true);
+    else if (action.do === 'stop-recording') this.#options.outbox.allow(false);
+    else if (action.do === 'abort-sync') this.#sync?.abort.abort(interrupted());
+    else if (action.do === 'rest') this.#rest();
+    else if (!this.#stopped) this.#begin(action.need);
+  }
+
+  #rest(): void {
+    this.#restTimer = setTimeout(() => {
+      this.#restTimer = null;
+      this.#dispatch({ kind: 'rested' });
+    }, limits.protectionRetryMs);
+  }
+
+  #begin(need: SyncNeed): void {
+    const abort = new AbortController();
+    const running = this.#runSync(need, abort.signal).then((done) => {
+      this.#sync = null;
+      this.#dispatch({ kind: done ? 'sync-done' : 'sync-failed' });
+    });
+    this.#sync = { running, abort };
+  }
+
+  /**
+   * Order: 1 the dirty map has every region, durably, if everything has to be copied · 2 whose copy it
+   * speaks of, durably · 3 the sync. A crash before 2 begins with 1 again. True when it is done; never
+   * rejects.
+   */
+  async #runSync(need: SyncNeed, signal: AbortSignal): Promise<boolean> {
+    const { captured, numbering, log } = this.#options;
+    try {
+      if (need.full) await captured.fillDirty();
+      const target = this.#assignment?.masterTarget;
+      if (target === undefined) return false;
+      const { state } = numbering;
+      if (state.target !== target) numbering.setTarget(target, false);
+      if (need.full) this.#dispatch({ kind: 'filled' });
+      const { reason, checksums } = need;
+      const outcome = await this.#syncs.run({ reason, checksums }, signal);
+      if (outcome.state !== 'done') return false;
+      if (!numbering.state.synced) numbering.setTarget(target, true);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) log.error('sync-failed', { reason: need.reason, error: toHomewardError(error) });
+      return false;
+    }
+  }
+
+  #replacePush(identity: HostIdentity, assignment: Assignment, signed: SignedAssignment): void {
+    const { outbox, log, version, compress, open } = this.#options;
+    this.#pushes = this.#pushes.then(async () => {
+      await this.#endPush();
+      if (this.#stopped || this.#assignment !== assignment) return;
+      const parts = { identity, assignment, signed, version, compress, outbox, listener: this, log };
+      this.#push = new Push({ ...parts, ...(open && { open }) });
+      this.#push.start();
+    });
+  }
+
+  async #endPush(): Promise<void> {
+    const push = this.#push;
+    this.#push = null;
+    await push?.stop();
+    if (push !== null && this.#state.connected) this.disconnected(interrupted());
+  }
+}
+
+const interrupted = (): HomewardError => new HomewardError('interrupted', 'it was ended from here');
