@@ -1,6 +1,7 @@
 // The spellings of disks, targets and parts on the command line, turned into requests.
 import type { DiskRequest, RecoverTarget } from '../agent/control/client.ts';
 import { HomewardError } from '../core/errors.ts';
+import type { AssignedSeed } from '../core/identity/assignment.ts';
 import { limits } from '../core/limits.ts';
 import { parseDuration, parseSize } from '../core/units.ts';
 import { formatTyped, parseTime } from '../core/when-time.ts';
@@ -142,4 +143,28 @@ export function parseAt(text: string | undefined): AskedMoment {
   const typed = parseTime(at);
   if (typed === null) throw new HomewardError('bad-when', `"${at}" is not a moment`);
   return { at: typed.text, shown: formatTyped(typed) };
+}
+
+/** Reads NAME=PATH of a seed: a path on the master target, whose ending says what lies there. */
+export function parseSeed(text: string): AssignedSeed {
+  const [, disk, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (disk === undefined || place === undefined || !place.startsWith('/')) {
+    throw new HomewardError('usage', `"${text}" is not a seed`, {
+      hint: 'Give NAME=PATH with an absolute path on the master target: --seed root=/old/root.qcow2.',
+    });
+  }
+  return { disk, path: place, format: seedFormat(place) };
+}
+
+function seedFormat(place: string): AssignedSeed['format'] {
+  if (place.startsWith('/dev/')) return 'device';
+  const ending = /\.(qcow2|vmdk)$/i.exec(place)?.[1]?.toLowerCase();
+  return ending === 'qcow2' || ending === 'vmdk' ? ending : 'raw';
+}
+
+/** Reads a whole number that is not below `least`. */
+export function parseCount(text: string, flag: string, least: number): number {
+  const count = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (count >= least) return count;
+  throw new HomewardError('usage', `${flag} ${text} is not a whole number from ${least}`);
 }

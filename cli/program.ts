@@ -1,8 +1,11 @@
 // Every verb of `homeward` with its operands and options; what a verb does is loaded when it is asked for.
 import { Command } from 'commander';
 import { ExitStatus, HomewardError } from '../core/errors.ts';
+import { addDaemonVerbs } from './daemon-verbs.ts';
 import type { Io } from './io.ts';
+import { collect, type Run } from './run-verb.ts';
 import { createSession, type Verb } from './session.ts';
+import { addSiteVerbs } from './site-verbs.ts';
 import { readVersion } from '../core/version.ts';
 
 export interface Outcome {
@@ -12,6 +15,7 @@ export interface Outcome {
 interface GlobalOptions {
   json?: boolean;
   control?: string;
+  operator?: string;
 }
 
 /** A command line that, parsed, runs its verb and leaves the exit status in `outcome`. */
@@ -23,6 +27,10 @@ export function createProgram(io: Io, outcome: Outcome): Command {
       '--control <path>',
       'the socket of the daemon to ask (or HOMEWARD_CONTROL; else /run/homeward/control.sock)',
     )
+    .option(
+      '--operator <file>',
+      'the file of the configuration server to ask (or HOMEWARD_OPERATOR; else that in ~/.config/homeward)',
+    )
     .version(readVersion(), '-V, --version', 'show the version')
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', whenHelp)
@@ -33,14 +41,12 @@ export function createProgram(io: Io, outcome: Outcome): Command {
     async function (this: Command) {
       const options = this.optsWithGlobals<O & GlobalOptions>();
       const verb = await load();
-      const status = await verb(
-        createSession(io, options.json ?? false, options.control),
-        this.args,
-        options,
-      );
+      const { json = false, control, operator } = options;
+      const status = await verb(createSession(io, json, { control, operator }), this.args, options);
       outcome.status = status ?? ExitStatus.done;
     };
   addDaemonVerbs(program, run);
+  addSiteVerbs(program, run);
   addIngestVerbs(program, run);
   addPointVerbs(program, run);
   addViewVerbs(program, run);
@@ -59,24 +65,7 @@ Exit status: 0 done, 1 something was found, 2 usage, 3 no such thing, 4 that mom
 5 conflict, 6 refused for safety, 7 not reachable, 8 no space, 70 a fault of ours.
 `;
 
-const laterVerbs = [
-  'check',
-  'protect',
-  'unprotect',
-  'hosts',
-  'machines',
-  'events',
-  'passphrase',
-  'plan',
-  'size',
-  'rescue',
-  'support-bundle',
-  'retention',
-  'config-server',
-  'process-server',
-  'mobility',
-  'all-in-one',
-];
+const laterVerbs = ['check', 'plan', 'size', 'rescue', 'support-bundle', 'retention'];
 
 /** Verbs that people may have read of: said to be missing, not unknown, and not listed by `help`. */
 function addLaterVerbs(program: Command): void {
@@ -91,29 +80,7 @@ function addLaterVerbs(program: Command): void {
   }
 }
 
-type Run = <O>(load: () => Promise<Verb<O>>) => (this: Command) => Promise<void>;
-
-const collect = (value: string, values: string[] = []): string[] => [...values, value];
-
 const atFlag = ['--at <when>', 'the moment: latest, latest-tag, tag:NAME, lsn:N, -15m or a time'] as const;
-
-function addDaemonVerbs(program: Command, run: Run): void {
-  program
-    .command('master-target')
-    .description('run the master target in the foreground; one line with "ready" when it is up')
-    .option('--data <dir>', 'where it keeps who it is; needed')
-    .option('--retention <dir>', 'the retention volume, where history lives (default: below --data)')
-    .option('--replicas <dir>', 'where replicas go (default: below --data)')
-    .option('--config <file>', 'the configuration file')
-    .action(run(async () => (await import('./commands/master-target.ts')).masterTarget));
-  program
-    .command('config')
-    .description('the configuration file')
-    .command('check')
-    .description('check the configuration file before a daemon starts with it')
-    .option('--config <file>', 'the configuration file')
-    .action(run(async () => (await import('./commands/config-check.ts')).configCheck));
-}
 
 function addIngestVerbs(program: Command, run: Run): void {
   const ingest = program.command('ingest').description('where writers bring their writes, over NBD');

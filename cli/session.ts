@@ -1,14 +1,14 @@
-// One run of the command: where answers go, in which form, and the daemon that is asked.
+// One run of the command: where answers go, in which form, and who is asked.
 import path from 'node:path';
 import type { ControlClient } from '../agent/control/client.ts';
-import type { ExitStatus, HomewardError } from '../core/errors.ts';
+import type { ConfigServerClient } from '../config-server/client.ts';
+import { HomewardError, type ExitStatus } from '../core/errors.ts';
 import type { Io } from './io.ts';
+import { readOperatorFile, whomToAsk, type AskFlags } from './whom-to-ask.ts';
 
 export interface Session {
   readonly io: Io;
   readonly json: boolean;
-  /** The socket of the daemon that is asked. */
-  readonly control: string;
   /** What the user typed as a path, as an absolute one. */
   resolve(file: string): string;
   /** The answer of the command: one JSON document, or the lines for people. */
@@ -17,24 +17,21 @@ export interface Session {
   jsonLine(document: unknown): void;
   /** Something beside the answer, for people only. */
   note(text: string): void;
-  /** Runs `ask` with a client of the daemon, which is closed afterwards. */
+  /** Runs `ask` with a client of the daemon, or of all through the configuration server; then closes it. */
   withClient<T>(ask: (client: ControlClient) => Promise<T>): Promise<T>;
+  /** The same for what only a configuration server knows; 'daemon-unreachable' without one. */
+  withServer<T>(ask: (server: ConfigServerClient) => Promise<T>): Promise<T>;
 }
 
 /** What a verb does; without a status of its own it ends with 0. */
 export type Verb<O> = (session: Session, operands: string[], options: O) => Promise<ExitStatus | void>;
 
-export const defaultControl = '/run/homeward/control.sock';
-
-export function createSession(io: Io, json: boolean, control: string | undefined): Session {
+export function createSession(io: Io, json: boolean, flags: AskFlags): Session {
   const resolve = (file: string): string => path.resolve(io.cwd, file);
-  const fromEnvironment = io.env['HOMEWARD_CONTROL'];
-  const socket = control ?? (fromEnvironment === '' ? undefined : fromEnvironment) ?? defaultControl;
   return {
     io,
     json,
     resolve,
-    control: resolve(socket),
     result: (document, text) => {
       io.stdout.write(json ? JSON.stringify(document) + '\n' : text());
     },
@@ -45,15 +42,34 @@ export function createSession(io: Io, json: boolean, control: string | undefined
       if (!json) io.stderr.write(text);
     },
     async withClient(ask) {
+      const asked = whomToAsk(io, flags);
+      if (asked.kind === 'server') return withServer(asked.operator, (server) => ask(server.control));
       const { connectControl } = await import('../agent/control/client.ts');
-      const client = connectControl(resolve(socket));
+      const client = connectControl(asked.control);
       try {
         return await ask(client);
       } finally {
         await client.close();
       }
     },
+    async withServer(ask) {
+      const asked = whomToAsk(io, flags);
+      if (asked.kind === 'server') return withServer(asked.operator, ask);
+      throw new HomewardError('daemon-unreachable', 'this is a question for a configuration server', {
+        hint: "Name its operator's file with --operator or HOMEWARD_OPERATOR, and give no --control.",
+      });
+    },
   };
+}
+
+async function withServer<T>(operator: string, ask: (server: ConfigServerClient) => Promise<T>): Promise<T> {
+  const { connectConfigServer } = await import('../config-server/client.ts');
+  const server = connectConfigServer(readOperatorFile(operator));
+  try {
+    return await ask(server);
+  } finally {
+    await server.close();
+  }
 }
 
 /** A failure on stderr: one line what, one line what to do; or as JSON. */

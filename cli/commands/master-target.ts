@@ -8,10 +8,15 @@ export interface MasterTargetOptions {
   replicas?: string;
   control?: string;
   config?: string;
+  configServer?: string;
+  passphraseFile?: string;
+  name?: string;
 }
 
 export const masterTarget: Verb<MasterTargetOptions> = async (session, _operands, options) => {
-  const optional = (name: 'retention' | 'replicas' | 'control' | 'config'): Record<string, string> => {
+  const optional = (
+    name: 'retention' | 'replicas' | 'control' | 'config' | 'passphraseFile',
+  ): Record<string, string> => {
     const value = options[name];
     return value === undefined ? {} : { [name]: session.resolve(value) };
   };
@@ -23,6 +28,9 @@ export const masterTarget: Verb<MasterTargetOptions> = async (session, _operands
       ...optional('replicas'),
       ...optional('control'),
       ...optional('config'),
+      ...optional('passphraseFile'),
+      ...(options.configServer === undefined ? {} : { configServer: options.configServer }),
+      ...(options.name === undefined ? {} : { name: options.name }),
       onReady: ({ control }: { control: string }) => {
         session.result({ ready: { control } }, () => `ready: control socket ${control}\n`);
       },

@@ -1,6 +1,7 @@
 // `homeward status`: every machine and how far it is, once or again and again.
 import { setTimeout } from 'node:timers/promises';
 import type { MachineStatus, StatusReport } from '../../agent/control/client.ts';
+import type { FleetReport } from '../../config-server/client.ts';
 import { formatSize } from '../../core/units.ts';
 import type { Session, Verb } from '../session.ts';
 import { formatSeconds, formatTable, type Column } from '../table.ts';
@@ -37,15 +38,18 @@ function showStatus(session: Session, report: StatusReport): void {
   session.result(report, () => formatStatus(report));
 }
 
-const columns: Column<MachineStatus>[] = [
+const firstColumns: Column<MachineStatus>[] = [
   { title: 'MACHINE', cell: ({ name }) => name },
   { title: 'ID', cell: ({ id }) => id },
-  { title: 'STATE', cell: ({ state }) => state },
+  { title: 'STATE', cell: formatState },
   {
     title: 'RPO',
     right: true,
     cell: ({ rpoSeconds }) => (rpoSeconds === null ? '-' : formatSeconds(rpoSeconds)),
   },
+];
+
+const lastColumns: Column<MachineStatus>[] = [
   { title: 'OLDEST', right: true, cell: ({ oldestLsn }) => (oldestLsn === null ? '-' : String(oldestLsn)) },
   { title: 'APPLIED', right: true, cell: ({ appliedLsn }) => String(appliedLsn) },
   { title: 'DURABLE', right: true, cell: ({ durableLsn }) => String(durableLsn) },
@@ -56,14 +60,50 @@ const columns: Column<MachineStatus>[] = [
   { title: 'DISKS', cell: ({ disks }) => formatDisks(disks) },
 ];
 
-export function formatStatus({ version, retention, machines }: StatusReport): string {
-  const free = formatSize(retention.freeBytes);
-  const head = `Homeward ${version}, retention volume ${retention.path}, ${free} free\n`;
+/** What waits at each of the three places: the first thing that support asks for. */
+const backlogColumns: Column<MachineStatus>[] = [
+  { title: 'SOURCE', right: true, cell: ({ backlog }) => formatSize(backlog.source) },
+  { title: 'PS', right: true, cell: ({ backlog }) => formatSize(backlog.processServer) },
+  { title: 'TARGET', right: true, cell: ({ backlog }) => formatSize(backlog.target) },
+];
+
+/** With the columns of the chain where a machine comes over it, or the configuration server answers. */
+export function formatStatus(report: StatusReport | FleetReport): string {
+  const { machines } = report;
+  const fleet = 'hosts' in report;
+  const head = fleet ? formatFleet(report) : formatTarget(report);
   if (machines.length === 0) {
-    return `${head}No machine yet: homeward ingest open M --disk NAME=SIZE --listen unix:PATH\n`;
+    return fleet
+      ? `${head}No machine yet: homeward mobility --machine M --disk NAME=PATH … on the machine to protect\n`
+      : `${head}No machine yet: homeward ingest open M --disk NAME=SIZE --listen unix:PATH\n`;
   }
+  const chain = fleet || machines.some(({ path }) => path === 'chain');
+  const columns = [...firstColumns, ...(chain ? backlogColumns : []), ...lastColumns];
   const details = machines
     .filter(({ detail }) => detail !== null)
     .map(({ name, detail }) => `${name}: ${detail}\n`);
   return head + formatTable(columns, machines) + details.join('');
+}
+
+function formatTarget({ version, retention }: StatusReport): string {
+  return `Homeward ${version}, retention volume ${retention.path}, ${formatSize(retention.freeBytes)} free\n`;
+}
+
+function formatFleet({ version, hosts, retentions }: FleetReport): string {
+  const health = Object.entries(hosts).filter(([, count]) => count > 0);
+  const counted = health.map(([state, count]) => `${count} ${state}`).join(', ') || 'none';
+  const volumes = retentions.map(
+    ({ name, path, freeBytes }) => `Retention volume of ${name}: ${path}, ${formatSize(freeBytes)} free\n`,
+  );
+  return `Homeward ${version}, hosts: ${counted}\n${volumes.join('')}`;
+}
+
+/** `initial-sync 37 %, 2 m left` */
+export function formatState({ state, source }: MachineStatus): string {
+  const sync = source?.sync ?? null;
+  if (sync === null || (state !== 'initial-sync' && state !== 'resync')) return state;
+  if (sync.phase === 'waiting') return `${state}, ${sync.ahead ?? 0} before it`;
+  const percent = sync.totalBytes > 0 ? Math.floor((sync.doneBytes / sync.totalBytes) * 100) : 0;
+  const left = sync.secondsLeft === null ? '' : `, ${formatSeconds(sync.secondsLeft)} left`;
+  return `${state} ${Math.min(percent, 100)} %${left}`;
 }

@@ -1,7 +1,15 @@
 // How disks, targets, parts and addresses are spelled on the command line.
 import path from 'node:path';
 import t from 'tap';
-import { parseDisk, parsePart, parseTarget, resolveListen, splitOperands } from '../../../cli/operands.ts';
+import {
+  parseCount,
+  parseDisk,
+  parsePart,
+  parseSeed,
+  parseTarget,
+  resolveListen,
+  splitOperands,
+} from '../../../cli/operands.ts';
 
 const resolve = (file: string): string => path.resolve('/srv/op', file);
 
@@ -68,4 +76,17 @@ t.test('a part is the n-th of t', async (t) => {
   t.same(parsePart('2/7'), { n: 2, of: 7 });
   for (const text of ['0/7', '8/7', '2', '2/', 'a/b', '1.5/2', '-1/2'])
     t.throws(() => parsePart(text), { code: 'usage' });
+});
+
+t.test('a seed is a path on the master target, whose ending says what it is', async (t) => {
+  t.same(parseSeed('root=/old/root.QCOW2'), { disk: 'root', path: '/old/root.QCOW2', format: 'qcow2' });
+  t.match(parseSeed('root=/old/root.vmdk'), { format: 'vmdk' });
+  t.match(parseSeed('root=/dev/sdb'), { format: 'device' });
+  t.match(parseSeed('root=/old/a=b.img'), { path: '/old/a=b.img', format: 'raw' });
+  for (const text of ['root', 'root=old.img', '=/x', 'root='])
+    t.throws(() => parseSeed(text), { code: 'usage' });
+  t.equal(parseCount('3', '--limit', 1), 3);
+  for (const text of ['0', '-1', '1.5', 'x', '']) {
+    t.throws(() => parseCount(text, '--limit', 1), { code: 'usage' });
+  }
 });

@@ -1,0 +1,174 @@
+// `homeward all-in-one`: configuration server, process server and master target on this host, all at their
+// defaults.
+import path from 'node:path';
+import { HomewardError } from '../../core/errors.ts';
+import { ensureHostId } from '../../core/identity/host-identity.ts';
+import { required } from '../operands.ts';
+import type { Session, Verb } from '../session.ts';
+
+export interface AllInOneOptions {
+  data?: string;
+  listen?: string;
+  processServerListen?: string;
+  config?: string;
+  batchResync?: string;
+}
+
+interface Places {
+  data: string;
+  configServer: string;
+  processServer: string;
+  masterTarget: string;
+  operator: string;
+  passphrase: string;
+}
+
+/** One of the three while it runs: ready, and then ended. */
+interface Running<R> {
+  ready: R;
+  ended: Promise<void>;
+}
+
+export const allInOne: Verb<AllInOneOptions> = async (session, _operands, options) => {
+  const places = placesIn(session.resolve(required(options.data, '--data')));
+  const stopping = new AbortController();
+  const interrupts = session.io.interrupts();
+  const stop = (): void => stopping.abort();
+  interrupts.addEventListener('abort', stop, { once: true });
+  const ended: Promise<void>[] = [];
+  try {
+    const { signal } = stopping;
+    const trusted = [
+      ensureHostId(places.processServer, 'process-server', 'process-server').hostId,
+      ensureHostId(places.masterTarget, 'master-target', 'master-target').hostId,
+    ];
+    const server = await running((onReady: (ready: { address: string }) => void) =>
+      startConfigServer({ places, options, home: session.io.env['HOME'], trusted, onReady, signal }),
+    );
+    ended.push(server.ended);
+    const { address } = server.ready;
+    const spool = await running((onReady: (ready: { address: string }) => void) =>
+      startProcessServer(places, options, address, onReady, signal),
+    );
+    ended.push(spool.ended);
+    const target = await running((onReady: (ready: { control: string }) => void) =>
+      startMasterTarget(session, places, options, address, onReady, signal),
+    );
+    ended.push(target.ended);
+    const ready = { address, processServer: spool.ready.address, control: target.ready.control };
+    session.result(
+      { ready: { ...ready, operator: places.operator, passphraseFile: places.passphrase } },
+      () => nextSteps(ready, places),
+    );
+    // Whichever ends first takes the others with it.
+    await Promise.race(ended);
+  } finally {
+    stop();
+    await Promise.all(ended);
+  }
+};
+
+const placesIn = (data: string): Places => ({
+  data,
+  configServer: path.join(data, 'config-server'),
+  processServer: path.join(data, 'process-server'),
+  masterTarget: path.join(data, 'master-target'),
+  operator: path.join(data, 'operator.json'),
+  passphrase: path.join(data, 'config-server', 'passphrase'),
+});
+
+/** Resolves when it says that it is ready; rejects when it ends before. */
+function running<R>(start: (onReady: (ready: R) => void) => Promise<void>): Promise<Running<R>> {
+  return new Promise((resolve, reject) => {
+    const ended: Promise<void> = start((ready) => resolve({ ready, ended }));
+    ended.then(() => reject(new HomewardError('interrupted', 'stopped before it was ready')), reject);
+  });
+}
+
+interface ConfigServerStart {
+  places: Places;
+  options: AllInOneOptions;
+  /** Where the caller's operator file goes unless one is there. */
+  home: string | undefined;
+  trusted: string[];
+  onReady(ready: { address: string }): void;
+  signal: AbortSignal;
+}
+
+async function startConfigServer(begin: ConfigServerStart): Promise<void> {
+  const { places, options, home, trusted, onReady, signal } = begin;
+  const { listen } = options;
+  const { start } = await import('../../config-server/main.ts');
+  await start(
+    {
+      data: places.configServer,
+      operatorFile: places.operator,
+      trusted,
+      onReady,
+      ...(home === undefined ? {} : { home }),
+      ...(listen === undefined ? {} : { listen }),
+    },
+    signal,
+  );
+}
+
+async function startProcessServer(
+  places: Places,
+  { processServerListen, batchResync }: AllInOneOptions,
+  configServer: string,
+  onReady: (ready: { address: string }) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { start } = await import('../../process-server/main.ts');
+  await start(
+    {
+      data: places.processServer,
+      configServer,
+      passphraseFile: places.passphrase,
+      onReady,
+      ...(processServerListen === undefined ? {} : { listen: processServerListen }),
+      ...(batchResync === undefined ? {} : { batchResync }),
+    },
+    signal,
+  );
+}
+
+async function startMasterTarget(
+  session: Session,
+  places: Places,
+  { config }: AllInOneOptions,
+  configServer: string,
+  onReady: (ready: { control: string }) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { start } = await import('../../agent/main.ts');
+  await start(
+    {
+      data: places.masterTarget,
+      control: path.join(places.data, 'control.sock'),
+      configServer,
+      passphraseFile: places.passphrase,
+      onReady,
+      ...(config === undefined ? {} : { config: session.resolve(config) }),
+    },
+    signal,
+  );
+}
+
+function nextSteps(
+  ready: { address: string; processServer: string; control: string },
+  { data, operator, passphrase }: Places,
+): string {
+  const { address, processServer, control } = ready;
+  return `Configuration server ${address}, process server ${processServer}, control socket ${control}.
+
+Protect a machine: a disk is a file or a block device, its workload attaches over NBD.
+  export HOMEWARD_OPERATOR=${operator}
+  bin/homeward mobility --data ${data}-web --machine web --disk sda=PATH --listen unix:${data}-web.sock \\
+    --config-server ${address} --passphrase-file ${passphrase} &
+  bin/homeward protect web
+  bin/homeward status --watch
+  bin/homeward points web
+ready
+`;
+}

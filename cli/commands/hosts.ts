@@ -1,0 +1,47 @@
+// `homeward hosts`, `hosts approve` and `hosts remove`: who reports to the configuration server, or wants to.
+import type { HostReport } from '../../config-server/client.ts';
+import type { Verb } from '../session.ts';
+import { formatSeconds, formatTable, type Column } from '../table.ts';
+
+export const hosts: Verb<object> = async (session) => {
+  const found = await session.withServer((server) => server.hosts());
+  session.result({ hosts: found }, () => formatHosts(found));
+};
+
+export const hostsApprove: Verb<object> = async (session, [host = '']) => {
+  const approved = await session.withServer((server) => server.approveHost(host));
+  session.result({ host: approved }, () => {
+    const now = approved.state === 'joined' ? 'has joined already' : 'may join; it asks again by itself';
+    return `The ${approved.role} ${approved.name} ${now}\n`;
+  });
+};
+
+export const hostsRemove: Verb<object> = async (session, [host = '']) => {
+  const removed = await session.withServer((server) => server.removeHost(host));
+  session.result({ host: removed }, () => `The ${removed.role} ${removed.name} (${removed.id}) is removed\n`);
+};
+
+const columns: Column<HostReport>[] = [
+  { title: 'ROLE', cell: ({ role }) => role },
+  { title: 'NAME', cell: ({ name }) => name },
+  { title: 'ID', cell: ({ id }) => id },
+  { title: 'ENTRY', cell: ({ entry }) => entry },
+  { title: 'VERSION', cell: ({ version }) => version },
+  { title: 'HEALTH', cell: ({ health }) => health },
+  {
+    title: 'HEARD',
+    right: true,
+    cell: ({ silentSeconds }) => (silentSeconds === null ? '-' : `${formatSeconds(silentSeconds)} ago`),
+  },
+  { title: 'ADDRESSES', cell: ({ addresses, seenAt }) => addresses.join(', ') || (seenAt ?? '-') },
+];
+
+export function formatHosts(found: readonly HostReport[]): string {
+  if (found.length === 0) return 'No host yet: start one with --config-server and --passphrase-file\n';
+  const details = found
+    .filter(({ detail }) => detail !== null)
+    .map((host) => `${host.name} (${host.entry}): ${host.detail}\n`);
+  const [waiting] = found.filter(({ state }) => state === 'waiting');
+  const hint = waiting === undefined ? '' : `Say yes with: homeward hosts approve ${waiting.entry}\n`;
+  return formatTable(columns, found) + details.join('') + hint;
+}

@@ -1,0 +1,56 @@
+// `homeward protect` and `unprotect`: which hosts keep the writes of a machine, and how.
+import type { ProtectReport } from '../../config-server/client.ts';
+import { parseDuration } from '../../core/units.ts';
+import { parseSeed, splitOperands } from '../operands.ts';
+import type { Verb } from '../session.ts';
+import { formatFields, formatSeconds } from '../table.ts';
+import { formatDisks } from './ingest.ts';
+
+export interface ProtectOptions {
+  masterTarget?: string;
+  processServer?: string;
+  window?: string;
+  consistencyInterval?: string;
+  seed?: string[];
+  disk?: string[];
+}
+
+export const protect: Verb<ProtectOptions> = async (session, operands, options) => {
+  const { machine, more } = splitOperands(operands, '--seed');
+  const { masterTarget, processServer, window, consistencyInterval, disk: disks } = options;
+  const seeds = [...(options.seed ?? []), ...more].map(parseSeed);
+  const report = await session.withServer((server) =>
+    server.protect({
+      ...{ machine, masterTarget, processServer, disks },
+      windowMs: window === undefined ? undefined : wholeMs(window),
+      consistencyIntervalMs: consistencyInterval === undefined ? undefined : wholeMs(consistencyInterval),
+      seeds: seeds.length === 0 ? undefined : seeds,
+    }),
+  );
+  session.result(report, () => formatProtected(report));
+};
+
+export const unprotect: Verb<object> = async (session, [machine = '']) => {
+  const report = await session.withServer((server) => server.unprotect(machine));
+  session.result(report, () =>
+    report.changed
+      ? `${report.machine} is not protected any more; what there is of it stays\n`
+      : `${report.machine} was not protected\n`,
+  );
+};
+
+const wholeMs = (text: string): number => Math.max(1, Math.round(parseDuration(text)));
+
+function formatProtected(report: ProtectReport): string {
+  const { machine, epoch, changed, processServer, masterTarget, disks, seeds } = report;
+  const title = changed ? `${machine} is protected, epoch ${epoch}` : `${machine} was protected so already`;
+  const fields: [string, string][] = [
+    ['process server', `${processServer.name} at ${processServer.addresses.join(', ')}`],
+    ['master target', masterTarget.name],
+    ['disks', formatDisks(disks)],
+    ['window', formatSeconds(report.windowMs / 1000)],
+    ['tagged every', formatSeconds(report.consistencyIntervalMs / 1000)],
+    ...seeds.map(({ disk, path, format }): [string, string] => [`seed of ${disk}`, `${path} (${format})`]),
+  ];
+  return `${title}\n${formatFields(fields)}`;
+}

@@ -1,0 +1,144 @@
+// The one port of the configuration server: HTTPS, with or without the certificate of a host.
+import swagger from '@fastify/swagger';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify';
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:https';
+import { serverTls } from '../../core/identity/tls.ts';
+import type { HostIdentity } from '../../core/identity/host-identity.ts';
+import { limits } from '../../core/limits.ts';
+import { z } from 'zod';
+import type { EnrolmentDesk } from '../enrolment/enrolment.ts';
+import type { Registry } from '../registry.ts';
+import type { PassphraseKeeper } from '../secrets.ts';
+import type { Authority } from '../../core/identity/authority.ts';
+import { addCallRoutes } from './call-routes.ts';
+import { addEnrolmentRoutes } from './enrolment-routes.ts';
+import { addAnswerRoute, addHostRoutes } from './host-routes.ts';
+import { addOperatorRoutes } from './operator-routes.ts';
+import { handleErrors } from './report-error.ts';
+import { checkHost, checkOperator } from './who-asks.ts';
+
+/** What routes are added to. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** Over TLS, as a whole. */
+export type SecureApp = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+export interface ApiContext {
+  registry: Registry;
+  identity: HostIdentity;
+  authority: Authority;
+  passphrase: PassphraseKeeper;
+  enrolment: EnrolmentDesk;
+  /** Of operators. */
+  token: string;
+  /** Aborted when the server stops: long polls and calls end with it. */
+  stopping: AbortSignal;
+}
+
+/** Ready to listen. */
+export async function createApp(context: ApiContext): Promise<SecureApp> {
+  const { registry, identity } = context;
+  const app = fastify({
+    https: serverTls(identity, 'asked'),
+    bodyLimit: limits.serverBodyBytes,
+    // Answers of hosts may take hours; other bodies have a deadline of their own, below.
+    requestTimeout: 0,
+    routerOptions: { maxParamLength: limits.controlTextBytes },
+    forceCloseConnections: true,
+  }).withTypeProvider<ZodTypeProvider>();
+  app.server.maxConnections = limits.configConnections;
+  app.server.headersTimeout = limits.controlRequestMs;
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  handleErrors(app, registry.log);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Homeward configuration server',
+        description: 'Hosts, machines, protection, status, and calls to hosts. docs/chain.md explains it.',
+        version: registry.version,
+      },
+      components: {
+        securitySchemes: {
+          operator: { type: 'http', scheme: 'bearer', description: 'The token of operator.json.' },
+          host: mutualTls,
+        },
+      },
+    },
+    transform: jsonSchemaTransform,
+  });
+  await app.register(async (plain) => {
+    const scope: App = plain.withTypeProvider<ZodTypeProvider>();
+    limitBodyTime(scope);
+    addEnrolmentRoutes(scope, context);
+    scope.get('/api/v1/openapi.json', { schema: openapiSchema }, async () => ({ ...app.swagger() }));
+  });
+  await app.register(async (plain) => {
+    const scope: App = plain.withTypeProvider<ZodTypeProvider>();
+    limitBodyTime(scope);
+    scope.addHook('onRequest', async (request) => checkHost(request, registry));
+    addHostRoutes(scope, context);
+  });
+  await app.register(async (plain) => {
+    const scope: App = plain.withTypeProvider<ZodTypeProvider>();
+    scope.addHook('onRequest', async (request) => checkHost(request, registry));
+    addAnswerRoute(scope, context);
+  });
+  await app.register(async (plain) => {
+    const scope: App = plain.withTypeProvider<ZodTypeProvider>();
+    limitBodyTime(scope);
+    scope.addHook('onRequest', async (request) => checkOperator(request, context.token));
+    addOperatorRoutes(scope, context);
+    addCallRoutes(scope, context);
+  });
+  return app;
+}
+
+/** OpenAPI 3.1 has it; the types of the plugin do not know it yet. */
+const mutualTls = {
+  type: 'mutualTLS',
+  description: 'The certificate that a host got when it enrolled.',
+} as never;
+
+const openapiSchema = {
+  tags: ['about'],
+  summary: 'This description',
+  response: { 200: z.record(z.string(), z.unknown()) },
+};
+
+/** A request whose body does not come ends with its connection. */
+function limitBodyTime(app: App): void {
+  const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
+  const clear = async (request: FastifyRequest): Promise<void> => clearTimeout(timers.get(request));
+  app.addHook('onRequest', async (request) => {
+    timers.set(request, setTimeout(() => request.raw.destroy(), limits.controlRequestMs).unref());
+  });
+  // By then the body is there.
+  app.addHook('preValidation', clear);
+  app.addHook('onResponse', clear);
+}

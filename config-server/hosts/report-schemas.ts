@@ -1,0 +1,118 @@
+// What hosts report, checked before anything is done with it; members that are not known go through.
+import { z } from 'zod';
+import { limits } from '../../core/limits.ts';
+import { checkDiskName, checkDiskSize, checkMachineName } from '../../core/names.ts';
+import { heartbeatSchema, type Heartbeat } from '../../core/registration/messages.ts';
+import { HomewardError } from '../../core/errors.ts';
+import type { Peer } from '../../core/identity/tls.ts';
+
+const count = z.number().nonnegative();
+const text = z.string().max(4096);
+
+const sync = z.looseObject({
+  reason: text,
+  phase: z.enum(['waiting', 'comparing', 'copying', 'ending']),
+  doneBytes: count,
+  totalBytes: count,
+  differentBytes: count.nullable(),
+  secondsLeft: count.nullable(),
+  ahead: count.nullable(),
+});
+
+const sourceState = z.enum([
+  'ok',
+  'initial-sync',
+  'resync',
+  'waiting-for-sync',
+  'scan',
+  'paused',
+  'overflow',
+  'unprotected',
+]);
+
+const sourceReport = z.looseObject({
+  machine: z.uuid(),
+  name: text,
+  disks: z
+    .array(z.looseObject({ name: text, size: count, kind: z.enum(['front', 'scan']) }))
+    .max(limits.disksPerMachine),
+  head: z.looseObject({
+    lsn: count,
+    time: count,
+    state: sourceState,
+    backlogBytes: count,
+    dirtyBytes: count,
+    sync: sync.nullable(),
+  }),
+  connected: z.boolean(),
+  problem: z.looseObject({ code: text, message: text }).nullable(),
+});
+
+const spoolReport = z.looseObject({
+  machine: text,
+  backlogBytes: count,
+  sourceConnected: z.boolean(),
+  targetConnected: z.boolean(),
+  problems: z.array(text),
+});
+
+const machineStatus = z.looseObject({
+  id: text,
+  name: text,
+  disks: z.array(z.looseObject({ name: text, size: count, replica: text })).max(limits.disksPerMachine),
+  state: text,
+  detail: z.string().nullable(),
+  listen: text.nullable(),
+  rpoSeconds: count.nullable(),
+  headLsn: count,
+  durableLsn: count,
+  appliedLsn: count,
+  oldestLsn: count.nullable(),
+  redoBytes: count,
+  undoBytes: count,
+  backlog: z.object({ source: count, processServer: count, target: count }),
+  source: z
+    .looseObject({ state: sourceState, sync: sync.nullable(), connected: z.boolean(), dirtyBytes: count })
+    .optional(),
+});
+
+const targetReport = z.looseObject({
+  retention: z.looseObject({ path: text, freeBytes: z.number() }),
+  machines: z.array(machineStatus),
+});
+
+/** Throws 'usage' for what does not fit, 'not-allowed' for a report that is not this role's to make. */
+export function parseHeartbeat(value: unknown, { role }: Peer): Heartbeat {
+  const heartbeat = check(heartbeatSchema, value);
+  if (heartbeat.source !== undefined) {
+    ensureRole(role, 'mobility', 'source');
+    const { name, disks } = check(sourceReport, heartbeat.source);
+    checkMachineName(name);
+    for (const disk of disks) {
+      checkDiskName(disk.name);
+      checkDiskSize(disk.size);
+    }
+  }
+  if (heartbeat.spools !== undefined) {
+    ensureRole(role, 'process-server', 'spools');
+    check(z.array(spoolReport), heartbeat.spools);
+  }
+  if (heartbeat.target !== undefined) {
+    ensureRole(role, 'master-target', 'target');
+    check(targetReport, heartbeat.target);
+  }
+  return heartbeat;
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown): T {
+  const { data, error } = schema.safeParse(value);
+  if (error === undefined) return data;
+  const [issue] = error.issues;
+  const place = issue?.path.map(String).join('.') ?? '';
+  throw new HomewardError('usage', `the heartbeat is not valid: ${place}: ${issue?.message ?? ''}`);
+}
+
+function ensureRole(role: string, needed: string, part: string): void {
+  if (role === needed) return;
+  throw new HomewardError('not-allowed', `a ${role} does not report "${part}"; a ${needed} does`);
+}

@@ -1,0 +1,46 @@
+// The configuration server as a program: from options to a running daemon, until the signal aborts.
+import { createLog } from '../core/log.ts';
+import { readVersion } from '../core/version.ts';
+import { startDaemon, type RunningServer } from './daemon.ts';
+
+/** Paths are absolute. */
+export interface ConfigServerOptions {
+  data: string;
+  /** `HOST:PORT`; left out: 0.0.0.0:443 where it may, else 8443. Port 0 takes any that is free. */
+  listen?: string | undefined;
+  /** Host ids that need nobody's approval: those of an all-in-one. */
+  trusted?: readonly string[] | undefined;
+  /** Another place for the operator's file, beside DATA/operator.json. */
+  operatorFile?: string | undefined;
+  /** The home directory of the caller, for an operator's file of its own. */
+  home?: string | null | undefined;
+  onReady(ready: ConfigServerReady): void;
+}
+
+export type ConfigServerReady = Omit<RunningServer, 'stop'>;
+
+/** Resolves after a clean stop; rejects when the daemon cannot start. */
+export async function start(options: ConfigServerOptions, signal: AbortSignal): Promise<void> {
+  const { data, listen = null, trusted = [], operatorFile = null, home = null } = options;
+  const log = createLog();
+  const daemon = await startDaemon({
+    ...{ data, listen, log },
+    operator: { file: operatorFile, home },
+    trusted: new Set(trusted),
+    version: readVersion(),
+  });
+  const { stop, ...ready } = daemon;
+  log.info('started', { data, listening: ready.listening });
+  options.onReady(ready);
+  await aborted(signal);
+  log.info('stopping');
+  await stop();
+  log.info('stopped');
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
