@@ -1,6 +1,8 @@
 // Servers and commands under measurement: started, waited for, their processor time and memory read, ended.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KiB } from '../../core/units.ts';
 
@@ -29,15 +31,15 @@ export function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** Starts a server and resolves when `ready` does not return false any more. */
+/** Starts a server and resolves when `ready` does not give back false any more. */
 export async function startServer(
   command: readonly string[],
-  ready: (output: string) => boolean,
+  ready: (output: string) => boolean | Promise<boolean>,
   environment: Record<string, string> = {},
 ): Promise<Server> {
   const { child, output } = start(command, environment);
   const deadline = performance.now() + startMs;
-  while (!ready(output())) {
+  while (!(await ready(output()))) {
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill('SIGKILL');
       throw new Error(`${command.join(' ')} did not start: ${output()}`);
@@ -46,6 +48,19 @@ export async function startServer(
   }
   const pid = child.pid ?? 0;
   return { pid, stop: () => stop(child, command) };
+}
+
+/** Whether something listens on a port of this machine. */
+export async function portAnswers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Runs a command to its end; throws when it fails. */
