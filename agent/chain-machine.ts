@@ -1,6 +1,7 @@
 // A machine that comes over the chain, as its pull sees it: records in, its disks as the source says, its
 // first point.
 import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { checkDiskName, checkDiskSize } from '../core/names.ts';
 import { decodeSyncBegin } from '../core/record/notes.ts';
@@ -131,6 +132,12 @@ export function adoptedDisks(
   }
   if (known.length === said.length && known.every(({ size }, index) => said[index]?.size === size))
     return null;
+  if (said.length > limits.disksPerMachine || new Set(said.map(({ name }) => name)).size < said.length) {
+    const message = `the source of ${machine} says ${said.length} disks, or one twice: ${spell(said).slice(0, 150)}`;
+    throw new HomewardError('machine-differs', message, {
+      hint: `A machine has up to ${limits.disksPerMachine} disks, each with a name of its own.`,
+    });
+  }
   return said.map(({ name, size }, index) => ({
     name: checkDiskName(name),
     size: checkDiskSize(size),

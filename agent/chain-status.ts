@@ -29,9 +29,13 @@ export function chainState({ pull, assignment, hasPoints, openGap }: ChainFacts)
   if (head === null) return { state: 'waiting', detail: 'the source has not been heard yet' };
   const sync = head.sync === null ? null : syncDetail(head.sync);
   if (head.state === 'paused') return { state: 'paused', detail: 'replication is paused at the source' };
+  if (!hasPoints && head.scan?.problem)
+    return { state: 'failed', detail: `no point yet: ${head.scan.problem}` };
   if (!hasPoints)
     return { state: 'initial-sync', detail: sync ?? 'the first copy has not ended: no point yet' };
-  if (sync !== null) return { state: 'resync', detail: sync };
+  const scanProblem = head.scan?.problem ?? null;
+  if (scanProblem !== null && head.state !== 'scan') return { state: 'failed', detail: scanProblem };
+  if (sync !== null) return { state: head.state === 'scan' ? 'scan' : 'resync', detail: sync };
   const trouble = sourceTrouble(head);
   if (trouble !== null) return { state: 'gap', detail: trouble };
   if (openGap !== null) return { state: 'gap', detail: `no point since the gap began: ${openGap.reason}` };

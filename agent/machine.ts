@@ -174,17 +174,21 @@ export class Machine {
     return this.#cursor;
   }
 
-  /** Crash order: cursor first (the point is there), then `machine.json` (no longer seeding). */
+  /**
+   * Crash order: cursor first (the point is there), then `machine.json` (no longer seeding). One that could
+   * not be written has not moved: what is pruned by it would be missed after a crash.
+   */
   moveCursor(change: Partial<Cursor>): void {
     const { durableLsn: durable, generation, catalogue } = this.journal;
     const cursor = { ...this.#cursor, durable, generation, ...change };
     const gap = catalogue.gapAt(cursor.lsn);
     const isLater = gap !== null && gap.from > (cursor.firstPoint ?? Infinity);
-    this.#cursor = {
+    const moved: Cursor = {
       ...cursor,
       gap: isLater ? { from: gap.from, time: gap.fromTime, reason: gap.reason } : null,
     };
-    writeCursor(this.paths.cursorFile, this.#cursor);
+    writeCursor(this.paths.cursorFile, moved);
+    this.#cursor = moved;
   }
 
   /** Ends the first copy: everything before is one point, and the first. */
@@ -351,10 +355,14 @@ export class Machine {
     if (end !== null && end <= this.journal.durableLsn) this.#endSeeding(end);
   }
 
-  /** What is said of it changes; written twice, so that the file beside `machine.json` says it too. */
+  /**
+   * What is said of it changes; written twice, so that the file beside `machine.json` says it too. When that
+   * fails nothing counts as changed.
+   */
   changeFile(change: Partial<Pick<MachineFile, 'name' | 'disks' | 'seeded' | 'before' | 'windowMs'>>): void {
+    const changed = { ...this.file, ...change };
+    for (let times = 0; times < 2; times++) writeMachineFile(this.paths.machineFile, changed);
     Object.assign(this.file, change);
-    for (let times = 0; times < 2; times++) writeMachineFile(this.paths.machineFile, this.file);
   }
 
   /** Gives disks that have grown, or are new, the room that they need in their replicas. */

@@ -133,6 +133,12 @@ export class Machines {
     }
     const known = this.#machines.get(id);
     if (known !== undefined) {
+      // A source chooses its id: it must not become the source of what was written here directly.
+      if (known.file.path !== 'chain')
+        throw new HomewardError(
+          'conflict',
+          `the machine ${id} here takes direct ingest; it is no machine of a source`,
+        );
       if (known.name !== name || known.windowMs !== windowMs) known.changeFile({ name, windowMs });
       return known;
     }

@@ -1,5 +1,6 @@
 // The master target as a program: from options to a running daemon, until the signal aborts.
 import { loadConfig } from '../core/config.ts';
+import { letHeapGrow } from '../core/heap-growth.ts';
 import { createLog } from '../core/log.ts';
 import { readVersion } from '../core/version.ts';
 import { defaultPlaces, startDaemon } from './daemon.ts';
@@ -22,6 +23,7 @@ export interface MasterTargetOptions {
 
 /** Resolves after a clean stop; rejects when the daemon cannot start. */
 export async function start(options: MasterTargetOptions, signal: AbortSignal): Promise<void> {
+  letHeapGrow();
   const places = { ...defaultPlaces(options.data), ...definedPlaces(options) };
   const config = loadConfig({ file: options.config ?? null, environment: process.env, log: createLog() });
   const log = createLog(config.logLevel);

@@ -3,6 +3,7 @@
 import type { Config } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { TargetReport } from '../core/registration/messages.ts';
 import { checkTagName, formatListen, parseListen } from '../core/names.ts';
@@ -16,7 +17,9 @@ import type {
   RecoverPlan,
   RecoverReport,
   RecoverRequest,
+  SeedCheck,
   SeededReport,
+  SeedToCheck,
   StatusReport,
   TagReport,
   VerifyReport,
@@ -24,6 +27,7 @@ import type {
   ViewReport,
   ViewRequest,
 } from './control/service.ts';
+import { checkSeed } from './ingest/pull/seed.ts';
 import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
 import { tlsFor } from './listen-policy.ts';
@@ -126,6 +130,11 @@ export class MasterTarget implements MasterTargetService {
     return ingests.open(machine.id, listen, exports, tlsFor(listen, config.nbdTlsDirectory));
   }
 
+  checkSeeds(seeds: SeedToCheck[]): Promise<SeedCheck[]> {
+    const signal = AbortSignal.timeout(limits.serverAnswerMs);
+    return Promise.all(seeds.map(({ size, ...seed }) => checkSeed(seed, size, signal)));
+  }
+
   async seeded(key: string): Promise<SeededReport> {
     const machine = this.#parts.machines.get(key);
     refuseChain(machine);
@@ -205,7 +214,9 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async points(key: string): Promise<PointsReport> {
-    return pointsReport(this.#parts.machines.get(key));
+    const { machines, assigned } = this.#parts;
+    const machine = machines.get(key);
+    return pointsReport(machine, assigned.reportOf(machine.id)?.head?.scan ?? null);
   }
 
   async openView(request: ViewRequest): Promise<OpenedView> {

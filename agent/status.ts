@@ -1,5 +1,6 @@
 // What a machine looks like from outside: its status line and its points, as data.
 import fs from 'node:fs';
+import type { ScanReport } from '../core/chain/messages.ts';
 import type { HomewardError } from '../core/errors.ts';
 import type { Assignment } from '../core/identity/assignment.ts';
 import { formatSize } from '../core/units.ts';
@@ -63,6 +64,7 @@ export function machineStatus(input: StatusInput): MachineStatus {
             sync: head.sync,
             connected: isHeard(pull),
             dirtyBytes: head.dirtyBytes,
+            ...(head.scan === undefined ? {} : { scan: head.scan }),
           },
         }),
   };
@@ -103,7 +105,8 @@ export function brokenStatus({ id, name, error }: BrokenMachine): MachineStatus 
   };
 }
 
-export function pointsReport(machine: Machine): PointsReport {
+/** `scan`: what its source says of scans, if that is known. */
+export function pointsReport(machine: Machine, scan: ScanReport | null = null): PointsReport {
   const { oldestLsn, journal } = machine;
   const moment = (lsn: number): { lsn: number; time: string | null } => ({
     lsn,
@@ -116,6 +119,9 @@ export function pointsReport(machine: Machine): PointsReport {
     gaps: journal.catalogue.gaps.filter(({ to }) => to === null || to > (oldestLsn ?? 0)).map(gapReport),
     tags: journal.catalogue.tags.map((tag) => tagReport(machine, tag)),
     kept: [],
+    ...(scan === null
+      ? {}
+      : { scan: { only: scan.only === true, lastTime: Machine.spellTime(scan.lastTime) } }),
   };
 }
 

@@ -7,15 +7,27 @@ import type { CaseResult } from './parts/compare.ts';
 import { parseOptions, usage, type BenchOptions } from './parts/options.ts';
 import { killAll } from './parts/processes.ts';
 import { circumstances, formatReport, writeDocs } from './parts/report.ts';
+import { drainRow } from './rows/drain-row.ts';
 import { recoverRow } from './rows/recover-row.ts';
+import { rpoRow } from './rows/rpo-row.ts';
+import { syncRow } from './rows/sync-row.ts';
 import { viewRow } from './rows/view-row.ts';
 import { writeRow, type RowContext } from './rows/write-rows.ts';
 
 const page = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 
+/** All but the rows that are writes over NBD. */
+const others = new Map([
+  [5, drainRow],
+  [6, rpoRow],
+  [9, viewRow],
+  [10, recoverRow],
+  [13, syncRow],
+]);
+
 function measureRow(row: number, context: RowContext): Promise<CaseResult[]> {
-  if (row === 9) return viewRow(context);
-  return row === 10 ? recoverRow(context) : writeRow(row, context);
+  const measure = others.get(row);
+  return measure === undefined ? writeRow(row, context) : measure(context);
 }
 
 async function main(options: BenchOptions, command: string): Promise<void> {
@@ -41,9 +53,8 @@ async function main(options: BenchOptions, command: string): Promise<void> {
     if (options.json !== null)
       fs.writeFileSync(options.json, JSON.stringify({ about, results }, null, 2) + '\n');
   }
-  const text = formatReport(results, about);
-  process.stdout.write(text);
-  if (options.writeDocs) writeDocs(page, text);
+  process.stdout.write(formatReport(results, about));
+  if (options.writeDocs) writeDocs(page, results, about);
 }
 
 const args = process.argv.slice(2);

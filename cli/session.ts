@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { ControlClient } from '../agent/control/client.ts';
 import type { ConfigServerClient } from '../config-server/client.ts';
 import { HomewardError, type ExitStatus } from '../core/errors.ts';
+import { printable } from '../core/printable.ts';
 import type { Io } from './io.ts';
 import { readOperatorFile, whomToAsk, type AskFlags } from './whom-to-ask.ts';
 
@@ -74,7 +75,7 @@ async function withServer<T>(operator: string, ask: (server: ConfigServerClient)
 
 /** A failure on stderr: one line what, one line what to do; or as JSON. */
 export function writeError(io: Io, json: boolean, error: HomewardError): void {
-  const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, '; ');
+  const oneLine = (text: string): string => printable(text.trim().replaceAll(/\s*\n\s*/g, '; '));
   io.stderr.write(
     json
       ? JSON.stringify({ error }) + '\n'

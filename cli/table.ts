@@ -1,4 +1,5 @@
 // Tables for people: columns as wide as their widest cell, two spaces between them.
+import { printable } from '../core/printable.ts';
 
 export interface Column<Row> {
   title: string;
@@ -11,7 +12,7 @@ export interface Column<Row> {
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   const cells = [
     columns.map((column) => column.title),
-    ...rows.map((row) => columns.map((column) => column.cell(row))),
+    ...rows.map((row) => columns.map((column) => printable(column.cell(row)))),
   ];
   const widths = columns.map((_column, at) => Math.max(...cells.map((line) => line[at]?.length ?? 0)));
   const formatLine = (line: string[]): string =>
@@ -25,7 +26,7 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
 /** Names and values below each other: `  listen   unix:/run/web.sock`. */
 export function formatFields(fields: readonly (readonly [string, string])[]): string {
   const width = Math.max(...fields.map(([name]) => name.length));
-  return fields.map(([name, value]) => `  ${name.padEnd(width)}  ${value}\n`).join('');
+  return fields.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}\n`).join('');
 }
 
 /** Seconds for people, two units at the most: `0.4 s`, `3 m 20 s`, `2 h 5 m`, `3 d 4 h`. */

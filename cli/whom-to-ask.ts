@@ -63,8 +63,10 @@ function readText(file: string): string {
   try {
     return fs.readFileSync(file, 'utf8');
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    throw new HomewardError('no-such-file', `there is no operator's file ${file}`, {
+    const errno = errnoOf(error);
+    const what =
+      errno === 'ENOENT' ? `there is no operator's file ${file}` : `${file} cannot be read: ${errno}`;
+    throw new HomewardError('no-such-file', what, {
       cause: error,
       hint: 'Take it from the configuration server, DATA/operator.json, or name it with --operator.',
     });

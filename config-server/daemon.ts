@@ -96,7 +96,8 @@ async function startAll(options: DaemonOptions, stops: Stops): Promise<RunningSe
   const place = await listenSomewhere({ data, wanted: options.listen, log, listen: listenWith(app) });
   const address = localAddress(place);
   const operator = { authority: authority.certificate, address, token };
-  for (const file of writeOperatorFiles(data, operator, options.operator))
+  const missed = (file: string, error: Error): void => log.warn('operator-file-not-written', { file, error });
+  for (const file of writeOperatorFiles(data, operator, options.operator, missed))
     log.info('operator-file', { file });
 
   const watch = new Watch(registry);

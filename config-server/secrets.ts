@@ -164,32 +164,48 @@ export interface OperatorPlaces {
   home: string | null;
 }
 
-/** Writes DATA/operator.json and those at `places`; gives back the files that were written. */
+/**
+ * Writes DATA/operator.json and those at `places`; gives back the files that were written. One in a home is
+ * a convenience, so that only `missed` hears why there is none.
+ */
 export function writeOperatorFiles(
   data: string,
   { authority, ...rest }: { authority: string; address: string; token: string },
   { file: further, home }: OperatorPlaces,
+  missed: (file: string, why: Error) => void,
 ): string[] {
   const operator: OperatorFile = { ...rest, fingerprint: fingerprint(authority) };
   const text = `${JSON.stringify(operator, null, 2)}\n`;
   const files = [path.join(data, operatorName), ...(further === null ? [] : [further])];
-  if (home !== null) {
-    const file = path.join(home, '.config', 'homeward', operatorName);
-    if (mayReplace(file, operator)) {
-      ensureDirectorySync(path.dirname(file), 0o700);
-      files.push(file);
-    }
-  }
   for (const file of files) writeAtomicFile(file, text, secretMode);
-  return files;
+  if (home === null) return files;
+  const file = path.join(home, '.config', 'homeward', operatorName);
+  try {
+    ensureOwnHome(home);
+    if (!mayReplace(file, operator)) return files;
+    ensureDirectorySync(path.dirname(file), 0o700);
+    writeAtomicFile(file, text, secretMode);
+    return [...files, file];
+  } catch (error) {
+    missed(file, error instanceof Error ? error : new Error(String(error)));
+    return files;
+  }
+}
+
+/**
+ * Under `sudo` HOME may be that of the caller: a file of root there is of no use to him, and what he puts in
+ * its way would lead root anywhere.
+ */
+function ensureOwnHome(home: string): void {
+  if (fs.statSync(home).uid === process.geteuid?.()) return;
+  throw new HomewardError('not-writable', `${home} belongs to another user`);
 }
 
 /** A file that leads to another server, or that is not ours to read, stays as it is. */
 function mayReplace(file: string, operator: OperatorFile): boolean {
-  const text = tryRead(file);
-  if (text === null) return true;
   try {
-    return parseSecret(file, text, operatorSchema).token === operator.token;
+    const text = tryRead(file);
+    return text === null || parseSecret(file, text, operatorSchema).token === operator.token;
   } catch {
     return false;
   }

@@ -70,7 +70,9 @@ export function openSealedJson(text: string, format: string, file: string): unkn
 }
 
 function writeSynced(file: string, bytes: Uint8Array, mode: number): void {
-  const fd = fs.openSync(file, 'w', mode);
+  // One that a crash left may have another mode, and a link in its place would lead elsewhere.
+  fs.rmSync(file, { force: true });
+  const fd = fs.openSync(file, 'wx', mode);
   try {
     writeFullySync(fd, [bytes], 0);
     fs.fsyncSync(fd);

@@ -52,11 +52,18 @@ export const limits = {
   stableReadTries: 3,
   /** A sync reads and sends pieces of at most this much. */
   syncPieceBytes: MiB,
-  /** Records of a sync that the process server does not have yet; the second while the workload writes. */
-  syncUnsentBytes: 16 * MiB,
+  /**
+   * Records of a sync that the process server does not have yet; the second while the workload writes. Alone
+   * they do not make the outbox open its spill.
+   */
+  syncUnsentBytes: 12 * MiB,
   syncUnsentBusyBytes: 4 * MiB,
+  /** And no more than goes out within this. */
+  syncUnsentMs: 1_000,
   /** How often a waiting sync looks again, and how long a failed question for hashes rests. */
   syncWaitMs: 200,
+  /** One piece of a sync goes out so often, however much the workload has to send. */
+  syncLeastMs: 1_000,
   syncRetryMs: 1_000,
   /** Hashes asked for in one question. */
   syncCompareBytes: 16 * MiB,
@@ -123,6 +130,8 @@ export const limits = {
   nbdBlockBytes: 4 * MiB + 64 * KiB,
   /** Body of one frame of the chain, as sent and decompressed. */
   chainFrameBytes: 48 * MiB,
+  /** Records in one frame until the first have arrived on a connection; doubles with each acknowledgement. */
+  chainFirstFrameBytes: 64 * KiB,
   /** Body of a frame that is JSON. */
   chainJsonBytes: MiB,
   /** A connection of the chain on which nothing arrives for this long is dead. */
@@ -141,6 +150,8 @@ export const limits = {
   controlConnections: 64,
   /** A request has to be received within this. */
   controlRequestMs: 10_000,
+  /** How often servers look for requests that take longer than they may. */
+  connectionsCheckMs: 2_000,
   /** A client gives up on a call that is not long work. */
   controlAnswerMs: 600_000,
   /** Long work reports no more often than this. */
@@ -164,6 +175,8 @@ export const limits = {
   /** A host that is silent for this long needs a look, and after the second an operator. */
   hostSilentMs: 30_000,
   hostLostMs: 15 * 60_000,
+  /** How long `protect` waits for the first heartbeat of a mobility service that has enrolled. */
+  machineAwaitedMs: 5_000,
   /** The time of last contact is stored no more often than this. */
   contactStoredMs: 60_000,
   /** How often a configuration server looks for what has changed. */
@@ -173,10 +186,13 @@ export const limits = {
   eventsAnswered: 1000,
   /** Connections to a configuration server; each host has two or three, one of them a long poll. */
   configConnections: 4096,
-  /** The body of a request to a configuration server: a heartbeat of many machines. */
+  /** The body of a request to a configuration server: of anybody, and a heartbeat of many machines. */
+  strangerBodyBytes: 64 * KiB,
   serverBodyBytes: 16 * MiB,
   /** The longest that a host's question for work is held. */
   workWaitMs: 60_000,
+  /** A mobility service has one machine; it makes a new id when it has lost its data but not who it is. */
+  machinesPerSource: 16,
   /** Calls of operators that wait for their host or run, all hosts together. */
   hostCalls: 256,
   /** A host takes a call within this, or is not connected. */
@@ -202,7 +218,7 @@ export const limits = {
   /** A master target says how far it is at least this often. */
   chainAckMs: 1_000,
   /** Received bytes of one machine that are not durable yet; for all of them there is `unsyncedBytes`. */
-  pullBytes: 16 * MiB,
+  pullBytes: 32 * MiB,
   /**
    * Waits before a stream that broke is opened again; the last for what is refused or keeps coming damaged.
    */
@@ -224,6 +240,7 @@ export const limits = {
   tagNameCharacters: 120,
   unixPathBytes: 107,
   passphraseCharacters: 24,
+  passphraseFileBytes: 4 * KiB,
   /** A PEM text from outside. */
   pemBytes: 8 * KiB,
   /** Certificates begin this long before they are made, for clocks that are behind. */

@@ -1,4 +1,5 @@
 // The log: one event a line on stderr, logfmt, with the systemd priority prefix.
+import { printable } from './printable.ts';
 
 export const LogLevel = { error: 3, warn: 4, info: 6, debug: 7 } as const;
 export type LogLevel = keyof typeof LogLevel;
@@ -41,7 +42,7 @@ function describeError(error: Error): string {
 }
 
 function quoted(text: string): string {
-  return /^[^\s"=\\]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[^\s"=\\]+$/.test(text) ? printable(text) : printable(JSON.stringify(text));
 }
 
 function writeToStderr(line: string): void {

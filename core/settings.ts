@@ -218,6 +218,18 @@ export const settings = [
     applies: 'restart',
     doc: 'Whether a source compresses what it sends where that is worth it.',
   },
+  {
+    key: 'CustomScriptTime',
+    name: 'customScriptMs',
+    section: 'homeward',
+    type: 'duration',
+    unit: 's',
+    default: '1m',
+    least: '1s',
+    most: '1h',
+    applies: 'restart',
+    doc: 'How long each step of a custom script around a tag may take before it is ended.',
+  },
 ] as const satisfies readonly Setting[];
 
 export type SettingKey = (typeof settings)[number]['key'];

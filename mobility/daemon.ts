@@ -17,14 +17,16 @@ import { Registration } from '../core/registration/registration.ts';
 import { beginEnrolment } from './enrolment.ts';
 import { frontAddress } from './listen-policy.ts';
 import { Machine, type MachineDisk } from './machine.ts';
+import type { ScanOrder } from './scan/open-scans.ts';
 import { tagCalls } from './tags/tag-calls.ts';
 
 export interface DaemonOptions {
   data: string;
   machine: string;
   disks: readonly MachineDisk[];
-  /** `unix:PATH` or `tcp:HOST:PORT`. */
-  listen: string;
+  scan: ScanOrder | null;
+  /** `unix:PATH` or `tcp:HOST:PORT`; null when no disk is served. */
+  listen: string | null;
   configServer: string;
   passphraseFile: string | null;
   customScript: string | null;
@@ -34,8 +36,8 @@ export interface DaemonOptions {
 }
 
 export interface Daemon {
-  /** Where the disks are served, as `listen` spells it. */
-  listen: string;
+  /** Where the disks are served, as `listen` spells it, or null. */
+  listen: string | null;
   /** UUID of the machine. */
   machine: string;
   stop(): Promise<void>;
@@ -47,7 +49,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   try {
     const { data, log, config } = options;
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
-    const address = frontAddress(parseListen(options.listen));
+    const listen = options.listen === null ? null : parseListen(options.listen);
+    const address = listen === null ? null : frontAddress(listen);
     makeData(data);
     const lock = acquireLock(data, 'mobility service');
     stops.push(() => lock.release());
@@ -60,20 +63,22 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (known === null) machine.protection.end();
     else takeAssignments(options, machine, known, []);
 
-    const pool = new ReceivePool(config.unsyncedBytes);
-    const server = new NbdServer({ exports: exportList(machine.front.exports), log, receivePool: pool });
-    try {
-      await server.listen(address);
-    } catch (error) {
-      throw listenError(parseListen(options.listen), error);
+    if (listen !== null && address !== null) {
+      const receivePool = new ReceivePool(config.unsyncedBytes);
+      const server = new NbdServer({ exports: exportList(machine.front.exports), log, receivePool });
+      try {
+        await server.listen(address);
+      } catch (error) {
+        throw listenError(listen, error);
+      }
+      stops.push(() => server.close());
     }
-    stops.push(() => server.close());
     // Before the last requests: what a script brought to rest goes on.
     stops.push(() => machine.stopTags());
 
     stops.push(await enrol(options, machine, clock, known));
-    const { listen } = options;
-    return { listen: formatListen(parseListen(listen)), machine: machine.id, stop: () => stopAll(stops) };
+    const where = listen === null ? null : formatListen(listen);
+    return { listen: where, machine: machine.id, stop: () => stopAll(stops) };
   } catch (error) {
     await stopAll(stops);
     throw error;
@@ -101,7 +106,12 @@ async function enrol(
       heartbeat: () =>
         Promise.resolve({ addresses: [], disks: hostDisks(machine), source: machine.report() }),
       assignments: (signed) => takeAssignments(options, machine, identity, signed),
-      call: tagCalls({ tagger: machine.tagger, id: machine.id, name: machine.name }),
+      call: tagCalls({
+        tagger: machine.tagger,
+        scanning: machine.disks.onlyScans ? machine.scanning : null,
+        id: machine.id,
+        name: machine.name,
+      }),
     });
     registration.start();
   };
@@ -115,8 +125,7 @@ async function enrol(
   };
 }
 
-const hostDisks = (machine: Machine) =>
-  machine.front.disks.map(({ name, size, path: backing }) => ({ name, size, path: backing }));
+const hostDisks = (machine: Machine) => machine.backings;
 
 /** What is newer than what is known is kept; then what is assigned to this machine counts. */
 function takeAssignments(

@@ -1,6 +1,7 @@
 // Enrols beside everything else: the disks are served whether the configuration server can be reached or not.
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorTable, toHomewardError, type HomewardError } from '../core/errors.ts';
+import { parseAddress } from '../core/identity/address.ts';
 import { readIdentity, type HostIdentity } from '../core/identity/host-identity.ts';
 import { limits } from '../core/limits.ts';
 import { ensureEnrolled, type EnrolOptions } from '../core/registration/registration.ts';
@@ -22,6 +23,8 @@ const refusedRetryMs = 60_000;
  */
 export async function beginEnrolment(options: EnrolmentOptions): Promise<{ done: Promise<void> }> {
   const { data, signal, firstMs = limits.firstEnrolmentMs } = options;
+  // What was typed is wrong also for a host that enrolled long ago.
+  parseAddress(options.configServer);
   const isNew = readIdentity(data) === null;
   const first = attempt(options);
   const timer = new AbortController();
@@ -39,7 +42,8 @@ async function tryOn(options: EnrolmentOptions, first: Promise<HomewardError | n
   const { signal, log } = options;
   let logged: string | null = null;
   for (let problem = await first; problem !== null && !signal.aborted; problem = await attempt(options)) {
-    if (problem.code !== logged) log.error('enrolment-failed', { code: problem.code, error: problem });
+    if (problem.code !== logged)
+      log.error('enrolment-failed', { code: problem.code, error: problem, hint: problem.hint });
     logged = problem.code;
     const waitMs = errorTable[problem.code].retry ? limits.serverRetryMs : refusedRetryMs;
     await delay(waitMs, undefined, { signal }).catch(() => undefined);

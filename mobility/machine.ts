@@ -13,6 +13,12 @@ import type { Log } from '../core/log.ts';
 import type { SourceReport } from '../core/registration/messages.ts';
 import { claimDisk } from './capture/claim-disk.ts';
 import { FrontDisks } from './capture/front-disks.ts';
+import { MachineDisks } from './scan/machine-disks.ts';
+import { forgetOtherWays, measureDisks, openCommands, openScans, type ScanOrder } from './scan/open-scans.ts';
+import type { ScanCommands } from './scan/scan-commands.ts';
+import type { ScanPath } from './scan/scan-disk.ts';
+import { ScanSchedule } from './scan/scan-schedule.ts';
+import type { Scans } from './scan/scans.ts';
 import { Numbering } from './outbox/numbering.ts';
 import { Outbox } from './outbox/outbox.ts';
 import {
@@ -23,6 +29,7 @@ import {
   type SourceState,
 } from './outbox/source-file.ts';
 import { Protection } from './protection.ts';
+import type { SyncNeed } from './protection-state.ts';
 import { Tagger } from './tags/tagger.ts';
 import { TagSchedule } from './tags/tag-schedule.ts';
 
@@ -36,6 +43,8 @@ export interface MachineOptions {
   data: string;
   name: string;
   disks: readonly MachineDisk[];
+  /** Disks that are scanned beside those, or instead of them. */
+  scan?: ScanOrder | null;
   /** Absolute path of the operator's script, or null. */
   customScript: string | null;
   config: Config;
@@ -51,37 +60,50 @@ interface Parts {
   numbering: Numbering;
   outbox: Outbox;
   front: FrontDisks;
+  scans: Scans | null;
+  disks: MachineDisks;
   protection: Protection;
 }
 
 export class Machine {
   readonly front: FrontDisks;
+  readonly disks: MachineDisks;
+  /** Null where no disk is scanned. */
+  readonly scanning: ScanSchedule | null;
   readonly protection: Protection;
   readonly outbox: Outbox;
   readonly tagger: Tagger;
   readonly #numbering: Numbering;
+  readonly #scans: Scans | null;
   readonly #schedule: TagSchedule;
   readonly #log: Log;
   readonly #toldTimer: NodeJS.Timeout;
 
-  constructor({ options, numbering, outbox, front, protection }: Parts) {
+  constructor({ options, numbering, outbox, front, scans, disks, protection }: Parts) {
     const { log, clock } = options;
     this.front = front;
+    this.disks = disks;
+    this.#scans = scans;
     this.protection = protection;
     this.outbox = outbox;
     this.#numbering = numbering;
     this.#log = log;
     const refusal = (): HomewardError | null => this.#tagRefusal();
-    this.tagger = new Tagger({ recorder: outbox, refusal, script: options.customScript, log });
+    const script = { script: options.customScript, scriptLimitMs: options.config.customScriptMs };
+    const begunFile = path.join(options.data, 'script-begun');
+    this.tagger = new Tagger({ recorder: outbox, refusal, ...script, begunFile, log });
     this.#schedule = new TagSchedule({
       tagger: this.tagger,
       recorder: outbox,
-      intervalMs: () => protection.assignment?.consistencyIntervalMs ?? null,
+      // Each scan ends in a tag.
+      intervalMs: () => (disks.onlyScans ? null : (protection.assignment?.consistencyIntervalMs ?? null)),
       possible: () => this.#tagRefusal() === null,
       clock,
       log,
     });
     this.#schedule.start();
+    this.scanning = scans === null ? null : this.#scheduleOf(scans, options);
+    this.scanning?.start();
     this.#toldTimer = setInterval(() => numbering.noteTold(outbox.told), limits.toldNotedMs).unref();
   }
 
@@ -108,8 +130,22 @@ export class Machine {
     return this.#numbering.state.name;
   }
 
+  /** The disks with what they lie on. */
+  get backings(): { name: string; size: number; path: string }[] {
+    const all = [...this.front.disks, ...(this.#scans?.disks ?? [])];
+    return all
+      .toSorted((one, other) => one.index - other.index)
+      .map(({ name, size, path: backing }) => ({ name, size, path: backing }));
+  }
+
   report(): SourceReport {
-    const disks = this.front.disks.map(({ name, size }) => ({ name, size, kind: 'front' as const }));
+    const disks = this.disks.disks.map(({ name, size }) => {
+      const kind =
+        this.#scans?.disks.some((disk) => disk.name === name) === true
+          ? ('scan' as const)
+          : ('front' as const);
+      return { name, size, kind };
+    });
     return { machine: this.id, name: this.name, disks, ...this.protection.report() };
   }
 
@@ -125,19 +161,42 @@ export class Machine {
   async close(): Promise<void> {
     clearInterval(this.#toldTimer);
     const whole = await this.protection.stop();
+    this.scanning?.stop();
     const left = await this.outbox.close(whole);
     await this.front.close();
+    await this.#scans?.close();
     const clean = left !== null && !this.front.needsSync;
     if (clean) this.#numbering.stopCleanly(left, this.outbox.told);
     this.#numbering.close();
     this.#log.info('machine-closed', { clean, lsn: this.outbox.headLsn });
   }
 
+  #scheduleOf(scans: Scans, { scan, clock }: MachineOptions): ScanSchedule {
+    const { protection } = this;
+    return new ScanSchedule({
+      scans,
+      everyMs: scan?.everyMs ?? Infinity,
+      refusal: () => this.#scanRefusal(),
+      syncing: () => protection.state.running !== null || protection.state.need !== null,
+      begin: () => protection.scan(),
+      clock,
+    });
+  }
+
+  /** Why there can be no scan by itself now, or null: what has to be synced first has the scan in it. */
+  #scanRefusal(): HomewardError | null {
+    const { active } = this.protection.state;
+    if (!active) return new HomewardError('not-assigned', `${this.name} is not protected`);
+    if (this.#numbering.state.synced) return null;
+    return new HomewardError('no-points', `the first copy of ${this.name} has not ended yet`);
+  }
+
   /** Why a tag would be no point just now, or null. */
   #tagRefusal(): HomewardError | null {
     const { state } = this.protection;
     if (!state.active) return new HomewardError('not-assigned', `${this.name} is not protected`);
-    if (state.recording && state.running === null && state.need === null) return null;
+    const isScan = (each: SyncNeed | null): boolean => each === null || each.scan === true;
+    if (state.recording && !state.gap && isScan(state.running) && isScan(state.need)) return null;
     if (!this.#numbering.state.synced)
       return new HomewardError('no-points', `the first copy of ${this.name} has not ended yet`);
     return new HomewardError('in-gap', `${this.name} has no exact points until its sync has ended`, {
@@ -148,13 +207,17 @@ export class Machine {
 
 interface Prepared {
   state: SourceState;
-  disks: { name: string; path: string; store: FileStore }[];
+  /** `index`: in the order of all the machine's disks, whose list is `all`. */
+  disks: { name: string; path: string; store: FileStore; index: number }[];
+  scanned: (ScanPath & { index: number; size: number })[];
+  all: { name: string; size: number }[];
   grown: string[];
+  commands: ScanCommands | null;
 }
 
 async function openMachine(options: MachineOptions, file: string, prepared: Prepared): Promise<Machine> {
   const { data, clock, log, config, version, files = hostFiles, open } = options;
-  const { state, disks, grown } = prepared;
+  const { state, disks, all, grown } = prepared;
   let protection: Protection | null = null;
   const numbering = new Numbering({ file, state, clock, log, resume: grown.length === 0 });
   const outbox = await Outbox.open({
@@ -166,9 +229,11 @@ async function openMachine(options: MachineOptions, file: string, prepared: Prep
     memoryBytes: config.outboxMemoryBytes,
     diskBytes: config.outboxBytes,
   });
+  const { scanned } = prepared;
+  forgetOtherWays(data, disks.map(nameOf), scanned.map(nameOf));
   const front = await FrontDisks.open({
     disks,
-    machine: Buffer.from(state.machine.replaceAll('-', ''), 'hex'),
+    machine: machineBytes(state),
     data,
     before: outbox.recording ? { clean: true, headLsn: outbox.headLsn } : { clean: false },
     recorder: outbox,
@@ -177,26 +242,67 @@ async function openMachine(options: MachineOptions, file: string, prepared: Prep
     files,
     onSyncNeeded: (reason) => protection?.syncNeeded(reason),
   });
-  if (grown.length > 0) numbering.setDisks(disks.map(({ name, store }) => ({ name, size: store.size })));
+  const scans = await takeUpScans(options, prepared, { numbering, outbox, front });
+  const captured = new MachineDisks(front, scans);
+  if (grown.length > 0) numbering.setDisks(all);
   let release = (): void => undefined;
   outbox.onPressure = (pressed) => {
     release();
     if (pressed) release = front.holdReplies(limits.replyHoldMs);
   };
   const compress = config.chainCompression;
-  const parts = { outbox, numbering, captured: front, grown, clock, log, version, compress };
+  const parts = { outbox, numbering, captured, scans, grown, clock, log, version, compress };
   protection = new Protection({ ...parts, ...(open && { open }) });
-  return new Machine({ options, numbering, outbox, front, protection });
+  return new Machine({ options, numbering, outbox, front, scans, disks: captured, protection });
 }
+
+const machineBytes = ({ machine }: SourceState): Buffer => Buffer.from(machine.replaceAll('-', ''), 'hex');
+
+/** Null where no disk is scanned. */
+async function takeUpScans(
+  { data, clock, log, files = hostFiles }: MachineOptions,
+  { state, scanned, commands }: Prepared,
+  { numbering, outbox, front }: Pick<Parts, 'numbering' | 'outbox' | 'front'>,
+): Promise<Scans | null> {
+  if (commands === null) return null;
+  let changed = -1;
+  let changedMs = -Infinity;
+  const scans = await openScans({
+    data,
+    machine: machineBytes(state),
+    disks: scanned,
+    commands,
+    recorder: outbox,
+    onGrown: () => numbering.setDisks(new MachineDisks(front, scans).disks.map(nameAndSize)),
+    sentBefore: () => numbering.state.generation > 0,
+    busy: () => {
+      if (front.changedBytes !== changed) changedMs = clock.monotonicMs();
+      changed = front.changedBytes;
+      return front.disks.length > 0 && clock.monotonicMs() - changedMs < busyMs;
+    },
+    files,
+    clock,
+    log,
+  });
+  return scans;
+}
+
+/** A scan reads half of the time while the workload has written within this. */
+const busyMs = 1_000;
+const nameOf = ({ name }: { name: string }): string => name;
+const nameAndSize = ({ name, size }: { name: string; size: number }) => ({ name, size });
 
 /** Claims the disks; those that are known come in the order that they had. */
 async function prepare(options: MachineOptions, file: string): Promise<Prepared> {
-  const claimed: Prepared['disks'] = [];
+  const claimed: { name: string; path: string; store: FileStore }[] = [];
   try {
     for (const { name, path: backing } of options.disks)
       claimed.push({ name, path: backing, store: await claimDisk(name, backing) });
-    const given = claimed.map(({ name, store }) => ({ name, size: store.size }));
     const known = readSourceFile(file);
+    const scan = options.scan ?? null;
+    const commands = scan === null ? null : openCommands(options.data, scan, options.log);
+    const sizes = commands && scan ? await measureDisks(scan.disks, known?.disks ?? [], commands) : [];
+    const given = [...claimed.map(({ name, store }) => ({ name, size: store.size })), ...sizes];
     const state = known ?? newSourceState(options.name, planDisks([], given).disks);
     if (state.name !== options.name)
       throw new HomewardError('machine-differs', `${options.data} belongs to the machine ${state.name}`, {
@@ -204,9 +310,16 @@ async function prepare(options: MachineOptions, file: string): Promise<Prepared>
       });
     const plan = planDisks(state.disks, given);
     if (known === null) writeSourceFile(file, state);
-    const inOrder = plan.disks.map(({ name }) => claimed.find((disk) => disk.name === name));
-    const disks = inOrder.filter((disk) => disk !== undefined);
-    return { state, disks, grown: plan.grown };
+    const inOrder = <T extends { name: string }>(disks: readonly T[]): (T & { index: number })[] =>
+      plan.disks.flatMap(({ name }, index) => {
+        const disk = disks.find((each) => each.name === name);
+        return disk === undefined ? [] : [{ ...disk, index }];
+      });
+    const scanned = inOrder(scan?.disks ?? []).map((disk) => ({
+      ...disk,
+      size: plan.disks[disk.index]?.size ?? 0,
+    }));
+    return { state, disks: inOrder(claimed), scanned, all: plan.disks, grown: plan.grown, commands };
   } catch (error) {
     for (const { store } of claimed) await store.close();
     throw error;

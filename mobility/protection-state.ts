@@ -6,6 +6,8 @@ export interface SyncNeed {
   reason: string;
   full: boolean;
   checksums: boolean;
+  /** Only the scanned disks: nothing is missing, it waits for others and makes nobody wait. */
+  scan?: boolean;
 }
 
 export interface ProtectionState {
@@ -22,6 +24,8 @@ export interface ProtectionState {
   running: SyncNeed | null;
   /** Its sync-begin is numbered: what gets dirty from now on without a record is not on its list. */
   begun: boolean;
+  /** A sync has begun and none has ended since: there are no points. */
+  gap: boolean;
   /** It has been told to end. */
   aborting: boolean;
   /** A sync failed: the next one is begun after a while. */
@@ -70,6 +74,7 @@ export function initialProtection(recording: boolean): ProtectionState {
     need: null,
     running: null,
     begun: false,
+    gap: false,
     aborting: false,
     resting: false,
   };
@@ -101,20 +106,23 @@ function apply(state: ProtectionState, event: ProtectionEvent, actions: Protecti
     case 'wanted':
       return want(state, event.need);
     case 'sync-begun':
-      return { ...state, recording: true, overflow: false, begun: true };
+      return { ...state, recording: true, overflow: false, begun: true, gap: true };
     case 'filled':
       return { ...state, running: state.running && { ...state.running, full: false } };
     case 'sync-done':
-      return { ...state, running: null, aborting: false };
+      return { ...state, running: null, aborting: false, gap: false };
     case 'sync-failed': {
-      const { running, aborting } = state;
-      if (!aborting) actions.push({ do: 'rest' });
+      const { running, aborting, gap } = state;
+      // A scan that has sent nothing is not missed: the next one comes when it is due.
+      const isMissed = running?.scan !== true || gap;
+      const resting = isMissed && !aborting;
+      if (resting) actions.push({ do: 'rest' });
       return {
         ...state,
-        need: merged(running, state.need),
+        need: isMissed ? merged(running, state.need) : state.need,
         running: null,
         aborting: false,
-        resting: !aborting,
+        resting,
       };
     }
     case 'rested':
@@ -126,9 +134,10 @@ function apply(state: ProtectionState, event: ProtectionEvent, actions: Protecti
 function settle(state: ProtectionState, actions: ProtectionAction[]): ProtectionState {
   const { active, connected, room, need, running, begun, aborting, resting } = state;
   if (running !== null) {
-    if (aborting || (active && need === null)) return state;
+    if (aborting || (active && (need === null || need.scan === true))) return state;
+    const takesMap = running.scan !== true && !begun;
     // It will take the map as it is when it begins.
-    if (active && need !== null && !begun && (running.full || !need.full)) return { ...state, need: null };
+    if (active && need !== null && takesMap && (running.full || !need.full)) return { ...state, need: null };
     actions.push({ do: 'abort-sync' });
     return { ...state, aborting: true };
   }
@@ -143,19 +152,24 @@ const want = (state: ProtectionState, need: SyncNeed | null): ProtectionState =>
 /** One sync for both: as much as either wants; as long as there was no initial sync, it is that. */
 function merged(first: SyncNeed | null, second: SyncNeed | null): SyncNeed | null {
   if (first === null || second === null) return second ?? first;
+  // Any other sync has the scan in it.
+  if (first.scan !== second.scan) return first.scan === true ? second : first;
   const full = first.full || second.full;
   return isInitial(first) ? { ...first, full } : { ...second, full };
 }
 
 /** What a head says. */
 export function sourceState(state: ProtectionState): SourceState {
-  const { active, overflow, need, running, recording } = state;
+  const { active, overflow, need, running, recording, gap } = state;
   if (!active) return 'unprotected';
   if (overflow && !recording) return 'overflow';
+  if (running?.reason === scanReason) return 'scan';
+  if (need?.scan === true && running === null && !gap) return 'ok';
   if (running !== null && recording) return isInitial(running) ? 'initial-sync' : 'resync';
   return need !== null || running !== null ? 'waiting-for-sync' : 'ok';
 }
 
+export const scanReason = 'scan';
 export const initialReasons = { sync: 'initial sync', seed: 'seed' } as const;
 
 const isInitial = ({ reason }: SyncNeed): boolean =>

@@ -7,7 +7,8 @@ import type { HostIdentity } from '../core/identity/host-identity.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { SourceReport } from '../core/registration/messages.ts';
-import type { CapturedDisks } from './capture/captured-disks.ts';
+import type { MachineDisks } from './scan/machine-disks.ts';
+import type { Scans } from './scan/scans.ts';
 import type { Numbering } from './outbox/numbering.ts';
 import type { Outbox, StopReason } from './outbox/outbox.ts';
 import { decide, initialProtection, sourceState } from './protection-state.ts';
@@ -16,12 +17,14 @@ import { HashQuestions } from './push/hash-questions.ts';
 import { Places } from './push/places.ts';
 import { Push, type PushListener, type PushOptions } from './push/push.ts';
 import { Syncs } from './sync/sync.ts';
-import { syncNeedFor, syncNeeds } from './sync-needs.ts';
+import { asScan, syncNeedFor, syncNeeds } from './sync-needs.ts';
 
 export interface ProtectionOptions {
   outbox: Outbox;
   numbering: Numbering;
-  captured: CapturedDisks;
+  captured: MachineDisks;
+  /** Of the disks that are scanned, or null. */
+  scans: Scans | null;
   /** Disks that are new or larger than at the last start. */
   grown: readonly string[];
   clock: Clock;
@@ -43,6 +46,8 @@ export class Protection implements PushListener {
   /** Of the assignment, as it was signed. */
   #text = '';
   #push: Push | null = null;
+  /** The process server that has answered last. */
+  #metServer: string | null = null;
   #problem: HomewardError | null = null;
   /** Streams are ended and begun one after the other. */
   #pushes: Promise<void> = Promise.resolve();
@@ -53,12 +58,14 @@ export class Protection implements PushListener {
 
   constructor(options: ProtectionOptions) {
     this.#options = options;
-    const { outbox, captured, clock, log } = options;
+    const { outbox, captured, scans, clock, log } = options;
     this.#state = initialProtection(outbox.recording);
     outbox.onStopped = (reason) => this.#recordingStopped(reason);
     outbox.onSyncBegun = () => this.#dispatch({ kind: 'sync-begun' });
     const hashes = this.#hashes.ask;
-    this.#syncs = new Syncs({ captured, recorder: outbox, places: this.#places, hashes, clock, log });
+    scans?.asks(hashes);
+    const parts = { captured, recorder: outbox, places: this.#places, hashes, part: scans, clock, log };
+    this.#syncs = new Syncs(parts);
   }
 
   /** The newest assignment of the machine, or one that has ended. */
@@ -93,6 +100,11 @@ export class Protection implements PushListener {
     this.#dispatch({ kind: 'wanted', need: syncNeeds.asked(reason, false) });
   }
 
+  /** A scan is due: at once, or behind the sync that goes on. */
+  scan(): void {
+    this.#dispatch({ kind: 'wanted', need: syncNeeds.scan() });
+  }
+
   get assignment(): Assignment | null {
     return this.#assignment;
   }
@@ -104,13 +116,23 @@ export class Protection implements PushListener {
   }
 
   describe(): Pick<Head, 'state' | 'dirtyBytes' | 'sync' | 'scan'> {
-    const { dirtyBytes } = this.#options.captured;
-    return { state: sourceState(this.#state), dirtyBytes, sync: this.#syncs.progress };
+    const { captured, scans } = this.#options;
+    const { dirtyBytes } = captured;
+    const said = { state: sourceState(this.#state), dirtyBytes, sync: this.#syncs.progress };
+    if (scans === null) return said;
+    const { lastTime, problem } = scans;
+    return { ...said, scan: { lastTime, problem, only: captured.onlyScans } };
+  }
+
+  /** The oldest of the disks counts: those that are scanned are as the last scan found them. */
+  asOf(lsn: number, time: number): number {
+    return Math.min(time, this.#options.scans?.asOf(lsn) ?? time);
   }
 
   /** What a heartbeat says of the stream. */
   report(): Pick<SourceReport, 'head' | 'connected' | 'problem'> {
-    const { headLsn: lsn, headTime: time, backlogBytes } = this.#options.outbox;
+    const { headLsn: lsn, headTime, backlogBytes } = this.#options.outbox;
+    const time = this.asOf(lsn, headTime);
     const problem = this.connected || this.#problem === null ? null : this.#problem;
     return {
       head: { lsn, time, backlogBytes, ...this.describe() },
@@ -126,7 +148,9 @@ export class Protection implements PushListener {
   async stop(): Promise<boolean> {
     this.#stopped = true;
     if (this.#restTimer !== null) clearTimeout(this.#restTimer);
-    const whole = this.#state.recording && this.#state.need === null && this.#state.running === null;
+    const { recording, need, running, gap } = this.#state;
+    const isScan = (each: SyncNeed | null): boolean => each === null || each.scan === true;
+    const whole = recording && !gap && isScan(need) && isScan(running);
     this.#sync?.abort.abort(interrupted());
     await this.#sync?.running;
     await this.#pushes;
@@ -136,8 +160,13 @@ export class Protection implements PushListener {
 
   welcomed(welcome: Welcome): void {
     this.#problem = null;
+    const server = this.#assignment?.processServer.hostId ?? null;
+    const moved = this.#metServer !== null && this.#metServer !== server;
+    this.#metServer = server;
     const reason = this.#options.outbox.meet(welcome);
-    if (reason !== null) this.#recordingStopped(reason);
+    if (reason === 'lost' && moved)
+      this.#dispatch({ kind: 'stopped', overflow: false, need: syncNeeds.moved() });
+    else if (reason !== null) this.#recordingStopped(reason);
     // Behind the turn in which the stream takes up the welcome, so that notes can be sent.
     setImmediate(() => {
       if (!this.connected) return;
@@ -157,12 +186,16 @@ export class Protection implements PushListener {
     else if (note.kind === 'sync-place') this.#places.placed(note.ahead);
     else if (note.kind === 'resync') this.#asked(syncNeeds.asked(note.reason, note.full));
     // A sync that began behind the lost records has taken what they changed.
-    else if (note.kind === 'lost' && note.to >= this.#options.outbox.syncBeginLsn)
-      this.#asked(syncNeeds.lost());
+    else if (note.kind === 'lost' && note.to >= this.#options.outbox.syncBeginLsn) this.#lost();
   }
 
   relay(relay: Relay): void {
     this.#hashes.received(relay);
+  }
+
+  /** What a scan has sent is not in the dirty map: nothing that it knows of the target counts any more. */
+  #lost(): void {
+    this.#asked({ ...syncNeeds.lost(), full: this.#options.scans !== null });
   }
 
   #asked(need: SyncNeed): void {
@@ -175,8 +208,8 @@ export class Protection implements PushListener {
     this.#dispatch({ kind: 'stopped', overflow: reason === 'overflow', need: syncNeeds[reason]() });
   }
 
-  #dispatch(event: ProtectionEvent): void {
-    const { state, actions } = decide(this.#state, event);
+  #dispatch(given: ProtectionEvent): void {
+    const { state, actions } = decide(this.#state, this.#options.captured.onlyScans ? scanned(given) : given);
     const before = sourceState(this.#state);
     this.#state = state;
     const after = sourceState(state);
@@ -193,10 +226,11 @@ export class Protection implements PushListener {
   }
 
   #rest(): void {
+    const ms = this.#options.scans === null ? limits.protectionRetryMs : limits.scanRetryMs;
     this.#restTimer = setTimeout(() => {
       this.#restTimer = null;
       this.#dispatch({ kind: 'rested' });
-    }, limits.protectionRetryMs);
+    }, ms);
   }
 
   #begin(need: SyncNeed): void {
@@ -222,8 +256,8 @@ export class Protection implements PushListener {
       const { state } = numbering;
       if (state.target !== target) numbering.setTarget(target, false);
       if (need.full) this.#dispatch({ kind: 'filled' });
-      const { reason, checksums } = need;
-      const outcome = await this.#syncs.run({ reason, checksums }, signal);
+      const { reason, checksums, scan: partOnly = false } = need;
+      const outcome = await this.#syncs.run({ reason, checksums, partOnly }, signal);
       if (outcome.state !== 'done') return false;
       if (!numbering.state.synced) numbering.setTarget(target, true);
       return true;
@@ -250,6 +284,13 @@ export class Protection implements PushListener {
     await push?.stop();
     if (push !== null && this.#state.connected) this.disconnected(interrupted());
   }
+}
+
+/** Every disk is scanned: what else would be a sync of the dirty map is the next scan. */
+function scanned(event: ProtectionEvent): ProtectionEvent {
+  if (event.kind === 'assigned') return { ...event, need: event.need === null ? null : asScan(event.need) };
+  if (event.kind === 'stopped' || event.kind === 'wanted') return { ...event, need: asScan(event.need) };
+  return event;
 }
 
 const interrupted = (): HomewardError => new HomewardError('interrupted', 'it was ended from here');

@@ -1,7 +1,7 @@
 // Which sync a machine needs for an assignment, and why: a pure function of what is known at that moment.
 import type { Assignment } from '../core/identity/assignment.ts';
 import type { SourceState } from './outbox/source-file.ts';
-import { initialReasons, type SyncNeed } from './protection-state.ts';
+import { initialReasons, scanReason, type SyncNeed } from './protection-state.ts';
 
 /** What is known when an assignment comes, beside the source file. */
 export interface SyncSituation {
@@ -34,12 +34,20 @@ export function syncNeedFor(
   return resync(situation.atStart ? 'unclean stop' : 'protected again');
 }
 
+/** Where every disk is scanned, whatever is missing is what the next scan finds. */
+export function asScan(need: SyncNeed): SyncNeed {
+  const isFirst = need.reason === initialReasons.sync || need.reason === initialReasons.seed;
+  return isFirst || need.full ? need : { ...need, reason: scanReason };
+}
+
 /** Needs that arise while the service runs. */
 export const syncNeeds = {
   overflow: (): SyncNeed => ({ reason: 'outbox overflow', full: false, checksums: true }),
   numbers: (): SyncNeed => ({ reason: 'numbering failed', full: false, checksums: true }),
   lost: (): SyncNeed => ({ reason: 'process server lost records', full: false, checksums: true }),
+  moved: (): SyncNeed => ({ reason: 'another process server', full: false, checksums: true }),
   /** The dirty map is as old as the source file. */
   outdated: (): SyncNeed => ({ reason: 'source put back from a copy', full: true, checksums: true }),
   asked: (reason: string, full: boolean): SyncNeed => ({ reason, full, checksums: true }),
+  scan: (): SyncNeed => ({ reason: scanReason, full: false, checksums: false, scan: true }),
 } as const;

@@ -1,10 +1,11 @@
 // The process server as a program: from options to a running daemon, until the signal aborts.
 import { loadConfig } from '../core/config.ts';
-import { HomewardError } from '../core/errors.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Address } from '../core/identity/address.ts';
+import { letHeapGrow } from '../core/heap-growth.ts';
 import { createLog } from '../core/log.ts';
 import { readVersion } from '../core/version.ts';
-import { startDaemon } from './daemon.ts';
+import { startDaemon, type Daemon, type DaemonOptions } from './daemon.ts';
 
 /** Paths are absolute. */
 export interface ProcessServerOptions {
@@ -28,6 +29,7 @@ const defaultListen = '0.0.0.0:9443';
 
 /** Resolves after a clean stop; rejects when the daemon cannot start. */
 export async function start(options: ProcessServerOptions, signal: AbortSignal): Promise<void> {
+  letHeapGrow();
   const listen = parseListenAddress(options.listen ?? defaultListen);
   const config = loadConfig({
     file: options.config ?? null,
@@ -42,7 +44,7 @@ export async function start(options: ProcessServerOptions, signal: AbortSignal):
   const { data, configServer, passphraseFile = null, advertise = [] } = options;
   const version = readVersion();
   const stopped = aborted(signal);
-  const daemon = await startDaemon({
+  const daemon = await startUnlessStopped({
     data,
     listen,
     configServer,
@@ -53,6 +55,7 @@ export async function start(options: ProcessServerOptions, signal: AbortSignal):
     version,
     signal,
   });
+  if (daemon === null) return;
   const { address, addresses } = daemon;
   log.info('started', { data, address });
   options.onReady({ address, addresses });
@@ -60,6 +63,17 @@ export async function start(options: ProcessServerOptions, signal: AbortSignal):
   log.info('stopping');
   await daemon.stop();
   log.info('stopped');
+}
+
+/** Null when it was stopped while it waited for an operator's yes: that is a clean stop too. */
+async function startUnlessStopped(options: DaemonOptions): Promise<Daemon | null> {
+  try {
+    return await startDaemon(options);
+  } catch (error) {
+    if (!options.signal.aborted || toHomewardError(error).code !== 'interrupted') throw error;
+    options.log.info('stopped');
+    return null;
+  }
 }
 
 /** HOST:PORT, where the port may be 0. Throws 'bad-listen'. */

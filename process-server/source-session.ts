@@ -6,6 +6,7 @@ import { toHomewardError, type HomewardError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import { parseRecordRun, type RecordRun } from '../core/record/record-run.ts';
 import type { MemoryShares } from './memory-shares.ts';
+import type { SyncScope } from './spool/amends.ts';
 import type { Spool } from './spool/spool.ts';
 import type { SyncPlaces } from './sync-places.ts';
 
@@ -150,14 +151,17 @@ export class SourceSession implements ChainListener {
       durable: (error) => {
         if (error === null) host.changed();
       },
-      syncBegan: (lsn) => this.#syncBegan(lsn),
+      syncBegan: (lsn, scope) => this.#syncBegan(lsn, scope),
     });
     release();
   }
 
-  #syncBegan(lsn: number): void {
-    this.#options.spool.amends.syncBegan(lsn, this.#told?.placed === true);
-    if (this.#told?.placed === true) this.#told = null;
+  /** One that does not answer the wish is followed by another telling, when it has ended. */
+  #syncBegan(lsn: number, scope: SyncScope): void {
+    const { amends } = this.#options.spool;
+    amends.syncBegan(lsn, scope);
+    if (amends.resync === null) this.#told = null;
+    else if (this.#told !== null) this.#told.placed = false;
   }
 
   /** Stops or resumes reading: a fair share of memory for each source, and a rest while room is short. */

@@ -6,9 +6,10 @@ import type { Duplex } from 'node:stream';
 import type { ChainConnection, ChainListener } from '../core/chain/chain-connection.ts';
 import type { Hello } from '../core/chain/messages.ts';
 import { chainPath, chainProtocol } from '../core/chain/open-chain.ts';
+import { HomewardError } from '../core/errors.ts';
 import type { Address } from '../core/identity/address.ts';
 import type { HostIdentity } from '../core/identity/host-identity.ts';
-import { peerOf, serverTls, type Peer } from '../core/identity/tls.ts';
+import { peerOf, serverTls, strangerError, type Peer } from '../core/identity/tls.ts';
 import { limits } from '../core/limits.ts';
 import { listenError } from '../core/listen-error.ts';
 import type { Log } from '../core/log.ts';
@@ -31,14 +32,26 @@ export interface StreamServer {
   close(): Promise<void>;
 }
 
-/** Only hosts with a certificate of the authority get through the handshake. */
+/**
+ * Certificates are asked for rather than required, so that who shows a wrong one is told what is wrong: all
+ * that it gets is that answer, and little time.
+ */
 export async function startStreamServer(options: StreamServerOptions): Promise<StreamServer> {
   const { identity, log } = options;
   const sockets = new Set<Duplex>();
-  const server = https.createServer({ ...serverTls(identity, 'required'), ALPNProtocols: ['http/1.1'] });
+  const server = https.createServer({
+    ...serverTls(identity, 'asked'),
+    ALPNProtocols: ['http/1.1'],
+    connectionsCheckingInterval: limits.connectionsCheckMs,
+  });
   server.maxConnections = limits.streams;
   server.headersTimeout = limits.controlRequestMs;
   server.requestTimeout = limits.controlRequestMs;
+  server.on('secureConnection', (socket) => {
+    if (peerOf(socket) !== null) return;
+    const timer = setTimeout(() => socket.destroy(), limits.controlRequestMs).unref();
+    socket.once('close', () => clearTimeout(timer));
+  });
   server.on('request', (request: IncomingMessage, response: ServerResponse) =>
     answer(options, request, response),
   );
@@ -51,21 +64,26 @@ export async function startStreamServer(options: StreamServerOptions): Promise<S
   const port = await listen(server, options.listen);
   return {
     port,
-    renewed: () => server.setSecureContext(serverTls(identity, 'required')),
+    renewed: () => server.setSecureContext(serverTls(identity, 'asked')),
     close: () => close(server, sockets),
   };
 }
 
 function answer(
   options: StreamServerOptions,
-  { method, url }: IncomingMessage,
+  { method, url, socket }: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const isHealth = method === 'GET' && url === '/api/v1/health';
-  const body = isHealth
-    ? options.health()
-    : { error: { code: 'usage', message: 'there is no such thing here' } };
-  response.writeHead(isHealth ? 200 : 404, { 'content-type': 'application/json' });
+  const isKnown = peerOf(socket) !== null;
+  if (isKnown && method === 'GET' && url === '/api/v1/health') return reply(response, 200, options.health());
+  const error = isKnown ? nothingHere() : strangerError(socket);
+  // What may still come of its body is not waited for.
+  response.setHeader('connection', 'close');
+  reply(response, isKnown ? 404 : 403, { error });
+}
+
+function reply(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 }
 
@@ -76,15 +94,30 @@ function upgrade(
   first: Buffer,
 ): void {
   const peer = peerOf(socket);
-  if (peer === null || url !== chainPath || headers.upgrade !== chainProtocol) {
-    const status = peer === null ? '403 Forbidden' : '400 Bad Request';
-    socket.on('error', () => socket.destroy());
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    return;
+  if (peer === null) {
+    const error = strangerError(socket);
+    log.debug('stranger-refused', { code: error.code, error });
+    return refuse(socket, '403 Forbidden', error);
   }
+  if (url !== chainPath || headers.upgrade !== chainProtocol)
+    return refuse(socket, '400 Bad Request', nothingHere());
   const answered = ['HTTP/1.1 101 Switching Protocols', `Upgrade: ${chainProtocol}`, 'Connection: Upgrade'];
   socket.write(`${answered.join('\r\n')}\r\n\r\n`);
   receiveVisit({ socket, first, peer, log, admit });
+}
+
+const nothingHere = (): HomewardError =>
+  new HomewardError('usage', `nothing is offered here but ${chainProtocol}`);
+
+/** Whoever does not take the answer, and close, is cut off. */
+function refuse(socket: Duplex, status: string, error: HomewardError): void {
+  const body = JSON.stringify({ error });
+  const about = ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`];
+  const timer = setTimeout(() => socket.destroy(), limits.streamCloseMs).unref();
+  socket.once('close', () => clearTimeout(timer));
+  socket.on('error', () => socket.destroy());
+  socket.resume();
+  socket.end([`HTTP/1.1 ${status}`, 'Connection: close', ...about, '', body].join('\r\n'));
 }
 
 function listen(server: https.Server, { host, port }: Address): Promise<number> {

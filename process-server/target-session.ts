@@ -1,10 +1,11 @@
 // A master target's stream: records out of the spool as fast as it takes them, heads behind their records.
 import type { ChainConnection, ChainListener } from '../core/chain/chain-connection.ts';
+import { FrameSize } from '../core/chain/frame-size.ts';
 import type { Ack, Head, Relay, TargetHello } from '../core/chain/messages.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { LogReader, ReadDamage, ReadRun } from '../core/segment-log/log-reader.ts';
-import { asUnknown } from './spool/unknown-record.ts';
+import { asUnknown, holdsContent } from './spool/unknown-record.ts';
 import { mayFollow, type ServingPlan } from './spool/serving-plan.ts';
 import type { Spool } from './spool/spool.ts';
 
@@ -30,6 +31,7 @@ export interface TargetSessionOptions {
 /** Invariant: the peer has been given everything up to `#position`, but for what a sync made up for. */
 export class TargetSession implements ChainListener {
   readonly #options: TargetSessionOptions;
+  readonly #frames = new FrameSize();
   #position: number;
   #reader: LogReader | null = null;
   #heads: Head[] = [];
@@ -100,6 +102,7 @@ export class TargetSession implements ChainListener {
         `a master target says that it has ${target}, which it was not given`,
       );
     if (target < spool.target) return;
+    if (target > spool.target) this.#frames.arrived();
     spool.noteTarget(target, applied);
     host.moved();
   }
@@ -188,11 +191,14 @@ export class TargetSession implements ChainListener {
 
   #send({ bytes, firstLsn, lastLsn }: ReadRun): boolean {
     const { spool, connection } = this.#options;
-    if (!mayFollow(spool.amends.jumps, this.#position, firstLsn)) {
+    if (!mayFollow(spool.amends, this.#position, firstLsn)) {
       this.#letGo();
       return this.#follow(spool.planAround(this.#position + 1, firstLsn - 1));
     }
-    this.#mustDrain = !connection.sendRecords([bytes]);
+    spool.amends.sent(firstLsn, this.#position);
+    spool.amends.given(this.#position, firstLsn, lastLsn);
+    for (const piece of this.#frames.pieces(bytes, spool.mark))
+      this.#mustDrain = !connection.sendRecords([piece]);
     this.#position = lastLsn;
     this.#sendHeads();
     return true;
@@ -204,23 +210,30 @@ export class TargetSession implements ChainListener {
    * a sync has to make up for.
    */
   #goAround({ from, to, header }: ReadDamage): boolean {
-    const { spool, host, connection } = this.#options;
+    const { spool, connection } = this.#options;
     const unknown = header === null || from !== this.#position + 1 ? null : asUnknown(header, spool.mark);
     if (header === null || unknown === null) {
       spool.noteProblem(`records ${from} to ${to} are damaged in the spool`);
       this.#letGo();
       return this.#follow(spool.planAround(this.#position + 1, to));
     }
-    const reason = 'its content is damaged in the spool';
-    if (from <= spool.amends.told) {
-      // The source holds it safe at the master target, so its dirty map does not have it any more.
-      spool.amends.wantResync(`record ${from} is lost: ${reason}`, true, true);
-      host.resyncWanted();
-    } else if (spool.amends.noteLost(from, reason)) host.lost(from, reason);
+    this.#noteDamaged(from, holdsContent(header));
     this.#mustDrain = !connection.sendRecords([unknown]);
     this.#position = to;
     this.#sendHeads();
     return true;
+  }
+
+  #noteDamaged(lsn: number, isContent: boolean): void {
+    const { spool, host } = this.#options;
+    const { amends } = spool;
+    const reason = 'its content is damaged in the spool';
+    if (!isContent || amends.isMadeUpFor(lsn)) return spool.noteProblem(`record ${lsn} is lost: ${reason}`);
+    if (lsn <= amends.told) {
+      // The source holds it safe at the master target, so its dirty map does not have it any more.
+      amends.wantResync(`record ${lsn} is lost: ${reason}`, true, true);
+      host.resyncWanted();
+    } else if (amends.noteLost(lsn, reason)) host.lost(lsn, reason);
   }
 
   /** The newest head whose records have all been sent; the older ones say nothing more. */

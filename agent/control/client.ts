@@ -67,6 +67,7 @@ export function controlClient(transport: ControlTransport): ControlClient {
   return {
     openIngest: (request) => call({ method: 'POST', path: '/v1/ingests', body: request }),
     seeded: (machine) => call({ method: 'POST', path: `${at(machine)}/seeded` }),
+    checkSeeds: (seeds) => call({ method: 'POST', path: '/v1/seed-checks', body: { seeds } }),
     closeIngest: (machine) => call({ method: 'DELETE', path: `/v1/ingests/${encodeURIComponent(machine)}` }),
     tag: (machine, name) => call({ method: 'POST', path: `${at(machine)}/tags`, body: { name } }),
     status: () => call({ method: 'GET', path: '/v1/status' }),

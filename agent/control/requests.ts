@@ -29,6 +29,19 @@ const openIngestSchema: z.ZodType<OpenIngestRequest> = z.strictObject({
 
 export const tagSchema = z.strictObject({ name: z.string() });
 
+export const seedsSchema = z.strictObject({
+  seeds: z
+    .array(
+      z.strictObject({
+        disk: text,
+        path: text.startsWith('/'),
+        format: z.enum(['raw', 'qcow2', 'vmdk', 'device']),
+        size: z.number().int().positive(),
+      }),
+    )
+    .max(limits.disksPerMachine),
+});
+
 export const machineSchema = z.strictObject({ machine: text });
 
 export const viewIdSchema = z.strictObject({ id: text });

@@ -9,6 +9,7 @@ import {
   parseRequest,
   parseView,
   recoverSchema,
+  seedsSchema,
   tagSchema,
   verifySchema,
   viewIdSchema,
@@ -34,6 +35,7 @@ function addMachineRoutes(app: FastifyInstance, { service }: RouteContext): void
   app.post('/v1/ingests', ({ body }) => service.openIngest(parseOpenIngest(body)));
   app.delete('/v1/ingests/:machine', ({ params }) => service.closeIngest(machineOf(params)));
   app.post('/v1/machines/:machine/seeded', ({ params }) => service.seeded(machineOf(params)));
+  app.post('/v1/seed-checks', ({ body }) => service.checkSeeds(parseRequest(seedsSchema, body).seeds));
   app.get('/v1/machines/:machine/points', ({ params }) => service.points(machineOf(params)));
   app.post('/v1/machines/:machine/tags', ({ params, body }) =>
     service.tag(machineOf(params), checkTagName(parseRequest(tagSchema, body).name)),

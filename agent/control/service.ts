@@ -1,4 +1,5 @@
 // What the master target does for whoever asks over the control socket: requests and answers, as data.
+import type { AssignedSeed } from '../../core/identity/assignment.ts';
 import type { MachineStatus } from '../../core/registration/machine-status.ts';
 
 export type { MachineState, MachineStatus } from '../../core/registration/machine-status.ts';
@@ -70,6 +71,8 @@ export interface PointsReport {
   gaps: { from: number; to: number | null; reason: string; fromTime: string; toTime: string | null }[];
   tags: TagReport[];
   kept: Moment[];
+  /** Of a machine with disks that are scanned; `only`: all of them. */
+  scan?: { only: boolean; lastTime: string | null };
 }
 
 export interface ViewRequest {
@@ -152,10 +155,24 @@ export interface Progress {
 }
 export type OnProgress = (progress: Progress) => void;
 
+/** An old copy of a disk of `size` bytes. */
+export interface SeedToCheck extends AssignedSeed {
+  size: number;
+}
+
+/** Its size, what of it is stored, and the seconds until what differs from the disk is known, at a guess. */
+export interface SeedCheck {
+  disk: string;
+  bytes: number;
+  storedBytes: number;
+  seconds: number;
+}
+
 /** The daemon, as the control socket sees it. Failures are HomewardErrors. M is a name or an id. */
 export interface MasterTargetService {
   openIngest(request: OpenIngestRequest): Promise<IngestReport>;
   seeded(machine: string): Promise<SeededReport>;
+  checkSeeds(seeds: SeedToCheck[]): Promise<SeedCheck[]>;
   closeIngest(machine: string): Promise<{ machine: string; changed: boolean }>;
   tag(machine: string, name: string): Promise<TagReport>;
   status(): Promise<StatusReport>;

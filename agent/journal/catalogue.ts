@@ -45,6 +45,8 @@ export interface OpenSync {
   before: number;
   /** The source compares with the state at `before`, which must therefore stay within reach. */
   checksums: boolean;
+  /** It does not bring all that may be missing: what is unknown may stay so. */
+  part?: boolean;
 }
 
 export class Catalogue {
@@ -61,16 +63,16 @@ export class Catalogue {
 
   /** LSNs that were skipped are no points either: the gap begins behind the record before. */
   syncBegins(begin: OpenSync & { time: number; reason: string }): void {
-    const { lsn, before, checksums, time, reason } = begin;
-    this.sync = { lsn, before, checksums };
+    const { lsn, before, checksums, part = false, time, reason } = begin;
+    this.sync = { lsn, before, checksums, ...(part && { part }) };
     const open = this.gaps.at(-1);
     if (open !== undefined && open.to === null) return; // a sync that begins again goes on with the same gap
     this.gaps.push({ from: before + 1, to: null, reason, fromTime: time, toTime: null });
   }
 
   syncEnds(lsn: number, time: number): void {
+    if (this.sync?.part !== true) this.unknown = [];
     this.sync = null;
-    this.unknown = [];
     const open = this.gaps.at(-1);
     if (open === undefined || open.to !== null) return;
     open.to = lsn;

@@ -13,7 +13,7 @@ import { machineMark, RecordFlags, RecordKind } from '../../core/record/record.t
 import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { ScanVisitor } from '../../core/segment-log/scan.ts';
-import type { Segment } from '../../core/segment-log/segment.ts';
+import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
 import { AppendHealth } from './append-health.ts';
 import type { Catalogue, DamagedPlace } from './catalogue.ts';
 import { IntakeQueue } from './intake.ts';
@@ -269,7 +269,7 @@ export class Journal {
   /** The newest LSN after `from` that is stamped at or before `time` (microseconds), or `from`. */
   lsnAtTime(time: number, from: number): number {
     const segment = this.segments.findLast(
-      (candidate) => candidate.lastLsn > from && candidate.firstTime <= time,
+      (candidate) => !isEmpty(candidate) && candidate.lastLsn > from && candidate.firstTime <= time,
     );
     if (segment === undefined || segment.lastTime <= time) return Math.max(segment?.lastLsn ?? from, from);
     let found = from;

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Clock } from '../../core/clock.ts';
 import { toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { SignedAssignment } from '../../core/identity/assignment.ts';
+import { parseAddress } from '../../core/identity/address.ts';
 import { HostRole, type HostIdentity } from '../../core/identity/host-identity.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
@@ -52,7 +53,9 @@ export class TargetLink {
   #problem: HomewardError | null = null;
   #enrolling: Promise<void> | null = null;
 
+  /** Throws 'usage' for what is no address. */
   constructor(options: TargetLinkOptions) {
+    parseAddress(options.configServer);
     this.#options = options;
     this.#calls = callServer(options.control);
   }

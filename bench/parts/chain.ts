@@ -8,6 +8,7 @@ import { usageOf, type Usage } from './processes.ts';
 
 export const disk = 'disk';
 const pollMs = 50;
+const untilMs = 300_000;
 
 export class BenchChain {
   readonly site: ChainSite;
@@ -41,7 +42,7 @@ export class BenchChain {
     what: string,
     machine: string,
     isIt: (status: MachineStatus) => boolean,
-    mostMs = 300_000,
+    mostMs = untilMs,
   ): Promise<MachineStatus> {
     const deadline = performance.now() + mostMs;
     for (;;) {
@@ -67,7 +68,7 @@ export const frontUri = (source: Source): string => nbdUri(source.socket, disk);
 
 /** Resolves when a daemon has logged an event more often than `before`. */
 export async function untilLogged(daemon: DaemonProcess, event: string, before: number): Promise<void> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + untilMs;
   while (daemon.logged(event) <= before) {
     if (performance.now() > deadline) throw new Error(`${daemon.what} has not logged ${event}`);
     await delay(2);

@@ -20,6 +20,8 @@ export interface FioWork {
   repeatable?: boolean;
   /** How much of each block compresses away; such bytes are repeatable, too. */
   compressPercent?: number;
+  /** What is asked of it each second; as fast as it goes when left out. */
+  rate?: { bytes: number } | { requests: number };
 }
 
 export interface FioResult {
@@ -59,9 +61,13 @@ export async function runFio(uri: string, work: FioWork): Promise<FioResult> {
     ...(work.finalFlush ? ['--end_fsync=1'] : []),
     ...(work.repeatable || work.compressPercent !== undefined ? ['--refill_buffers=1'] : []),
     ...(work.compressPercent === undefined ? [] : [`--buffer_compress_percentage=${work.compressPercent}`]),
+    ...(work.rate === undefined ? [] : [rateOption(work.rate)]),
   ]);
   return parseFio(output, work.rw === 'randread' ? 'read' : 'write');
 }
+
+const rateOption = (rate: NonNullable<FioWork['rate']>): string =>
+  'bytes' in rate ? `--rate=${Math.round(rate.bytes)}` : `--rate_iops=${rate.requests}`;
 
 /** fio says what it is connected to before its JSON begins. */
 function parseFio(output: string, side: 'read' | 'write'): FioResult {

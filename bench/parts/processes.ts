@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KiB } from '../../core/units.ts';
 
@@ -48,6 +48,16 @@ export async function startServer(
   }
   const pid = child.pid ?? 0;
   return { pid, stop: () => stop(child, command) };
+}
+
+/** A port of this machine on which nothing listens just now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }
 
 /** Whether something listens on a port of this machine. */

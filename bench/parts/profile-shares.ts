@@ -58,6 +58,9 @@ function placeOf({ functionName, url }: CpuProfile['nodes'][number]['callFrame']
 
 function threadOf({ nodes }: CpuProfile): string {
   const has = (file: string): boolean => nodes.some(({ callFrame }) => callFrame.url.endsWith(file));
+  if (has('process-server/machine.ts')) return 'process server';
+  if (has('mobility/machine.ts')) return 'source';
+  if (has('config-server/daemon.ts')) return 'configuration server';
   if (has('agent/daemon.ts') || has('nbd/transmission.ts')) return 'main thread';
   if (has('apply-worker.ts')) return 'apply thread';
   return has('merge-worker.ts') ? 'merge thread' : 'other thread';

@@ -36,31 +36,103 @@ export async function circumstances(
 const begin = '<!-- table: begin -->';
 const end = '<!-- table: end -->';
 
-/** Replaces what stands between the markers of the page. */
-export function writeDocs(file: string, text: string): void {
+/** What stands on the page, piece by piece, so that some rows can be replaced and the others kept. */
+interface Pieces {
+  /** Lines of the table, and what is said of a row, each with the row. */
+  lines: RowText[];
+  pairs: RowText[];
+  remarks: RowText[];
+  /** On what, when and how rows were measured. */
+  circumstances: { rows: number[]; text: string }[];
+}
+
+interface RowText {
+  row: number;
+  text: string;
+}
+
+/** Replaces what the page says of the rows that were measured; the other rows stay as they are. */
+export function writeDocs(file: string, results: readonly CaseResult[], at: Circumstances): void {
   const page = fs.readFileSync(file, 'utf8');
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   if (from < 0 || to < from) throw new Error(`${file} has lost the markers of its table`);
+  const text = format(merge(parse(page.slice(from, to)), piecesOf(results, at)));
   fs.writeFileSync(file, `${page.slice(0, from)}${begin}\n${text}${page.slice(to)}`);
 }
 
 export function formatReport(results: readonly CaseResult[], at: Circumstances): string {
-  const remarks = results.filter(({ remark }) => remark !== null);
+  return format(piecesOf(results, at));
+}
+
+function piecesOf(results: readonly CaseResult[], at: Circumstances): Pieces {
+  const note = at.note === null ? '' : ` ${at.note}`;
+  const text = `${at.machine}; ${at.kernel}; ${at.disk}. ${at.versions}. \`${at.command}\`, ${at.date}.${note}`;
+  const remarked = results.filter(({ remark }) => remark !== null);
+  const each = (of: readonly CaseResult[], spell: (result: CaseResult) => string): RowText[] =>
+    of.map((result) => ({ row: result.row, text: spell(result) }));
+  return {
+    lines: each(results, line),
+    pairs: each(results, pairLine),
+    remarks: each(remarked, remarkLine),
+    circumstances: [{ rows: [...new Set(results.map(({ row }) => row))], text }],
+  };
+}
+
+/** What was measured anew takes the place of what was known of the same rows. */
+function merge(old: Pieces, news: Pieces): Pieces {
+  const rows = new Set(news.lines.map(({ row }) => row));
+  const both = (pick: (pieces: Pieces) => RowText[]): RowText[] =>
+    [...pick(old).filter(({ row }) => !rows.has(row)), ...pick(news)].sort((a, b) => a.row - b.row);
+  const kept = old.circumstances
+    .map((one) => ({ ...one, rows: one.rows.filter((row) => !rows.has(row)) }))
+    .filter((one) => one.rows.length > 0);
+  return {
+    lines: both(({ lines }) => lines),
+    pairs: both(({ pairs }) => pairs),
+    remarks: both(({ remarks }) => remarks),
+    circumstances: [...kept, ...news.circumstances].sort((a, b) => (a.rows[0] ?? 0) - (b.rows[0] ?? 0)),
+  };
+}
+
+const pairsBegin = 'Ratios of the pairs: ';
+const remarksBegin =
+  'From the last run of each case, the cursor where apply runs and what else is to be said:';
+const circumstancesBegin = 'Measured on:';
+
+function format({ lines, pairs, remarks, circumstances: all }: Pieces): string {
+  const texts = (of: readonly RowText[]): string[] => of.map(({ text }) => text);
   return [
     '| # | work | against | ratio | to reach | ours | peer | CPU s/GB | peak MiB |',
     '|---|---|---|---|---|---|---|---|---|',
-    ...results.map(line),
+    ...texts(lines),
     '',
-    `Ratios of the pairs: ${results.map(pairLine).join(' · ')}.`,
+    `${pairsBegin}${texts(pairs).join(' · ')}.`,
     '',
-    ...(remarks.length === 0
-      ? []
-      : ['The cursor in the last run of each case where apply runs:', '', ...remarks.map(remarkLine), '']),
-    `Machine: ${at.machine}; ${at.kernel}; ${at.disk}. ${at.versions}. \`${at.command}\`, ${at.date}.` +
-      (at.note === null ? '' : ` ${at.note}`),
+    ...(remarks.length === 0 ? [] : [remarksBegin, '', ...texts(remarks), '']),
+    circumstancesBegin,
+    '',
+    ...all.map(({ rows, text }) => `- rows ${rows.join(', ')}: ${text}`),
     '',
   ].join('\n');
+}
+
+/** The other way round. */
+function parse(text: string): Pieces {
+  const pieces: Pieces = { lines: [], pairs: [], remarks: [], circumstances: [] };
+  for (const found of text.split('\n')) {
+    const row = Number(/^(?:\| |- row )(\d+)/.exec(found)?.[1]);
+    const rows = /^- rows ([\d, ]+): (.*)$/.exec(found);
+    if (rows !== null) {
+      const [, numbers = '', said = ''] = rows;
+      pieces.circumstances.push({ rows: numbers.split(', ').map(Number), text: said });
+    } else if (found.startsWith('| ') && !Number.isNaN(row)) pieces.lines.push({ row, text: found });
+    else if (found.startsWith('- row ')) pieces.remarks.push({ row, text: found });
+    else if (found.startsWith(pairsBegin))
+      for (const pair of found.slice(pairsBegin.length).replace(/\.$/, '').split(' · '))
+        pieces.pairs.push({ row: parseInt(pair, 10), text: pair });
+  }
+  return pieces;
 }
 
 function line(result: CaseResult): string {

@@ -1,11 +1,9 @@
 // What the chain is held against between two hosts: a bare TLS sink, and nbdcopy to nbdkit over TLS.
 import fs from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { measureUsage, type Measured } from './compare.ts';
-import { portAnswers, runCommand, startServer, type Server } from './processes.ts';
+import { freePort, portAnswers, runCommand, startServer, type Server } from './processes.ts';
 
 const pipe = fileURLToPath(new URL('tls-pipe.ts', import.meta.url));
 
@@ -104,13 +102,4 @@ export class NbdkitTls {
   stop(): Promise<void> {
     return this.#server.stop();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

@@ -100,14 +100,25 @@ export class Drain {
   async fill({ rw, blockBytes, depth }: Load, bytes: number, seed: number): Promise<void> {
     const { site } = this.#chain;
     await site.masterTarget.stop();
-    const work = { rw, blockBytes, depth, size: diskBytes, bytes, secondsMost: 300, seed, finalFlush: true };
+    const work = {
+      rw,
+      blockBytes,
+      depth,
+      size: diskBytes,
+      bytes,
+      secondsMost: 300,
+      seed,
+      finalFlush: true,
+      repeatable: true,
+    };
     await runFio(frontUri(this.#source), work);
     await until('the spool to have everything', isFilled, 300_000);
+    this.#headLsn = (await site.status(machine))?.headLsn ?? 0;
+    // What the process server reports is reckoned between marks that are a megabyte apart.
     async function isFilled(): Promise<boolean> {
       const backlog = (await site.status(machine))?.backlog;
-      return backlog?.source === 0 && backlog.processServer >= bytes;
+      return backlog?.source === 0 && backlog.processServer >= bytes - 2 * MiB;
     }
-    this.#headLsn = (await site.status(machine))?.headLsn ?? 0;
   }
 
   /** From the first connection until everything is durable; apply ends outside, but its time counts. */

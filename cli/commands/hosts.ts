@@ -1,5 +1,6 @@
 // `homeward hosts`, `hosts approve` and `hosts remove`: who reports to the configuration server, or wants to.
 import type { HostReport } from '../../config-server/client.ts';
+import { printable } from '../../core/printable.ts';
 import type { Verb } from '../session.ts';
 import { formatSeconds, formatTable, type Column } from '../table.ts';
 
@@ -18,7 +19,11 @@ export const hostsApprove: Verb<object> = async (session, [host = '']) => {
 
 export const hostsRemove: Verb<object> = async (session, [host = '']) => {
   const removed = await session.withServer((server) => server.removeHost(host));
-  session.result({ host: removed }, () => `The ${removed.role} ${removed.name} (${removed.id}) is removed\n`);
+  session.result({ host: removed }, () => {
+    const ended = removed.role === 'mobility' && removed.state === 'joined';
+    const more = ended ? '; what it was the source of is not protected any more' : '';
+    return `The ${removed.role} ${removed.name} (${removed.id}) is removed${more}\n`;
+  });
 };
 
 const columns: Column<HostReport>[] = [
@@ -40,7 +45,7 @@ export function formatHosts(found: readonly HostReport[]): string {
   if (found.length === 0) return 'No host yet: start one with --config-server and --passphrase-file\n';
   const details = found
     .filter(({ detail }) => detail !== null)
-    .map((host) => `${host.name} (${host.entry}): ${host.detail}\n`);
+    .map((host) => `${printable(host.name)} (${host.entry}): ${host.detail}\n`);
   const [waiting] = found.filter(({ state }) => state === 'waiting');
   const hint = waiting === undefined ? '' : `Say yes with: homeward hosts approve ${waiting.entry}\n`;
   return formatTable(columns, found) + details.join('') + hint;

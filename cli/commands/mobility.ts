@@ -2,15 +2,22 @@
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { required, resolveListen, type Resolve } from '../operands.ts';
+import type { MobilityOptions as ServiceOptions } from '../../mobility/main.ts';
+import { parseDuration } from '../../core/units.ts';
 import type { Verb } from '../session.ts';
+
+type ScanOrder = NonNullable<ServiceOptions['scan']>;
 
 export interface MobilityOptions {
   data?: string;
   machine?: string;
   /** NAME=PATH each. */
   disk?: string[];
-  /** Not yet: see below. */
+  /** NAME=PATH each. */
   scan?: string[];
+  every?: string;
+  before?: string;
+  after?: string;
   listen?: string;
   configServer?: string;
   passphraseFile?: string;
@@ -23,12 +30,19 @@ export const mobility: Verb<MobilityOptions> = async (session, operands, options
     const value = options[name];
     return value === undefined ? {} : { [name]: session.resolve(value) };
   };
-  if (options.scan !== undefined)
-    throw new HomewardError('not-in-this-version', 'disks that are read again and again are not there yet');
   const data = session.resolve(required(options.data, '--data'));
   const machine = required(options.machine, '--machine');
-  const disks = parseCaptured([...(options.disk ?? []), ...operands], session.resolve);
-  const listen = resolveListen(required(options.listen, '--listen'), session.resolve);
+  const { served, scanned } = divide(options, operands);
+  const disks = parseDisks('--disk', served, session.resolve);
+  const scan = parseScan(scanned, options, session.resolve);
+  if (served.length === 0 && scan === null)
+    throw new HomewardError('usage', '--disk or --scan is missing', { hint: diskHint });
+  if (served.length + scanned.length > limits.disksPerMachine) {
+    const most = `a machine has ${limits.disksPerMachine} at the most`;
+    throw new HomewardError('usage', `${served.length + scanned.length} disks are named; ${most}`);
+  }
+  const listen =
+    served.length === 0 ? null : resolveListen(required(options.listen, '--listen'), session.resolve);
   const configServer = required(options.configServer, '--config-server');
   const { start } = await import('../../mobility/main.ts');
   await start(
@@ -36,31 +50,55 @@ export const mobility: Verb<MobilityOptions> = async (session, operands, options
       data,
       machine,
       disks,
+      ...(scan === null ? {} : { scan }),
       listen,
       configServer,
       ...optional('passphraseFile'),
       ...optional('customScript'),
       ...optional('config'),
       onReady: (ready) => {
-        session.result({ ready }, () => `ready: machine ${machine}, listen ${ready.listen}\n`);
+        const where = ready.listen === null ? '' : `, listen ${ready.listen}`;
+        session.result({ ready }, () => `ready: machine ${machine}${where}\n`);
       },
     },
     session.io.interrupts(),
   );
 };
 
-/** Reads NAME=PATH of each disk. */
-export function parseCaptured(texts: readonly string[], resolve: Resolve): { name: string; path: string }[] {
-  const hint = 'Name each disk and what it lies on, for example --disk root=/dev/vg/root.';
-  if (texts.length === 0) throw new HomewardError('usage', '--disk is missing', { hint });
-  if (texts.length > limits.disksPerMachine) {
-    const most = `a machine has ${limits.disksPerMachine} at the most`;
-    throw new HomewardError('usage', `--disk names ${texts.length} disks; ${most}`);
+const diskHint = 'Name each disk and what it lies on, for example --disk root=/dev/vg/root.';
+const everyUsual = '15m';
+
+/** Names without an option belong to the disks that are served, or scanned when no other is served. */
+function divide(
+  { disk = [], scan = [] }: MobilityOptions,
+  operands: readonly string[],
+): { served: string[]; scanned: string[] } {
+  if (disk.length === 0 && scan.length > 0) return { served: [], scanned: [...scan, ...operands] };
+  return { served: [...disk, ...operands], scanned: scan };
+}
+
+function parseScan(texts: readonly string[], options: MobilityOptions, resolve: Resolve): ScanOrder | null {
+  const { every, before, after } = options;
+  if (texts.length === 0) {
+    const needless = Object.entries({ every, before, after }).find(([, value]) => value !== undefined);
+    if (needless === undefined) return null;
+    throw new HomewardError('usage', `--${needless[0]} is about scans, but no --scan is given`);
   }
+  const everyMs = parseDuration(every ?? everyUsual);
+  const commands = { before: before ?? null, after: after ?? null };
+  return { disks: parseDisks('--scan', texts, resolve), everyMs, ...commands };
+}
+
+/** Reads NAME=PATH of each disk. */
+export function parseDisks(
+  flag: string,
+  texts: readonly string[],
+  resolve: Resolve,
+): { name: string; path: string }[] {
   return texts.map((text) => {
     const [, name, path] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
     if (name === undefined || path === undefined)
-      throw new HomewardError('usage', `"${text}" is not a disk`, { hint });
+      throw new HomewardError('usage', `"${text}" is not a disk of ${flag}`, { hint: diskHint });
     return { name, path: resolve(path) };
   });
 }

@@ -18,10 +18,19 @@ function refuseMore(first: string, more: readonly string[]): HomewardError {
   return new HomewardError('usage', `"${more[0]}" is one too many: points takes the machine alone`);
 }
 
-export function formatPoints({ machine, window, gaps, tags, kept }: PointsReport): string {
+/** What a point of the window is. */
+function formatKind({ scan }: PointsReport): string {
+  if (scan === undefined) return 'every write in this window is a point';
+  const last = scan.lastTime === null ? '' : `; the last one began to read at ${scan.lastTime}`;
+  if (scan.only) return `it is scanned: the points of this window are the ends of scans${last}`;
+  return `every write in this window is a point, scanned disks as the last scan found them${last}`;
+}
+
+export function formatPoints(report: PointsReport): string {
+  const { machine, window, gaps, tags, kept } = report;
   if (window === null) return `Machine ${machine} has no point yet\n`;
   let text =
-    `Machine ${machine}: every write in this window is a point\n` +
+    `Machine ${machine}: ${formatKind(report)}\n` +
     formatFields([
       ['from', formatMoment(window.from)],
       ['to', formatMoment(window.to)],

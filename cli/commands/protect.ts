@@ -1,6 +1,6 @@
 // `homeward protect` and `unprotect`: which hosts keep the writes of a machine, and how.
 import type { ProtectReport } from '../../config-server/client.ts';
-import { parseDuration } from '../../core/units.ts';
+import { formatSize, parseDuration } from '../../core/units.ts';
 import { parseSeed, splitOperands } from '../operands.ts';
 import type { Verb } from '../session.ts';
 import { formatFields, formatSeconds } from '../table.ts';
@@ -41,6 +41,14 @@ export const unprotect: Verb<object> = async (session, [machine = '']) => {
 
 const wholeMs = (text: string): number => Math.max(1, Math.round(parseDuration(text)));
 
+/** What is sent is known when it has been compared: `homeward status` says it then. */
+function formatSeed({ path, format, bytes, storedBytes, seconds }: ProtectReport['seeds'][number]): string {
+  const what = `${path} (${format})`;
+  if (bytes === undefined || storedBytes === undefined || seconds === undefined) return what;
+  const stored = `${formatSize(storedBytes)} stored of ${formatSize(bytes)}`;
+  return `${what}, ${stored}; compared in about ${formatSeconds(seconds)}, then only what differs is sent`;
+}
+
 function formatProtected(report: ProtectReport): string {
   const { machine, epoch, changed, processServer, masterTarget, disks, seeds } = report;
   const title = changed ? `${machine} is protected, epoch ${epoch}` : `${machine} was protected so already`;
@@ -50,7 +58,7 @@ function formatProtected(report: ProtectReport): string {
     ['disks', formatDisks(disks)],
     ['window', formatSeconds(report.windowMs / 1000)],
     ['tagged every', formatSeconds(report.consistencyIntervalMs / 1000)],
-    ...seeds.map(({ disk, path, format }): [string, string] => [`seed of ${disk}`, `${path} (${format})`]),
+    ...seeds.map((seed): [string, string] => [`seed of ${seed.disk}`, formatSeed(seed)]),
   ];
   return `${title}\n${formatFields(fields)}`;
 }

@@ -101,7 +101,7 @@ function formatFleet({ version, hosts, retentions }: FleetReport): string {
 /** `initial-sync 37 %, 2 m left` */
 export function formatState({ state, source }: MachineStatus): string {
   const sync = source?.sync ?? null;
-  if (sync === null || (state !== 'initial-sync' && state !== 'resync')) return state;
+  if (sync === null || (state !== 'initial-sync' && state !== 'resync' && state !== 'scan')) return state;
   if (sync.phase === 'waiting') return `${state}, ${sync.ahead ?? 0} before it`;
   const percent = sync.totalBytes > 0 ? Math.floor((sync.doneBytes / sync.totalBytes) * 100) : 0;
   const left = sync.secondsLeft === null ? '' : `, ${formatSeconds(sync.secondsLeft)} left`;

@@ -2,6 +2,7 @@
 import { text as readText } from 'node:stream/consumers';
 import type { FastifyReply } from 'fastify';
 import { HomewardError } from '../../core/errors.ts';
+import { limits } from '../../core/limits.ts';
 import type { HostCall } from '../../core/registration/messages.ts';
 import { z } from 'zod';
 import type { Answer } from '../hosts/calls.ts';
@@ -19,6 +20,7 @@ export function addCallRoutes(app: App, { registry, stopping }: ApiContext): voi
   app.route({
     method: [...methods],
     url: `${prefix}/v1/*`,
+    bodyLimit: limits.controlBodyBytes,
     schema: {
       tags: ['operators'],
       security: [{ operator: [] }],

@@ -1,12 +1,15 @@
 // What hosts ask and tell, each by its own certificate.
 import { createHash } from 'node:crypto';
 import { finished } from 'node:stream/promises';
+import type { FastifyRequest } from 'fastify';
 import { HomewardError } from '../../core/errors.ts';
 import { issueCertificate, parseRequest } from '../../core/identity/authority.ts';
+import { limits } from '../../core/limits.ts';
 import type { HostWork } from '../../core/registration/messages.ts';
 import { z } from 'zod';
 import { followHeartbeat } from '../hosts/follow.ts';
 import { parseHeartbeat } from '../hosts/report-schemas.ts';
+import type { KnownHost } from '../hosts/host-list.ts';
 import type { Registry } from '../registry.ts';
 import type { ApiContext, App } from './server.ts';
 import {
@@ -28,6 +31,8 @@ export function addHostRoutes(app: App, context: ApiContext): void {
   app.post(
     '/api/v1/host/heartbeat',
     {
+      bodyLimit: limits.serverBodyBytes,
+      onRequest: async (request) => ensureModest(request),
       schema: {
         ...forHosts,
         summary: 'A sign of life, and what there is to report',
@@ -52,12 +57,17 @@ export function addHostRoutes(app: App, context: ApiContext): void {
         response: { 200: certificateShape, default: errorShape },
       },
     },
-    async (request) => {
-      const host = hostOf(request);
-      return { certificate: await renew(context, host.id, request.body.request) };
-    },
+    async (request) => ({ certificate: await renew(context, hostOf(request), request.body.request) }),
   );
   addWorkRoute(app, context);
+}
+
+/** What a host said last is kept in memory. A mobility service joins without anybody's yes, for one machine. */
+function ensureModest(request: FastifyRequest): void {
+  const bytes = Number(request.headers['content-length'] ?? Infinity);
+  if (hostOf(request).role !== 'mobility' || bytes <= limits.controlBodyBytes) return;
+  const message = `a mobility service reports at most ${limits.controlBodyBytes} bytes, with their number`;
+  throw new HomewardError('usage', message);
 }
 
 function addWorkRoute(app: App, { registry, stopping }: ApiContext): void {
@@ -72,7 +82,7 @@ function addWorkRoute(app: App, { registry, stopping }: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const { after, waitMs } = request.query;
+      const { after, waitMs, run } = request.query;
       const host = hostOf(request);
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
@@ -85,7 +95,7 @@ function addWorkRoute(app: App, { registry, stopping }: ApiContext): void {
       if (registry.hosts.get(host.id)?.keyHash !== host.keyHash) {
         throw new HomewardError('not-allowed', `the host ${host.id} has been removed`);
       }
-      const work = gone.signal.aborted ? emptyWork(after) : takeWork(registry, host.id);
+      const work = gone.signal.aborted ? emptyWork(after) : takeWork(registry, host.id, run);
       reply.raw.once('close', () => {
         if (!reply.raw.writableFinished) registry.calls.giveBack(work.calls);
       });
@@ -103,26 +113,25 @@ async function waitForWork(
   await desk.wait(hostId, waitMs, signal);
 }
 
-function takeWork({ assignments, calls }: Registry, hostId: string): HostWork {
+function takeWork({ assignments, calls }: Registry, hostId: string, run: string): HostWork {
   const { revision, signed } = assignments.of(hostId);
-  return { revision, assignments: signed, calls: calls.take(hostId) };
+  return { revision, assignments: signed, calls: calls.take(hostId, run) };
 }
 
 const emptyWork = (revision: number): HostWork => ({ revision, assignments: [], calls: [] });
 
-/** Only for the host that asks. Its present key goes on counting: the answer may be lost. */
-function renew({ registry, authority }: ApiContext, hostId: string, request: string): Promise<string> {
-  return registry.turns.run(async () => {
-    const host = registry.hosts.get(hostId);
-    if (host === null) throw new HomewardError('not-allowed', `the host ${hostId} has been removed`);
-    const { publicKey } = await parseRequest(request);
-    const keyHash = createHash('sha256').update(Buffer.from(publicKey.rawData)).digest('hex');
-    const certificate = await issueCertificate(authority, request, { hostId, role: host.role });
-    if (keyHash !== host.keyHash) {
-      await registry.hosts.put({ ...host, keyHash, previousKeyHash: host.keyHash });
-    }
-    return certificate;
-  });
+/** Only for the host that asks, and for the key that it has: a key that was stolen is not made another's. */
+async function renew({ registry, authority }: ApiContext, host: KnownHost, request: string): Promise<string> {
+  const { publicKey } = await parseRequest(request);
+  const keyHash = createHash('sha256').update(Buffer.from(publicKey.rawData)).digest('hex');
+  if (keyHash !== host.keyHash) {
+    throw new HomewardError('not-allowed', 'a certificate is renewed for the same key only', {
+      hint: 'For another key remove DATA/identity on the host, and enrol it anew with --passphrase-file.',
+    });
+  }
+  if (registry.hosts.get(host.id)?.keyHash !== keyHash)
+    throw new HomewardError('not-allowed', `the host ${host.id} has been removed`);
+  return issueCertificate(authority, request, { hostId: host.id, role: host.role });
 }
 
 /** By itself: its body is not read into memory, and may take as long as the work that it tells of. */

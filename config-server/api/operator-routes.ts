@@ -1,5 +1,6 @@
 // What operators ask and change: hosts, machines, protection, events, passphrase, status.
 import { formatTime } from '../../core/clock.ts';
+import { limits } from '../../core/limits.ts';
 import { microseconds } from '../../core/units.ts';
 import { z } from 'zod';
 import { approveHost, listHosts, removeHost } from '../hosts/roster.ts';
@@ -108,6 +109,7 @@ function addMachineRoutes(app: App, { registry }: ApiContext): void {
   app.put(
     '/api/v1/machines/:machine/protection',
     {
+      bodyLimit: limits.controlBodyBytes,
       schema: {
         ...forOperators,
         summary: 'Protect a machine, or change how; the same again changes nothing',

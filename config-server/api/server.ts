@@ -63,10 +63,12 @@ export interface ApiContext {
 export async function createApp(context: ApiContext): Promise<SecureApp> {
   const { registry, identity } = context;
   const app = fastify({
-    https: serverTls(identity, 'asked'),
-    bodyLimit: limits.serverBodyBytes,
+    https: { ...serverTls(identity, 'asked'), connectionsCheckingInterval: limits.connectionsCheckMs },
+    // Of anybody, so it is small; routes behind a check of who asks say how much they take.
+    bodyLimit: limits.strangerBodyBytes,
     // Answers of hosts may take hours; other bodies have a deadline of their own, below.
     requestTimeout: 0,
+    keepAliveTimeout: limits.controlRequestMs,
     routerOptions: { maxParamLength: limits.controlTextBytes },
     forceCloseConnections: true,
   }).withTypeProvider<ZodTypeProvider>();
@@ -75,6 +77,7 @@ export async function createApp(context: ApiContext): Promise<SecureApp> {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   handleErrors(app, registry.log);
+  limitBodyTime(app);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -94,13 +97,11 @@ export async function createApp(context: ApiContext): Promise<SecureApp> {
   });
   await app.register(async (plain) => {
     const scope: App = plain.withTypeProvider<ZodTypeProvider>();
-    limitBodyTime(scope);
     addEnrolmentRoutes(scope, context);
     scope.get('/api/v1/openapi.json', { schema: openapiSchema }, async () => ({ ...app.swagger() }));
   });
   await app.register(async (plain) => {
     const scope: App = plain.withTypeProvider<ZodTypeProvider>();
-    limitBodyTime(scope);
     scope.addHook('onRequest', async (request) => checkHost(request, registry));
     addHostRoutes(scope, context);
   });
@@ -111,7 +112,6 @@ export async function createApp(context: ApiContext): Promise<SecureApp> {
   });
   await app.register(async (plain) => {
     const scope: App = plain.withTypeProvider<ZodTypeProvider>();
-    limitBodyTime(scope);
     scope.addHook('onRequest', async (request) => checkOperator(request, context.token));
     addOperatorRoutes(scope, context);
     addCallRoutes(scope, context);
@@ -131,12 +131,19 @@ const openapiSchema = {
   response: { 200: z.record(z.string(), z.unknown()) },
 };
 
-/** A request whose body does not come ends with its connection. */
-function limitBodyTime(app: App): void {
+/**
+ * A request whose body does not come ends with its connection, also one that nobody here serves. The route
+ * that streams counts as having its body at once.
+ */
+function limitBodyTime(app: SecureApp): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   const clear = async (request: FastifyRequest): Promise<void> => clearTimeout(timers.get(request));
   app.addHook('onRequest', async (request) => {
     timers.set(request, setTimeout(() => request.raw.destroy(), limits.controlRequestMs).unref());
+  });
+  // What still comes of a body behind the answer is not waited for.
+  app.addHook('onSend', async (request, reply) => {
+    if (!request.raw.complete) reply.header('connection', 'close');
   });
   // By then the body is there.
   app.addHook('preValidation', clear);

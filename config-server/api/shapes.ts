@@ -57,7 +57,13 @@ export const protectedShape = z.object({
   masterTarget: namedHost,
   processServer: namedHost.extend({ addresses: z.array(z.string()) }),
   disks: z.array(z.object({ name: z.string(), size: count })),
-  seeds: z.array(seedShape),
+  seeds: z.array(
+    seedShape.extend({
+      bytes: count.optional().describe('Size of a seed that is new.'),
+      storedBytes: count.optional(),
+      seconds: z.number().optional().describe('Until what differs is known, at a guess.'),
+    }),
+  ),
   windowMs: z.number(),
   consistencyIntervalMs: z.number(),
   ended: z.boolean(),
@@ -135,6 +141,7 @@ export const heartbeatAnswerShape = z.object({ time: z.number(), revision: count
 export const workQuery = z.strictObject({
   after: z.coerce.number().int().nonnegative().default(0),
   waitMs: z.coerce.number().int().nonnegative().max(limits.workWaitMs).default(0),
+  run: z.string().max(limits.controlTextBytes).default(''),
 });
 export const workShape = z.object({
   revision: count,

@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { TLSSocket } from 'node:tls';
 import { HomewardError } from '../../core/errors.ts';
-import { peerOf } from '../../core/identity/tls.ts';
+import { peerOf, strangerError } from '../../core/identity/tls.ts';
 import type { KnownHost } from '../hosts/host-list.ts';
 import type { Registry } from '../registry.ts';
 
@@ -25,11 +25,10 @@ const askers = new WeakMap<FastifyRequest, KnownHost>();
 export function checkHost(request: FastifyRequest, { hosts }: Registry): void {
   const { socket } = request.raw;
   const peer = peerOf(socket);
-  if (peer === null) throw refused('this needs the certificate of a host', enrolHint);
+  if (peer === null) throw strangerError(socket);
   const host = hosts.get(peer.hostId);
   if (host === null) throw refused(`the host ${peer.hostId} has been removed`, enrolHint);
-  const key = keyHashOf(socket);
-  if (host.role !== peer.role || (key !== host.keyHash && key !== host.previousKeyHash)) {
+  if (host.role !== peer.role || keyHashOf(socket) !== host.keyHash) {
     throw refused(`another host has taken the place of this ${peer.role} ${peer.hostId}`, cloneHint);
   }
   askers.set(request, host);

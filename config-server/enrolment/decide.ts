@@ -16,12 +16,15 @@ export interface EnrolmentFacts {
 
 export type EnrolmentDecision = { kind: 'enrol' } | { kind: 'wait'; reason: WaitReason };
 
-/** The same key again is the same host, whose certificate did not arrive. */
+/**
+ * The same key again is the same host, whose certificate did not arrive. A host id is no secret: that it is
+ * trusted counts only until a host has it.
+ */
 export function decideEnrolment({ role, trusted, known, approved }: EnrolmentFacts): EnrolmentDecision {
-  if (approved || trusted || known === 'same-key') return { kind: 'enrol' };
+  if (approved || known === 'same-key') return { kind: 'enrol' };
   if (known === 'other-key') return { kind: 'wait', reason: 'host-id-taken' };
   if (known === 'removed') return { kind: 'wait', reason: 'removed-before' };
-  return role === 'mobility' ? { kind: 'enrol' } : { kind: 'wait', reason: 'new-host' };
+  return role === 'mobility' || trusted ? { kind: 'enrol' } : { kind: 'wait', reason: 'new-host' };
 }
 
 /** Throws 'clock-apart' with both times; they are microseconds. */

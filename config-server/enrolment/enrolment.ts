@@ -21,9 +21,10 @@ import {
   serverProof,
   transcript,
 } from '../../core/identity/enrolment-proof.ts';
+import { checkMachineName } from '../../core/names.ts';
 import type { HostIdentity } from '../../core/identity/host-identity.ts';
 import type { KnownHost } from '../hosts/host-list.ts';
-import { entryOf, type WaitReason } from '../hosts/pending-list.ts';
+import { entryOf, type PendingHost, type WaitReason } from '../hosts/pending-list.ts';
 import type { Registry } from '../registry.ts';
 import type { PassphraseKeeper } from '../secrets.ts';
 import { Attempts } from './attempts.ts';
@@ -59,7 +60,7 @@ export class EnrolmentDesk {
     this.#sessions = new EnrolmentSessions(nowMs);
   }
 
-  /** Throws 'clock-apart', 'version-newer', 'not-allowed', 'too-many-attempts'. */
+  /** Throws 'bad-name', 'clock-apart', 'version-newer', 'not-allowed', 'too-many-attempts'. */
   begin(request: EnrolmentBegin, address: string): EnrolmentBegun {
     this.#begins.check(address);
     this.#begins.count(address);
@@ -71,6 +72,7 @@ export class EnrolmentDesk {
     checkVersion(request.version, registry.version);
     checkClocks(request.time, now);
     const { hostId, role, name, version } = request;
+    if (role === 'mobility') checkMachineName(name);
     const clientNonce = Buffer.from(request.nonce, 'base64url');
     const serverNonce = createNonce();
     const session = this.#sessions.begin({ hostId, role, name, version, clientNonce, serverNonce });
@@ -95,6 +97,8 @@ export class EnrolmentDesk {
     }
     this.#attempts.check(address);
     const { der, publicKey } = await parseRequest(request);
+    // Again: others of this address may have failed meanwhile.
+    this.#attempts.check(address);
     const { key, seen } = this.#seen(session, der);
     if (!proofFits(Buffer.from(proof, 'base64url'), clientProof(key, seen))) {
       this.#attempts.count(address);
@@ -108,6 +112,7 @@ export class EnrolmentDesk {
         'the passphrase is wrong, or somebody sits between the host and the configuration server',
       );
     }
+    this.#sessions.proved(id);
     const keyHash = createHash('sha256').update(Buffer.from(publicKey.rawData)).digest('hex');
     const answer = await this.#admit({ session, keyHash, address });
     if (answer !== null) return { state: 'waiting', reason: answer };
@@ -129,8 +134,7 @@ export class EnrolmentDesk {
         role: session.role,
         trusted: registry.trusted.has(session.hostId),
         known: howKnown(seen, session, keyHash),
-        approved:
-          pending?.approved === true && pending.hostId === session.hostId && pending.role === session.role,
+        approved: pending?.approved === true && isOf(pending, session),
       });
       if (decision.kind === 'wait') {
         await noteWaiting(registry, proved, decision.reason);
@@ -173,17 +177,22 @@ function ensureNameFree({ hosts }: Registry, { role, name, hostId }: EnrolmentSe
   });
 }
 
+const isOf = (pending: PendingHost, { hostId, role, name }: EnrolmentSession): boolean =>
+  pending.hostId === hostId && pending.role === role && pending.name === name;
+
 async function noteWaiting(registry: Registry, proved: Proved, reason: WaitReason): Promise<void> {
   const { session, keyHash, address } = proved;
   const now = registry.clock.now();
-  if (registry.pending.get(keyHash) !== null) {
+  const before = registry.pending.get(keyHash);
+  // What an operator sees, and says yes to, is what asks now.
+  if (before !== null && isOf(before, session) && before.reason === reason) {
     registry.pending.touch(keyHash, now);
     return;
   }
   const { hostId, role, name, version } = session;
   await registry.pending.put({
     ...{ keyHash, hostId, role, name, version, address, reason },
-    firstAsked: now,
+    firstAsked: before?.firstAsked ?? now,
     lastAsked: now,
     approved: false,
   });
@@ -204,7 +213,6 @@ async function enrol(registry: Registry, proved: Proved, seen: KnownHost | null)
   if (!again) {
     await registry.hosts.put({
       ...{ id: hostId, role, name, keyHash, version },
-      previousKeyHash: null,
       addresses: [],
       disks: [],
       firstContact: seen?.firstContact ?? registry.clock.now(),

@@ -13,35 +13,43 @@ export interface EnrolmentSession {
   serverNonce: Buffer;
 }
 
+interface Entry {
+  session: EnrolmentSession;
+  /** When it began, or proved the passphrase last. */
+  usedMs: number;
+  proved: boolean;
+}
+
 export class EnrolmentSessions {
   readonly #nowMs: () => number;
-  readonly #sessions = new Map<string, { session: EnrolmentSession; usedMs: number }>();
+  /** The longest unused first. */
+  readonly #sessions = new Map<string, Entry>();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  /** Throws 'too-many-attempts' while too many are under way. */
+  /** When there are too many, the oldest goes that has proved nothing; else throws 'too-many-attempts'. */
   begin(session: EnrolmentSession): string {
     this.#forgetOld();
-    if (this.#sessions.size >= limits.enrolmentSessions) {
-      const message = `${this.#sessions.size} hosts enrol at this moment`;
-      throw new HomewardError('too-many-attempts', message);
-    }
+    if (this.#sessions.size >= limits.enrolmentSessions) this.#makeRoom();
     const id = randomUUID();
-    this.#sessions.set(id, { session, usedMs: this.#nowMs() });
+    this.#sessions.set(id, { session, usedMs: this.#nowMs(), proved: false });
     return id;
   }
 
-  /** Null when there is none, or it has not been asked for in a long time. */
+  /** Null when there is none, or it has not been proved in a long time. */
   get(id: string): EnrolmentSession | null {
     this.#forgetOld();
+    return this.#sessions.get(id)?.session ?? null;
+  }
+
+  /** It has proved the passphrase, and lives on. */
+  proved(id: string): void {
     const found = this.#sessions.get(id);
-    if (found === undefined) return null;
-    // Last in the order of use.
+    if (found === undefined) return;
     this.#sessions.delete(id);
-    this.#sessions.set(id, { ...found, usedMs: this.#nowMs() });
-    return found.session;
+    this.#sessions.set(id, { ...found, usedMs: this.#nowMs(), proved: true });
   }
 
   #forgetOld(): void {
@@ -50,5 +58,14 @@ export class EnrolmentSessions {
       if (now - usedMs < limits.enrolmentSessionMs) return;
       this.#sessions.delete(id);
     }
+  }
+
+  #makeRoom(): void {
+    for (const [id, { proved }] of this.#sessions) {
+      if (proved) continue;
+      this.#sessions.delete(id);
+      return;
+    }
+    throw new HomewardError('too-many-attempts', `${this.#sessions.size} hosts enrol at this moment`);
   }
 }

@@ -14,7 +14,8 @@ export interface Answer {
 interface Waiting {
   hostId: string;
   call: HostCall;
-  taken: boolean;
+  /** The run of the host that has taken it, or null. */
+  takenBy: string | null;
   /** Goes on only until the host has taken it. */
   timer: NodeJS.Timeout | null;
   resolve(answer: Answer): void;
@@ -60,7 +61,7 @@ export class Calls {
         end();
         resolve(answer);
       };
-      const ask = { hostId, call: { id, ...call }, taken: false, timer, resolve: succeed, reject: fail };
+      const ask = { hostId, call: { id, ...call }, takenBy: null, timer, resolve: succeed, reject: fail };
       this.#waiting.set(id, ask);
       if (signal.aborted) return onAbort();
       signal.addEventListener('abort', onAbort, { once: true });
@@ -69,14 +70,22 @@ export class Calls {
   }
 
   waitFor(hostId: string): boolean {
-    return [...this.#waiting.values()].some((waiting) => waiting.hostId === hostId && !waiting.taken);
+    return [...this.#waiting.values()].some(
+      (waiting) => waiting.hostId === hostId && waiting.takenBy === null,
+    );
   }
 
-  /** The calls that a host has not taken yet; they count as taken from here on. */
-  take(hostId: string): HostCall[] {
-    const untaken = [...this.#waiting.values()].filter((each) => each.hostId === hostId && !each.taken);
+  /**
+   * The calls that a host has not taken yet; they count as taken from here on. `run` is new each time that the
+   * host's program is started: what an older run has taken, nobody will answer.
+   */
+  take(hostId: string, run: string): HostCall[] {
+    this.#failTaken(hostId, (takenBy) => takenBy !== run);
+    const untaken = [...this.#waiting.values()].filter(
+      (each) => each.hostId === hostId && each.takenBy === null,
+    );
     for (const waiting of untaken) {
-      waiting.taken = true;
+      waiting.takenBy = run;
       if (waiting.timer !== null) clearTimeout(waiting.timer);
       waiting.timer = null;
     }
@@ -88,9 +97,24 @@ export class Calls {
     for (const { id } of calls) {
       const waiting = this.#waiting.get(id);
       if (waiting === undefined) continue;
-      waiting.taken = false;
+      waiting.takenBy = null;
       waiting.timer = setTimeout(() => waiting.reject(notConnected(waiting.hostId)), this.#takenMs);
       this.#wake(waiting.hostId);
+    }
+  }
+
+  /** Nothing has been heard of the host for a while: what it has taken is not waited for any longer. */
+  silent(hostId: string): void {
+    this.#failTaken(hostId, () => true);
+  }
+
+  #failTaken(hostId: string, which: (takenBy: string) => boolean): void {
+    for (const waiting of this.#waiting.values()) {
+      const { takenBy } = waiting;
+      if (waiting.hostId === hostId && takenBy !== null && which(takenBy))
+        waiting.reject(
+          new HomewardError('host-not-connected', `the host ${hostId} went away during the call`),
+        );
     }
   }
 

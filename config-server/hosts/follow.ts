@@ -7,7 +7,7 @@ import type { KnownMachine } from '../machines/machine-list.ts';
 import type { Registry } from '../registry.ts';
 import type { KnownHost } from './host-list.ts';
 
-/** Throws 'not-allowed' for a machine that belongs to another host. */
+/** Throws 'not-allowed' for a machine, or the name of one, that belongs to another host. */
 export async function followHeartbeat(
   registry: Registry,
   host: KnownHost,
@@ -31,6 +31,7 @@ export async function followHeartbeat(
     if (now === null) return;
     await registry.hosts.put({ ...now, ...said, lastContact: heard.at });
     if (source !== undefined && machineDiffers(registry, host, source)) {
+      ensureNameFree(registry, host, source);
       await followSource(registry, host, source);
     }
     if (host.role === 'process-server') await followAddresses(registry, host.id, heartbeat.addresses);
@@ -44,6 +45,30 @@ function ensureOwn(registry: Registry, host: KnownHost, { machine, name }: Sourc
   throw new HomewardError('not-allowed', `the machine ${name} (${machine}) belongs to ${known.source}`, {
     hint: `If that host is gone: \`homeward hosts remove ${known.source}\`.`,
   });
+}
+
+/** Operators name a machine by its name: nobody takes another's. One that stands alone may have another. */
+function ensureNameFree({ hosts, machines }: Registry, host: KnownHost, said: SourceReport): void {
+  const { machine, name } = said;
+  const holders = [
+    ...hosts.list().filter((other) => other.role === 'mobility' && other.name === name),
+    ...machines.list().flatMap((other) => (other.name === name ? (hosts.get(other.source) ?? []) : [])),
+  ];
+  const holder = holders.find(({ id }) => id !== host.id);
+  if (holder !== undefined) {
+    throw new HomewardError('not-allowed', `the machine ${name} belongs to the host ${holder.id}`, {
+      hint: `Choose another name, or if that host is gone: \`homeward hosts remove ${holder.id}\`.`,
+    });
+  }
+  const own = machines.list().filter((other) => other.source === host.id && other.id !== machine);
+  if (own.length < limits.machinesPerSource) return;
+  throw new HomewardError(
+    'not-allowed',
+    `the host ${host.name} has reported ${own.length} machines already`,
+    {
+      hint: 'A mobility service has one machine. Remove its DATA/identity and start it again.',
+    },
+  );
 }
 
 function machineDiffers({ machines }: Registry, host: KnownHost, report: SourceReport): boolean {

@@ -9,8 +9,6 @@ export interface KnownHost {
   role: HostRole;
   name: string;
   keyHash: string;
-  /** The one before the last renewal: its answer may have been lost. */
-  previousKeyHash: string | null;
   version: string;
   addresses: string[];
   disks: HostDisk[];
@@ -64,7 +62,6 @@ const fromRow = (row: HostRow): KnownHost => ({
   role: row.role as HostRole,
   name: row.name,
   keyHash: row.key_hash,
-  previousKeyHash: row.previous_key_hash,
   version: row.version,
   addresses: JSON.parse(row.addresses) as string[],
   disks: JSON.parse(row.disks) as HostDisk[],
@@ -78,7 +75,6 @@ const toRow = (host: KnownHost): HostRow => ({
   role: host.role,
   name: host.name,
   key_hash: host.keyHash,
-  previous_key_hash: host.previousKeyHash,
   version: host.version,
   addresses: JSON.stringify(host.addresses),
   disks: JSON.stringify(host.disks),

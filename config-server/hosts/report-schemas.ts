@@ -4,6 +4,8 @@ import { limits } from '../../core/limits.ts';
 import { checkDiskName, checkDiskSize, checkMachineName } from '../../core/names.ts';
 import { heartbeatSchema, type Heartbeat } from '../../core/registration/messages.ts';
 import { HomewardError } from '../../core/errors.ts';
+import { parseAddress } from '../../core/identity/address.ts';
+import { hostIdSchema } from '../../core/identity/host-identity.ts';
 import type { Peer } from '../../core/identity/tls.ts';
 
 const count = z.number().nonnegative();
@@ -31,7 +33,7 @@ const sourceState = z.enum([
 ]);
 
 const sourceReport = z.looseObject({
-  machine: z.uuid(),
+  machine: hostIdSchema,
   name: text,
   disks: z
     .array(z.looseObject({ name: text, size: count, kind: z.enum(['front', 'scan']) }))
@@ -49,11 +51,11 @@ const sourceReport = z.looseObject({
 });
 
 const spoolReport = z.looseObject({
-  machine: text,
+  machine: hostIdSchema,
   backlogBytes: count,
   sourceConnected: z.boolean(),
   targetConnected: z.boolean(),
-  problems: z.array(text),
+  problems: z.array(text).max(limits.spoolProblems),
 });
 
 const machineStatus = z.looseObject({
@@ -81,9 +83,21 @@ const targetReport = z.looseObject({
   machines: z.array(machineStatus),
 });
 
+/** An assignment carries them to whoever connects there. Throws 'usage'. */
+function checkAddresses(addresses: readonly string[]): void {
+  for (const address of addresses) {
+    if (address.length > addressCharacters) throw new HomewardError('usage', 'an address is too long');
+    parseAddress(address);
+  }
+}
+
+/** A host name has at most 253. */
+const addressCharacters = 260;
+
 /** Throws 'usage' for what does not fit, 'not-allowed' for a report that is not this role's to make. */
 export function parseHeartbeat(value: unknown, { role }: Peer): Heartbeat {
   const heartbeat = check(heartbeatSchema, value);
+  checkAddresses(heartbeat.addresses);
   if (heartbeat.source !== undefined) {
     ensureRole(role, 'mobility', 'source');
     const { name, disks } = check(sourceReport, heartbeat.source);

@@ -126,7 +126,10 @@ export function approveHost(registry: Registry, which: string): Promise<HostRepo
   });
 }
 
-/** Of a host that is in, the certificate counts no more; one that waits is forgotten. */
+/**
+ * Of a host that is in, the certificate counts no more, and the protection of its machines ends; one that
+ * waits is forgotten. Throws 'conflict' while machines are assigned to a process server or master target.
+ */
 export function removeHost(registry: Registry, which: string): Promise<HostReport> {
   return registry.turns.run(async () => {
     const found = listHosts(registry).filter(
@@ -157,9 +160,23 @@ async function removeJoined(registry: Registry, { id }: HostReport): Promise<voi
       hint: `Give the machine another with \`homeward protect ${needed.name}\`, or unprotect it.`,
     });
   }
+  await endProtections(registry, id);
   await registry.hosts.put({ ...host, removedAt: registry.clock.now() });
   registry.presence.forget(id);
   registry.desk.wake(id);
+}
+
+/**
+ * Process servers go by assignments, not by who was removed: those that name the host as source end, so that
+ * its certificate opens nothing any more. Before it is removed, so that a crash between asks for the same.
+ */
+async function endProtections({ assignments, events }: Registry, source: string): Promise<void> {
+  for (const assignment of assignments.active().filter((each) => each.source === source)) {
+    const { machine, name } = assignment;
+    await assignments.change({ ...assignment, ended: true });
+    const message = `${name} is not protected any more: its source was removed`;
+    await events.add({ kind: 'unprotected', severity: 'warning', host: source, machine, message });
+  }
 }
 
 async function removeWaiting(registry: Registry, { entry }: HostReport): Promise<void> {

@@ -71,8 +71,9 @@ export class Watch {
   }
 
   #lookAtHost(host: KnownHost): NewEvent[] {
-    const { presence } = this.#registry;
+    const { presence, calls } = this.#registry;
     const silentMs = silenceOf(this.#registry, host);
+    if (silentMs !== null && silentMs > limits.hostSilentMs) calls.silent(host.id);
     const { health } = judgeHost({ silentMs, skewMs: null });
     const skewMs = presence.get(host.id)?.skewMs ?? 0;
     const skewed = Math.abs(skewMs) > limits.clockSkewWarnedMs;

@@ -2,8 +2,10 @@
 import { HomewardError } from '../../core/errors.ts';
 import type { Assignment, AssignedSeed } from '../../core/identity/assignment.ts';
 import type { HostRole } from '../../core/identity/host-identity.ts';
+import { checkSeeds, type SeedCheck } from './check-seeds.ts';
 import type { KnownHost } from '../hosts/host-list.ts';
 import type { Registry } from '../registry.ts';
+import { awaitMachine } from './await-machine.ts';
 import type { KnownMachine } from './machine-list.ts';
 
 /** What is left out stays as it is, or is chosen. */
@@ -27,7 +29,8 @@ export interface ProtectReport {
   masterTarget: { id: string; name: string };
   processServer: { id: string; name: string; addresses: string[] };
   disks: { name: string; size: number }[];
-  seeds: AssignedSeed[];
+  /** With what the master target said of those that are new. */
+  seeds: (AssignedSeed & Partial<SeedCheck>)[];
   windowMs: number;
   consistencyIntervalMs: number;
   ended: boolean;
@@ -39,23 +42,40 @@ const defaultWindowMs = 24 * 60 * 60 * 1000;
 const defaultConsistencyIntervalMs = 5 * 60 * 1000;
 
 /** The same again changes nothing; anything else is a new epoch. */
-export function protect(registry: Registry, request: ProtectRequest): Promise<ProtectReport> {
-  return registry.turns.run(async () => {
-    const machine = findMachine(registry, request.machine);
-    const known = registry.assignments.get(machine.id);
-    const before = known === null || known.ended ? null : known;
-    const next = planAssignment(registry, { request, machine, before });
-    if (before !== null && same(before, next)) return report(registry, before, false);
-    const assignment = await registry.assignments.change(next);
-    await registry.events.add({
-      kind: before === null ? 'protected' : 'protection-changed',
-      severity: 'info',
-      host: assignment.source,
-      machine: machine.id,
-      message: `${machine.name} is protected, epoch ${assignment.epoch}`,
-    });
-    return report(registry, assignment, true);
+export async function protect(registry: Registry, request: ProtectRequest): Promise<ProtectReport> {
+  await awaitMachine(registry, request.machine);
+  const checks = await checkNewSeeds(registry, request);
+  const done = await registry.turns.run(() => protectInTurn(registry, request));
+  const seeds = done.seeds.map((seed) => ({ ...seed, ...checks.find(({ disk }) => disk === seed.disk) }));
+  return { ...done, seeds };
+}
+
+/** Before anything is changed, and not in a turn: the master target may take a while. */
+async function checkNewSeeds(registry: Registry, request: ProtectRequest): Promise<SeedCheck[]> {
+  if (request.seeds === undefined || request.seeds.length === 0) return [];
+  const machine = findMachine(registry, request.machine);
+  const known = registry.assignments.get(machine.id);
+  const before = known === null || known.ended ? null : known;
+  const { masterTarget, disks, seeds } = planAssignment(registry, { request, machine, before });
+  const has = JSON.stringify(before?.seeds ?? []);
+  return has === JSON.stringify(seeds) ? [] : checkSeeds(registry, masterTarget, disks, seeds);
+}
+
+async function protectInTurn(registry: Registry, request: ProtectRequest): Promise<ProtectReport> {
+  const machine = findMachine(registry, request.machine);
+  const known = registry.assignments.get(machine.id);
+  const before = known === null || known.ended ? null : known;
+  const next = planAssignment(registry, { request, machine, before });
+  if (before !== null && same(before, next)) return report(registry, before, false);
+  const assignment = await registry.assignments.change(next);
+  await registry.events.add({
+    kind: before === null ? 'protected' : 'protection-changed',
+    severity: 'info',
+    host: assignment.source,
+    machine: machine.id,
+    message: `${machine.name} is protected, epoch ${assignment.epoch}`,
   });
+  return report(registry, assignment, true);
 }
 
 export interface UnprotectReport {

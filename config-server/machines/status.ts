@@ -78,8 +78,8 @@ function sourceOf({ source, target }: MachineFacts): MachineStatus['source'] {
   const fresh = source.ageMs <= limits.hostSilentMs;
   if (!fresh && relayed !== undefined && (target?.ageMs ?? 0) < source.ageMs) return relayed;
   const { head, connected } = source.report;
-  const { state, sync, dirtyBytes } = head;
-  return { state, sync, dirtyBytes, connected: connected && fresh };
+  const { state, sync, dirtyBytes, scan } = head;
+  return { state, sync, dirtyBytes, connected: connected && fresh, ...(scan === undefined ? {} : { scan }) };
 }
 
 /** Of the source and of the process server whichever report is younger: theirs, or the one by the stream. */
@@ -147,6 +147,7 @@ function syncState({ source }: MachineFacts, { state, detail }: MachineStatus): 
   switch (head?.state) {
     case 'initial-sync':
     case 'resync':
+    case 'scan':
     case 'paused':
       return { state: head.state, detail };
     case 'waiting-for-sync': {

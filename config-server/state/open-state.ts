@@ -33,7 +33,6 @@ const migrations: Record<string, Migration> = {
         .addColumn('role', 'text', (column) => column.notNull())
         .addColumn('name', 'text', (column) => column.notNull())
         .addColumn('key_hash', 'text', (column) => column.notNull())
-        .addColumn('previous_key_hash', 'text')
         .addColumn('version', 'text', (column) => column.notNull())
         .addColumn('addresses', 'text', (column) => column.notNull())
         .addColumn('disks', 'text', (column) => column.notNull())

@@ -6,9 +6,8 @@ export interface HostRow {
   id: string;
   role: string;
   name: string;
-  /** SHA-256 of the public key in its certificate, in hex, and of the one before its last renewal. */
+  /** SHA-256 of the public key in its certificate, in hex. */
   key_hash: string;
-  previous_key_hash: string | null;
   version: string;
   addresses: string;
   disks: string;

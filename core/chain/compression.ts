@@ -12,7 +12,11 @@ const sampleBytes = 256;
  */
 const mostEntropy = 7.4;
 
-const compressing = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** Output comes in one piece: with zlib's own 16 KiB each of them costs a turn of the thread pool. */
+const compressing = (bytes: number) => ({
+  chunkSize: Math.max(bytes, leastBytes),
+  params: { [constants.ZSTD_c_compressionLevel]: 1 },
+});
 /** A window of 8 MiB is the most that a sender may make us keep. */
 const windowBits = 23;
 
@@ -47,9 +51,12 @@ function entropyOf(counts: Uint32Array, total: number): number {
 /** The body compressed, or null when that does not make it smaller; at once, or later when it is large. */
 export function compress(body: Buffer): Buffer | null | Promise<Buffer | null> {
   const judge = (packed: Buffer): Buffer | null => (packed.length < body.length * 0.95 ? packed : null);
-  if (body.length <= limits.chainCompressAtOnceBytes) return judge(zstdCompressSync(body, compressing));
+  if (body.length <= limits.chainCompressAtOnceBytes)
+    return judge(zstdCompressSync(body, compressing(body.length)));
   return new Promise((resolve) => {
-    zstdCompress(body, compressing, (error, packed) => resolve(error === null ? judge(packed) : null));
+    zstdCompress(body, compressing(body.length), (error, packed) =>
+      resolve(error === null ? judge(packed) : null),
+    );
   });
 }
 
@@ -57,6 +64,8 @@ export function compress(body: Buffer): Buffer | null | Promise<Buffer | null> {
 export function decompress(body: Buffer, rawBytes: number): Buffer | Promise<Buffer> {
   const options = {
     maxOutputLength: Math.max(rawBytes, 1),
+    // One more, so that the end is seen without a second piece.
+    chunkSize: Math.max(rawBytes + 1, leastBytes),
     params: { [constants.ZSTD_d_windowLogMax]: windowBits },
   };
   const judge = (raw: Buffer): Buffer => {

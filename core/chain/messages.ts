@@ -69,6 +69,16 @@ export interface SyncProgress {
   ahead: number | null;
 }
 
+/** Of a machine with disks that are scanned. */
+export interface ScanReport {
+  /** When the newest scan that is whole at the master target began to read, microseconds. */
+  lastTime: number | null;
+  /** Why the last scan did not take a disk, or null. */
+  problem?: string | null;
+  /** All its disks are scanned: points lie at the ends of scans alone. */
+  only?: boolean;
+}
+
 /** Everything up to `lsn` is as of `time`, microseconds of the source's clock. */
 export interface Head {
   lsn: number;
@@ -81,8 +91,8 @@ export interface Head {
   sync: SyncProgress | null;
   /** Set by the process server: bytes that it has and the master target has not made durable. */
   processServerBytes?: number;
-  /** Points lie only at the ends of scans, the newest at this time (microseconds), or null. */
-  scan?: { lastTime: number | null } | null;
+  /** Set where disks are scanned: their content changes only at the ends of scans. */
+  scan?: ScanReport | null;
 }
 
 export type Relay =

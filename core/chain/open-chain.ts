@@ -7,6 +7,7 @@ import { HomewardError } from '../errors.ts';
 import { formatAddress, parseAddress } from '../identity/address.ts';
 import { explainConnect } from '../identity/explain-connect.ts';
 import { HostRole, type HostIdentity } from '../identity/host-identity.ts';
+import { errorFrom } from '../identity/http-client.ts';
 import { connectTls } from '../identity/tls.ts';
 import { limits } from '../limits.ts';
 
@@ -24,7 +25,8 @@ export interface OpenChainOptions {
 
 /**
  * A socket behind the upgrade. Throws the error of the last address tried: 'name-not-resolved',
- * 'connection-refused', 'timed-out', 'not-tls', 'certificate-not-vouched', 'server-failed', 'interrupted'.
+ * 'connection-refused', 'timed-out', 'not-tls', 'certificate-not-vouched', 'server-failed', 'interrupted', or
+ * what the process server refused it with.
  */
 export async function openChain(options: OpenChainOptions): Promise<{ socket: Duplex; first: Buffer }> {
   let last = new HomewardError('connection-refused', 'no address of the process server is known');
@@ -35,7 +37,7 @@ export async function openChain(options: OpenChainOptions): Promise<{ socket: Du
       return { socket: await upgradeAt(address, options), first: Buffer.alloc(0) };
     } catch (error) {
       if (options.signal.aborted) throw interrupted(address);
-      last = explainUpgrade(error, address);
+      last = explainConnect(error, address);
     }
   }
   throw last;
@@ -54,9 +56,10 @@ async function upgradeAt(address: string, { identity, hostId, signal }: OpenChai
       );
     },
     headersTimeout: limits.chainUpgradeMs,
+    bodyTimeout: limits.chainUpgradeMs,
   });
   try {
-    const { socket } = await client.upgrade({ path: chainPath, protocol: chainProtocol, signal });
+    const socket = await upgrade(client, address, signal);
     void client.destroy(); // the socket is not the client's any more
     return socket;
   } catch (error) {
@@ -70,11 +73,59 @@ function destroy(socket: TLSSocket | null): void {
   socket?.destroy();
 }
 
-function explainUpgrade(error: unknown, address: string): HomewardError {
-  if (error instanceof Error && error.message === 'bad upgrade')
-    return new HomewardError('server-failed', `${address} does not offer ${chainProtocol}`, { cause: error });
-  return explainConnect(error, address);
+/**
+ * The socket behind the `101`, or why it was refused, in the words of the server. Why not `client.upgrade`:
+ * it throws away what a refusal says.
+ */
+function upgrade(client: Client, address: string, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const said: Buffer[] = [];
+    let saidBytes = 0;
+    const onAbort = (): void => {
+      reject(interrupted(address));
+      void client.destroy();
+    };
+    const settled = (): void => signal.removeEventListener('abort', onAbort);
+    signal.addEventListener('abort', onAbort, { once: true });
+    client.dispatch(
+      { path: chainPath, method: 'GET', upgrade: chainProtocol },
+      {
+        onRequestStart: () => undefined,
+        onRequestUpgrade(_controller, _status, _headers, socket) {
+          settled();
+          resolve(socket);
+        },
+        onResponseData(controller, chunk) {
+          saidBytes += chunk.length;
+          if (saidBytes > limits.chainJsonBytes) controller.abort(noChain(address));
+          else said.push(chunk);
+        },
+        onResponseEnd() {
+          settled();
+          reject(refusalIn(Buffer.concat(said).toString(), address));
+        },
+        onResponseError(_controller, error) {
+          settled();
+          reject(error);
+        },
+      },
+    );
+  });
 }
+
+function refusalIn(text: string, address: string): HomewardError {
+  try {
+    const { code, message, hint } = errorFrom(JSON.parse(text), address);
+    if (code !== 'usage' && code !== 'server-failed')
+      return new HomewardError(code, `${address}: ${message}`, { hint });
+  } catch {
+    // no JSON, so nothing of ours
+  }
+  return noChain(address);
+}
+
+const noChain = (address: string): HomewardError =>
+  new HomewardError('server-failed', `${address} does not offer ${chainProtocol}`);
 
 const interrupted = (address: string): HomewardError =>
   new HomewardError('interrupted', `connecting to ${address} was interrupted`);

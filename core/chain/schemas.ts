@@ -63,7 +63,15 @@ export const headSchema: z.ZodType<Head> = z.object({
   dirtyBytes: natural,
   sync: syncProgress.nullable(),
   processServerBytes: z.exactOptional(natural),
-  scan: z.exactOptional(z.object({ lastTime: natural.nullable() }).nullable()),
+  scan: z.exactOptional(
+    z
+      .object({
+        lastTime: natural.nullable(),
+        problem: z.exactOptional(text.nullable()),
+        only: z.exactOptional(z.boolean()),
+      })
+      .nullable(),
+  ),
 });
 
 const extent = { sync: natural, disk, start: natural, end: natural };

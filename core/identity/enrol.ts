@@ -48,11 +48,28 @@ export interface Enrolled {
 
 /** Trimmed, as editors end a file with a line feed. Throws 'passphrase-too-short' and 'no-such-file'. */
 export function readPassphrase(file: string): string {
+  return checkPassphrase(readShortFile(file).trim());
+}
+
+function readShortFile(file: string): string {
+  const bytes = Buffer.alloc(limits.passphraseFileBytes);
   try {
-    return checkPassphrase(fs.readFileSync(file, 'utf8').trim());
+    const fd = fs.openSync(file, 'r');
+    try {
+      return bytes.toString('utf8', 0, fs.readSync(fd, bytes));
+    } finally {
+      fs.closeSync(fd);
+    }
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    throw new HomewardError('no-such-file', `there is no passphrase file ${file}`, { cause: error });
+    const errno = errnoOf(error);
+    const what =
+      errno === 'ENOENT'
+        ? `there is no passphrase file ${file}`
+        : `the passphrase file ${file} cannot be read: ${errno}`;
+    throw new HomewardError('no-such-file', what, {
+      cause: error,
+      hint: 'Give --passphrase-file a file, readable here, with what `homeward passphrase show` prints.',
+    });
   }
 }
 
@@ -81,13 +98,20 @@ export async function enrol(options: EnrolOptions): Promise<Enrolled> {
     try {
       return await enrolOnce(options, address, progress);
     } catch (error) {
-      const known = explainConnect(error, address);
+      const known = withAddress(explainConnect(error, address), address);
       if (!progress.waited || final.includes(known.code)) throw known;
       if (!progress.unreachable) options.log.warn('enrolment-broken', { server: address, error: known });
       progress.unreachable = true;
       await pause(options, limits.heartbeatMs, address);
     }
   }
+}
+
+/** What the server answered does not say which server that was. */
+function withAddress(error: HomewardError, address: string): HomewardError {
+  if (error.message.includes(address)) return error;
+  const { code, message, hint } = error;
+  return new HomewardError(code, `${address}: ${message}`, { hint, cause: error.cause });
 }
 
 interface Progress {

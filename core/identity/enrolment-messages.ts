@@ -9,11 +9,15 @@ const pem = z.string().max(limits.pemBytes);
 const binary = (bytes: number): z.ZodType<string> =>
   z.base64url().refine((given) => Buffer.from(given, 'base64url').length === bytes, `has not ${bytes} bytes`);
 
+/** Operators read it: nothing in it may turn, hide or break what stands around it. */
+const hostName = text.regex(/^[^\p{C}\p{Zl}\p{Zp}]+$/u, 'holds what cannot be shown');
+const version = z.string().regex(/^[0-9A-Za-z.+-]{1,64}$/, 'is no version');
+
 export const enrolmentBeginSchema = z.object({
-  version: text,
+  version,
   hostId: hostIdSchema,
   role: hostRoleSchema,
-  name: text,
+  name: hostName,
   nonce: binary(32),
   /** Microseconds since 1970. */
   time: z.number().int().nonnegative(),
@@ -24,7 +28,7 @@ export const enrolmentBegunSchema = z.object({
   session: text,
   salt: binary(16),
   nonce: binary(32),
-  version: text,
+  version,
   time: z.number().int().nonnegative(),
   authority: pem,
 });

@@ -43,6 +43,31 @@ export function peerOf(socket: Duplex): Peer | null {
   return certificate === undefined ? null : peerIn(certificate);
 }
 
+/** Why `peerOf` gives nobody, in words for the other side, which sees nothing of it in its handshake. */
+export function strangerError(socket: Duplex): HomewardError {
+  const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  if (!(socket instanceof TLSSocket) || shown === undefined) {
+    const hint = 'Only hosts that have enrolled get through here: start them with --passphrase-file.';
+    return new HomewardError('not-allowed', 'this needs the certificate of a host', { hint });
+  }
+  const code = socket.authorized ? '' : String(socket.authorizationError);
+  if (/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/.test(code)) {
+    const now = new Date().toISOString();
+    const [from, to] = [shown.validFromDate, shown.validToDate].map((date) => date.toISOString());
+    return refusedHere(`the certificate of this host counts from ${from} to ${to}; here it is ${now}`, [
+      'Set the wrong clock. If the certificate has ended, start the host again with --passphrase-file.',
+    ]);
+  }
+  const what = socket.authorized ? 'is not that of a host' : 'is not from the authority known here';
+  return refusedHere(`the certificate of this host ${what}`, [
+    'If the configuration server was set up anew, enrol again: remove DATA/identity on the host,',
+    'start it with --passphrase-file.',
+  ]);
+}
+
+const refusedHere = (message: string, hint: string[]): HomewardError =>
+  new HomewardError('certificate-not-vouched', message, { hint: hint.join(' ') });
+
 export interface ConnectOptions {
   host: string;
   port: number;

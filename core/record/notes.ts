@@ -13,6 +13,10 @@ export interface SyncBeginNote {
   disks: { name: string; size: number }[];
   /** Only what differs from the state before will be sent. */
   checksums?: boolean;
+  /** Every byte of every disk will be compared or sent: it makes up for whatever is missing before. */
+  full?: boolean;
+  /** Some of what the target may lack will not be sent: it makes up for nothing. */
+  part?: boolean;
 }
 
 export function encodeNote(note: TagNote | SyncBeginNote | Record<string, never>): Buffer {
@@ -30,13 +34,15 @@ export function decodeTagNote(payload: Buffer): TagNote | null {
   return { name, consistency: known ? consistency : 'user' };
 }
 
-/** The payload of a `sync-begin`; what cannot be read is the reason *unknown*, no disks, no checksums. */
+/** The payload of a `sync-begin`; what cannot be read is the reason *unknown*, no disks, nothing else. */
 export function decodeSyncBegin(payload: Buffer): Required<SyncBeginNote> {
-  const { reason, disks, checksums } = parseObject(payload) ?? {};
+  const { reason, disks, checksums, full, part } = parseObject(payload) ?? {};
   return {
     reason: typeof reason === 'string' ? reason : 'unknown',
     disks: Array.isArray(disks) && disks.every(isDisk) ? disks.map(({ name, size }) => ({ name, size })) : [],
     checksums: checksums === true,
+    full: full === true,
+    part: part === true,
   };
 }
 

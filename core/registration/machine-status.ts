@@ -1,6 +1,6 @@
 // The status of one machine as users meet it, whoever puts it together: master target or configuration
 // server.
-import type { SourceState, SyncProgress } from '../chain/messages.ts';
+import type { ScanReport, SourceState, SyncProgress } from '../chain/messages.ts';
 
 export type MachineState =
   | 'ok'
@@ -13,6 +13,7 @@ export type MachineState =
   | 'waiting'
   | 'initial-sync'
   | 'resync'
+  | 'scan'
   | 'gap'
   | 'paused'
   | 'disconnected';
@@ -37,5 +38,11 @@ export interface MachineStatus {
   backlog: { source: number; processServer: number; target: number };
   /** How the writes get here: `ingest` (direct) or `chain`; what else is known of a chain. */
   path?: 'ingest' | 'chain';
-  source?: { state: SourceState; sync: SyncProgress | null; connected: boolean; dirtyBytes: number };
+  source?: {
+    state: SourceState;
+    sync: SyncProgress | null;
+    connected: boolean;
+    dirtyBytes: number;
+    scan?: ScanReport | null;
+  };
 }

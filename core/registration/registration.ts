@@ -1,4 +1,5 @@
 // A host's link to the configuration server: enrols once, then heartbeats, takes work and answers calls.
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { errorTable, ExitStatus, toHomewardError, type ErrorCode, type HomewardError } from '../errors.ts';
 import type { SignedAssignment } from '../identity/assignment.ts';
@@ -43,6 +44,8 @@ export class Registration {
   readonly #clock: Clock;
   readonly #heartbeatMs: number;
   readonly #version = readVersion();
+  /** Tells the server that an older run of this program will not answer the calls that it took. */
+  readonly #run = randomUUID();
   readonly #stopping = new AbortController();
   readonly #client: HttpClient;
   readonly #calls: CallDesk | null;
@@ -183,7 +186,7 @@ export class Registration {
   async #takeWork(): Promise<void> {
     const answer = await this.#client.json({
       method: 'GET',
-      path: `/api/v1/host/work?after=${this.#revision}&waitMs=${limits.workAskMs}`,
+      path: `/api/v1/host/work?after=${this.#revision}&waitMs=${limits.workAskMs}&run=${this.#run}`,
       signal: this.#stopping.signal,
       timeoutMs: limits.workAskMs + limits.serverAnswerMs,
     });
@@ -206,7 +209,9 @@ export class Registration {
     const away = errorTable[error.code].exit === ExitStatus.unreachable;
     if (this.#lost === error.code || (this.#lost !== null && away)) return;
     this.#lost = error.code;
-    this.#log.warn('config-server-lost', { server: this.#client.address, code: error.code, error });
+    const fields = { server: this.#client.address, code: error.code, error };
+    if (away) this.#log.warn('config-server-lost', fields);
+    else this.#log.error('config-server-lost', { ...fields, hint: error.hint });
   }
 
   #noteClock(skewUs: number): void {

@@ -16,6 +16,8 @@ export interface CapturedDisks {
   /** Regions in the dirty map, in address order, those of hot writes included. */
   dirtyRegions(): Region[];
   readonly dirtyBytes: number;
+  /** Every region is in the map; also when there are none. */
+  readonly allDirty: boolean;
   /**
    * Some region has content that no record carries (unclean stop, overflow, failed write, sync not ended):
    * only a sync takes it out of the map, and a stop must not be called clean.

@@ -18,8 +18,11 @@ import { ReplyHold } from './reply-hold.ts';
 import { readStable, zeroStable } from './stable-read.ts';
 
 export interface FrontDisksOptions {
-  /** In the machine's order. `store` instead of the opened `path` is for tests. */
-  disks: readonly { name: string; path: string; store?: BlockStore }[];
+  /**
+   * In the machine's order; `index` where that has other disks between them. `store` instead of the
+   * opened `path` is for tests.
+   */
+  disks: readonly { name: string; path: string; store?: BlockStore; index?: number }[];
   /** UUID of the machine, 16 bytes. */
   machine: Buffer;
   /** `DATA/dirty` lies in it. */
@@ -72,6 +75,10 @@ export class FrontDisks implements CapturedDisks {
 
   get dirtyBytes(): number {
     return this.#sum((disk) => Math.min(disk.map.dirtyCount * regionBytes, disk.size));
+  }
+
+  get allDirty(): boolean {
+    return this.disks.every(({ map, size }) => map.dirtyCount === Math.ceil(size / regionBytes));
   }
 
   get needsSync(): boolean {
@@ -153,7 +160,7 @@ export class FrontDisks implements CapturedDisks {
   }
 
   #disk(index: number): FrontDisk {
-    const disk = this.disks[index];
+    const disk = this.disks.find((each) => each.index === index);
     assert(disk !== undefined, `there is a disk ${index}`);
     return disk;
   }
@@ -161,14 +168,14 @@ export class FrontDisks implements CapturedDisks {
 
 async function openDisk(
   options: FrontDisksOptions,
-  index: number,
+  at: number,
   directory: string,
   replies: ReplyHold,
 ): Promise<FrontDisk> {
   const { machine, before, recorder, clock, log, files, onSyncNeeded } = options;
-  const wanted = options.disks[index];
+  const wanted = options.disks[at];
   assert(wanted !== undefined, 'the disk is in the list');
-  const { name, path: backing } = wanted;
+  const { name, path: backing, index = at } = wanted;
   const store = wanted.store ?? (await claimDisk(name, backing));
   try {
     const identity = { machine, disk: name, size: store.size };

@@ -57,6 +57,14 @@ export class BatchQueue {
     return this.#batches.find(isFilled)?.firstLsn ?? null;
   }
 
+  /** When the first record was made. */
+  get firstTime(): number | null {
+    const batch = this.#batches.find(isFilled);
+    return batch === undefined
+      ? null
+      : (parseRecordHeader(batch.buffer, batch.start, this.#machine)?.time ?? null);
+  }
+
   /** Room for a record of `bytes` as the next one, at `end` of the batch that comes back. */
   room(bytes: number, lsn: number): Batch {
     const last = this.#batches.at(-1);

@@ -86,6 +86,10 @@ export class HeldRecords {
   get firstLsn(): number | null {
     return this.#onDisk?.first ?? this.#queue.firstLsn;
   }
+  /** When the first record held was made, or one shortly before it; null when none is. */
+  get firstTime(): number | null {
+    return this.#onDisk === null ? this.#queue.firstTime : this.#spill.firstTime;
+  }
   /** Bytes of records, those included that lie in front of the first wanted one in its batch or file. */
   get bytes(): number {
     return this.#queue.waitingBytes + this.#spill.heldBytes;
@@ -209,8 +213,8 @@ export class HeldRecords {
   /** Ahead of need, as that takes a while. */
   #openSpill(): void {
     const batch = this.#queue.oldestUnspilled();
-    if (batch !== null && this.#spill.range === null && this.#options.diskBytes > 0)
-      this.#spill.start(batch.firstLsn);
+    if (batch === null || this.#options.diskBytes === 0) return;
+    if (this.#spill.range === null && !this.#spill.wasteful) this.#spill.start(batch.firstLsn);
   }
 
   /** Whether there is a log that the batch goes on with; else one is begun with it. */

@@ -81,11 +81,12 @@ export class Numbering {
    * back). Nothing up to them is given again.
    */
   skipTo(lsn: number, generation: number): void {
-    this.#head = Math.max(this.#head, lsn);
+    const head = Math.max(this.#head, lsn);
     this.#write({
       generation: Math.max(this.#state.generation, generation),
-      reservedTo: Math.max(this.#state.reservedTo, this.#head),
+      reservedTo: Math.max(this.#state.reservedTo, head),
     });
+    this.#head = head;
   }
 
   /** Whose copy the dirty map speaks of from now on; durable when it returns. */

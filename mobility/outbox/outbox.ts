@@ -169,8 +169,9 @@ export class Outbox implements Recorder {
   }: Pick<Welcome, 'spooled' | 'target' | 'generation'>): StopReason | null {
     const newest = Math.max(spooled, target);
     if (newest > this.headLsn || generation > this.generation) {
-      this.giveUp('outdated');
+      // First, since it may fail: then the stream ends, and the next one finds the same.
       this.#options.numbering.skipTo(newest, generation);
+      this.giveUp('outdated');
       return 'outdated';
     }
     const { heldFrom } = this;
@@ -240,8 +241,9 @@ export class Outbox implements Recorder {
     return null;
   }
 
+  /** What is dropped happened, and nobody will have it: the time is that of the first of it. */
   #stop(): void {
-    if (this.#recording) this.#stoppedTime = this.now();
+    if (this.#recording) this.#stoppedTime = this.#held.firstTime ?? this.now();
     this.#recording = false;
     this.#held.drop();
   }

@@ -36,6 +36,8 @@ export interface SpillOptions {
 /** One log at a time, each in a directory of its own, so that an old one is closed and removed meanwhile. */
 interface OpenLog {
   log: SegmentLog;
+  /** What its first record follows. */
+  begin: number;
   directory: string;
   reader: LogReader | null;
   reading: Promise<unknown>;
@@ -53,6 +55,7 @@ export class Spill {
   #leaving: Promise<void> = Promise.resolve();
   #count = 0;
   #failedAt: number | null = null;
+  #unusedAt: number | null = null;
 
   constructor(options: SpillOptions) {
     this.#options = options;
@@ -66,9 +69,17 @@ export class Spill {
     const last = log.appendedLsn;
     return { first: first?.firstLsn ?? last + 1, last, durable: log.durableLsn };
   }
+  /** When the first record in it was made; null when there is none. */
+  get firstTime(): number | null {
+    return this.#open?.log.segments.find(({ lastLsn, firstLsn }) => lastLsn >= firstLsn)?.firstTime ?? null;
+  }
   /** Something failed less than a second ago: it is not tried again yet. */
   get failing(): boolean {
     return this.#failedAt !== null && this.#options.clock.monotonicMs() - this.#failedAt < retryMs;
+  }
+  /** A log was opened ahead of need and given up unused of late: that costs more than it helps. */
+  get wasteful(): boolean {
+    return this.#unusedAt !== null && this.#options.clock.monotonicMs() - this.#unusedAt < retryMs;
   }
   /** Bytes on disk, those that the process server may have already included. */
   get heldBytes(): number {
@@ -136,7 +147,7 @@ export class Spill {
       visitor: { segmentBegin: nothing, segmentEnd: nothing, record: nothing, lost },
       events: { sealed: nothing, relocated: nothing, stateChanged: ready },
     });
-    return { log: opened, directory, reader: null, reading: Promise.resolve() };
+    return { log: opened, begin: applied, directory, reader: null, reading: Promise.resolve() };
   }
 
   /** Puts the batch that follows behind what is there; false when that cannot be just now. */
@@ -219,6 +230,7 @@ export class Spill {
 
   #leave(open: OpenLog): void {
     this.#open = null;
+    if (open.log.appendedLsn === open.begin) this.#unusedAt = this.#options.clock.monotonicMs();
     this.#leaving = this.#leaving.then(() => this.#remove(open));
   }
 

@@ -1,6 +1,7 @@
 // One stream to the process server: from its hello to its end, sends what the outbox has and takes what
 // comes back.
 import { ChainConnection, type ChainListener } from '../../core/chain/chain-connection.ts';
+import { FrameSize } from '../../core/chain/frame-size.ts';
 import type { Ack, Head, Note, Relay, SourceHello, Welcome } from '../../core/chain/messages.ts';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
@@ -18,6 +19,8 @@ export interface PushStreamOptions {
   log: Log;
   /** What a head says beside its position. */
   describe(): Pick<Head, 'state' | 'dirtyBytes' | 'sync' | 'scan'>;
+  /** As of when everything up to `lsn` is, if the records alone say `time`. */
+  asOf(lsn: number, time: number): number;
   /** Called behind the welcome, before anything is sent; what it throws ends the stream. */
   welcomed(welcome: Welcome): void;
   note(note: Note): void;
@@ -29,6 +32,7 @@ export interface PushStreamOptions {
 export class PushStream implements ChainListener {
   readonly #options: PushStreamOptions;
   readonly #connection: ChainConnection;
+  readonly #frames = new FrameSize();
   readonly #welcomeTimer: NodeJS.Timeout;
   #headTimer: NodeJS.Timeout | null = null;
   /** The LSN that comes next, and where it may lie in memory. */
@@ -72,6 +76,7 @@ export class PushStream implements ChainListener {
     if (spooled >= this.#next || target > outbox.headLsn) {
       throw new HomewardError('chain-broken', `record ${Math.max(spooled, target)} was acknowledged unsent`);
     }
+    if (spooled > outbox.spooledLsn) this.#frames.arrived();
     outbox.acknowledged(spooled, target);
   }
 
@@ -133,7 +138,8 @@ export class PushStream implements ChainListener {
   #send(bytes: Buffer, lastLsn: number): void {
     this.#sentTime = parseRecordHeader(bytes, 0, this.#options.machine)?.time ?? null;
     this.#next = lastLsn + 1;
-    this.#mustDrain = !this.#connection.sendRecords([bytes]);
+    for (const piece of this.#frames.pieces(bytes, this.#options.machine))
+      this.#mustDrain = !this.#connection.sendRecords([piece]);
   }
 
   #readDisk(): void {
@@ -165,11 +171,12 @@ export class PushStream implements ChainListener {
 
   #sendHead(): void {
     if (this.#closed) return;
-    const { outbox, describe } = this.#options;
+    const { outbox, describe, asOf } = this.#options;
     const isThrough = outbox.headLsn < Math.max(this.#next, outbox.heldFrom);
     const time = isThrough ? outbox.headTime : (outbox.held.timeOf(this.#next) ?? this.#sentTime);
     if (time === null) return; // the next record lies on disk: its time is known when it has been read
     const { backlogBytes } = outbox;
-    this.#connection.sendHead({ lsn: this.#next - 1, time, backlogBytes, ...describe() });
+    const lsn = this.#next - 1;
+    this.#connection.sendHead({ lsn, time: asOf(lsn, time), backlogBytes, ...describe() });
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openChain } from '../../core/chain/open-chain.ts';
 import type { Head, Note, Relay, Welcome } from '../../core/chain/messages.ts';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
+import { limits } from '../../core/limits.ts';
 import type { Assignment, SignedAssignment } from '../../core/identity/assignment.ts';
 import type { HostIdentity } from '../../core/identity/host-identity.ts';
 import type { Log } from '../../core/log.ts';
@@ -20,6 +21,8 @@ export interface PushListener {
   relay(relay: Relay): void;
   /** What a head says beside its position. */
   describe(): Pick<Head, 'state' | 'dirtyBytes' | 'sync' | 'scan'>;
+  /** As of when everything up to `lsn` is, if the records alone say `time`. */
+  asOf(lsn: number, time: number): number;
 }
 
 export interface PushOptions {
@@ -47,6 +50,10 @@ export class Push {
   #running: Promise<void> = Promise.resolve();
   /** The same trouble over and over is logged once. */
   #loggedCode: string | null = null;
+  /** Of the stream of the moment, once it was welcomed. */
+  #welcomedAt: { spooled: number; ms: number } | null = null;
+  /** Streams begin and break with nothing got across: they are tried ever less often, and logged once. */
+  #flapping = false;
 
   constructor(options: PushOptions) {
     this.#options = options;
@@ -89,8 +96,10 @@ export class Push {
   async #run(): Promise<void> {
     const { signal } = this.#ended;
     while (!signal.aborted) {
+      this.#welcomedAt = null;
       const problem = await this.#attempt(signal);
       if (signal.aborted) return;
+      this.#judge();
       this.#say(problem);
       this.#options.listener.disconnected(problem);
       await delay(this.#backoff.next(), undefined, { signal, ref: false }).catch(() => undefined);
@@ -121,6 +130,7 @@ export class Push {
         machine: machineMark(Buffer.from(assignment.machine.replaceAll('-', ''), 'hex')),
         log,
         describe: () => listener.describe(),
+        asOf: (lsn, time) => listener.asOf(lsn, time),
         welcomed: (welcome) => this.#welcomed(welcome),
         note: (note) => listener.note(note),
         relay: (relay) => listener.relay(relay),
@@ -149,9 +159,19 @@ export class Push {
 
   #welcomed(welcome: Welcome): void {
     this.#options.listener.welcomed(welcome);
-    this.#backoff.reset();
+    this.#welcomedAt = { spooled: welcome.spooled, ms: performance.now() };
+    if (this.#flapping) return;
     this.#loggedCode = null;
     this.#options.log.info('process-server-connected', { spooled: welcome.spooled, target: welcome.target });
+  }
+
+  /** Whether the stream that has ended was of any use. */
+  #judge(): void {
+    if (this.#welcomedAt === null) return;
+    const { spooled, ms } = this.#welcomedAt;
+    const lasted = performance.now() - ms > limits.pushRetryMostMs;
+    this.#flapping = !lasted && this.#options.outbox.spooledLsn <= spooled;
+    if (!this.#flapping) this.#backoff.reset();
   }
 
   #say(problem: HomewardError): void {

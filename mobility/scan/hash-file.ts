@@ -30,11 +30,11 @@ export interface HashFileOptions {
 }
 
 /**
- * Crash order of a batch: 1 what it is going to send is unknown in the file, durably (`forget`, `settle`) · 2 its
- * records are numbered, the new hashes put aside (`stage`) · 3 it is durable at the master target · 4 the new hashes
- * come into the file (`commit`). A crash before 4 leaves unknown what the target may have got in part. A page that is
- * torn or missing is unknown as a whole. After a call that failed the file is not trusted any more: a new one takes
- * its place, in which everything is unknown.
+ * Crash order of a batch: 1 what it is going to send is unknown in the file, durably (`forget`,
+ * `settle`) · 2 its records are numbered, the new hashes put aside (`stage`) · 3 it is durable at the
+ * master target · 4 the new hashes come into the file (`commit`). A crash before 4 leaves unknown what the
+ * target may have got in part. A page that is torn or missing is unknown as a whole. After a call that
+ * failed the file is not trusted any more: a new one takes its place, in which everything is unknown.
  */
 export class HashFile {
   readonly #options: HashFileOptions;
@@ -147,7 +147,10 @@ export class HashFile {
     if (this.#broken) await this.reset();
   }
 
-  /** Everything is unknown, durably. Crash order: 1 the old file goes · 2 a new one, synced · 3 directory synced. */
+  /**
+   * Everything is unknown, durably. Crash order: 1 the old file goes · 2 a new one, synced · 3 directory
+   * synced.
+   */
   async reset(): Promise<void> {
     const { files, path: file } = this.#options;
     this.close();

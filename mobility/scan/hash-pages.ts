@@ -1,4 +1,4 @@
-// The bytes of a hash file (docs/scan.md): what the master target has of a scanned disk, one hash for each chunk.
+// The bytes of a hash file (docs/scan.md): one hash for each chunk that the master target has of a disk.
 import { crc32 } from 'node:zlib';
 import { hashBytes, hashedChunkBytes } from '../../core/chain/messages.ts';
 import { readU64, writeU64 } from '../../core/record/record.ts';

@@ -1,4 +1,4 @@
-// The disks of a machine as its syncs see them: those of the front in the machine's order, with those that are scanned.
+// The disks of a machine as its syncs see them: those of the front, with those that are scanned.
 import type { CapturedDisks, Region } from '../capture/captured-disks.ts';
 import type { FrontDisks } from '../capture/front-disks.ts';
 import type { Scans } from './scans.ts';
@@ -28,6 +28,9 @@ export class MachineDisks implements CapturedDisks {
   }
   get dirtyBytes(): number {
     return this.#front.dirtyBytes;
+  }
+  get allDirty(): boolean {
+    return this.#front.allDirty;
   }
   get needsSync(): boolean {
     return this.#front.needsSync;

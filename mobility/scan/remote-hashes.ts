@@ -1,4 +1,4 @@
-// Asks for what the master target had before a batch, as often as it takes; without an answer everything is sent.
+// Asks for what the master target had before a batch, as often as it takes; without an answer all is sent.
 import { setTimeout as delay } from 'node:timers/promises';
 import { hashBytes } from '../../core/chain/messages.ts';
 import { errorTable, toHomewardError } from '../../core/errors.ts';

@@ -1,4 +1,4 @@
-// The operator's commands around a scan: one makes what is read, the other takes it away again, whatever happened.
+// The operator's commands around a scan: one makes what is read, the other takes it away again in any case.
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncDirectorySync } from '../../core/atomic-file.ts';
@@ -17,8 +17,8 @@ export interface ScanCommandsOptions {
 }
 
 /**
- * Order: 1 the mark, durably · 2 `before` · 3 reading · 4 `after` · 5 the mark goes. A service that ended in between
- * runs `after` when it begins the next time.
+ * Order: 1 the mark, durably · 2 `before` · 3 reading · 4 `after` · 5 the mark goes. A service that ended
+ * in between runs `after` when it begins the next time.
  */
 export class ScanCommands {
   readonly #options: ScanCommandsOptions;
@@ -64,7 +64,9 @@ export class ScanCommands {
   async #run(step: 'before' | 'after', command: string, signal?: AbortSignal): Promise<string | null> {
     const { log, limitMs = limits.scanCommandMs } = this.#options;
     const line = (text: string): void => log.info('scan-command', { step, line: text });
-    const result = resultOf(await runBounded({ program: 'sh', args: ['-c', command], limitMs, line }, signal));
+    const result = resultOf(
+      await runBounded({ program: 'sh', args: ['-c', command], limitMs, line }, signal),
+    );
     return result.state === 'done' ? null : result.detail;
   }
 }

@@ -85,7 +85,10 @@ export class ScanCopy {
     }
   }
 
-  /** The disk as the copying of a sync reads it. What somebody writes meanwhile is sent as it was read, and hashed so. */
+  /**
+   * The disk as the copying of a sync reads it. What somebody writes meanwhile is sent as it was read,
+   * and hashed so.
+   */
   #source(): SyncCopyOptions['captured'] {
     const { disk } = this.#options;
     return {

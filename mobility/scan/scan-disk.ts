@@ -73,8 +73,8 @@ export class ScanDisk implements ScanPath {
   }
 
   /**
-   * Reads all of it, but for what has to be sent anyhow, and finds what differs from what the master target has. Durably
-   * unknown in the hash file when this resolves: the batch may send it.
+   * Reads all of it, but for what has to be sent anyhow, and finds what differs from what the master
+   * target has. Durably unknown in the hash file when this resolves: the batch may send it.
    */
   async compare(rest: Rest, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Todo> {
     const todo = { wanted: new BlockMap(), unknown: new BlockMap() };
@@ -113,7 +113,10 @@ export class ScanDisk implements ScanPath {
   }
 }
 
-/** Opens a file or device for reading. Throws 'no-such-file', 'not-writable' (not readable) or 'bad-disk-size'. */
+/**
+ * Opens a file or device for reading. Throws 'no-such-file', 'tool-failed' or
+ * 'bad-disk-size'.
+ */
 export function openScanned(name: string, file: string): FileStore {
   const what = `${file}, disk ${name},`;
   let store: FileStore;
@@ -121,8 +124,7 @@ export function openScanned(name: string, file: string): FileStore {
     store = openFileStore(file, { readOnly: true });
   } catch (error) {
     const cause = { cause: error };
-    if (errnoOf(error) === 'ENOENT')
-      throw new HomewardError('no-such-file', `${what} does not exist`, cause);
+    if (errnoOf(error) === 'ENOENT') throw new HomewardError('no-such-file', `${what} does not exist`, cause);
     throw new HomewardError('tool-failed', `${what} cannot be opened (${errnoOf(error) ?? 'unknown'})`, {
       ...cause,
       hint: 'The mobility service has to be allowed to read it.',
@@ -135,7 +137,13 @@ export function openScanned(name: string, file: string): FileStore {
 }
 
 /** Notes what differs in a page, and makes that unknown in `known`; true when that changed it. */
-function markDifferent(todo: Todo, page: number, count: number, known: Buffer, found: Buffer | null): boolean {
+function markDifferent(
+  todo: Todo,
+  page: number,
+  count: number,
+  known: Buffer,
+  found: Buffer | null,
+): boolean {
   let changed = false;
   for (let chunk = 0; chunk < count; chunk += 1) {
     const at = page * pageChunks + chunk;
@@ -156,7 +164,8 @@ const isAllUnknown = (hashes: Buffer): boolean => hashes.every((byte) => byte ==
 export const markedBytes = (chunks: BlockMap): number => chunks.count * hashedChunkBytes;
 
 function smaller({ name, size }: ScanDisk, found: number): HomewardError {
-  const message = `disk ${name} has ${formatSize(found)} (${found} bytes); it had ${formatSize(size)} (${size} bytes)`;
+  const spell = (bytes: number): string => `${formatSize(bytes)} (${bytes} bytes)`;
+  const message = `disk ${name} has ${spell(found)}; it had ${spell(size)}`;
   return new HomewardError('machine-differs', message, {
     hint: 'Check the path; a disk that was made smaller is protected as a new machine.',
   });

@@ -1,4 +1,4 @@
-// The scanned disks of a machine as a part of its syncs: found different, sent, tagged, and remembered once durable.
+// The scanned disks of a machine as a part of its syncs: compared, sent, tagged, remembered once durable.
 import { formatTime, type Clock } from '../../core/clock.ts';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
@@ -6,6 +6,7 @@ import type { Log } from '../../core/log.ts';
 import type { Consistency, TagNote } from '../../core/record/notes.ts';
 import { microseconds } from '../../core/units.ts';
 import type { Recorder } from '../outbox/recorder.ts';
+import { chunkCount } from '../sync/chunk-hashes.ts';
 import type { AskHashes } from '../sync/sync-compare.ts';
 import type { SyncMeter, SyncOrder, SyncPart } from '../sync/sync.ts';
 import { NotRecorded } from '../sync/sync-copy.ts';
@@ -52,14 +53,14 @@ interface Batch {
   /** Its commands are still to be ended. */
   commandsDue: boolean;
   commandsFailed: boolean;
-  /** Of its tag; 0 before. */
-  lastLsn: number;
+  /** Its tag, once it has ended. */
+  point: ScanPoint | null;
 }
 
 /**
- * One batch at a time: the next is begun when the one before is durable at the master target, or known to be lost. A
- * disk that cannot be read is left out as long as the master target has the whole of its last scan; else the batch
- * fails, since its end would be no point.
+ * One batch at a time: the next is begun when the one before is durable at the master target, or known to
+ * be lost. A disk that cannot be read is left out as long as the master target has the whole of its last
+ * scan; else the batch fails, since its end would be no point.
  */
 export class Scans implements SyncPart {
   readonly #options: ScansOptions;
@@ -94,16 +95,29 @@ export class Scans implements SyncPart {
   }
   /** The newest batch that is durable at the master target in this run. */
   get point(): ScanPoint | null {
-    return this.#pending === null ? this.#point : null;
+    return this.#point;
   }
   get isPending(): boolean {
     return this.#pending !== null;
   }
   /** What an operator should know, or null. */
   get problem(): string | null {
-    const problems = this.disks.map(({ problem }) => problem).filter((problem) => problem !== null);
-    const all = this.#problem === null ? problems : [this.#problem, ...problems];
+    const all = this.#problems;
     return all.length === 0 ? null : all.map(({ message, code }) => `${message} (${code})`).join('; ');
+  }
+  /** Why there is no batch, for whoever has asked for one. */
+  get failure(): HomewardError | null {
+    return this.#problems[0] ?? null;
+  }
+  get #problems(): HomewardError[] {
+    return [this.#problem, ...this.disks.map(({ problem }) => problem)].filter((problem) => problem !== null);
+  }
+
+  get isFull(): boolean {
+    const found = this.#batch?.disks ?? [];
+    const isWhole = ({ disk, todo }: Batch['disks'][number]): boolean =>
+      todo.wanted.count === chunkCount(disk.size);
+    return found.length === this.disks.length && found.every(isWhole);
   }
 
   /** How the master target is asked for hashes. */
@@ -123,7 +137,7 @@ export class Scans implements SyncPart {
     const pending = this.#pending;
     this.#pending = null;
     if (pending === null) return;
-    this.#options.log.warn('scan-lost', { lsn: pending.lastLsn });
+    this.#options.log.warn('scan-lost', { lsn: pending.point?.lsn });
     for (const { disk } of pending.disks) disk.hashes.unstage();
   }
 
@@ -132,6 +146,7 @@ export class Scans implements SyncPart {
     // What a real sync follows has lost its records; a scan is not begun before.
     this.abandon();
     await this.#committing;
+    this.#problem = null;
     for (const disk of this.disks) disk.problem = null;
     const batch: Batch = {
       time: clock.now(),
@@ -139,17 +154,19 @@ export class Scans implements SyncPart {
       beginLsn: 0,
       commandsDue: true,
       commandsFailed: false,
-      lastLsn: 0,
+      point: null,
     };
     this.#batch = batch;
     log.info('scan-begun', { reason: order.reason, disks: this.disks.length });
     try {
       await commands.begin(signal);
       batch.time = clock.now();
-      meter.enter('comparing', this.disks.reduce((sum, { size }) => sum + size, 0));
+      meter.enter(
+        'comparing',
+        this.disks.reduce((sum, { size }) => sum + size, 0),
+      );
       for (const disk of this.disks) await this.#compare(batch, disk, meter, signal);
       if (batch.disks.length === 0) throw this.disks[0]?.problem ?? new HomewardError('bug', 'no disk');
-      this.#problem = null;
     } catch (error) {
       await this.#leaveOut(toHomewardError(error), order, signal);
     }
@@ -161,7 +178,10 @@ export class Scans implements SyncPart {
     if (batch === null || batch.disks.length === 0) return;
     const { recorder, log } = this.#options;
     batch.beginLsn = beginLsn;
-    meter.enter('copying', batch.disks.reduce((sum, { todo }) => sum + markedBytes(todo.wanted), 0));
+    meter.enter(
+      'copying',
+      batch.disks.reduce((sum, { todo }) => sum + markedBytes(todo.wanted), 0),
+    );
     const remote = this.wantsHashes && this.#ask !== null ? new RemoteHashes(this.#ask, beginLsn, log) : null;
     if (remote !== null) await pace.until(() => recorder.targetLsn >= beginLsn, signal);
     const onBytes = (bytes: number): void => meter.done(bytes);
@@ -187,11 +207,10 @@ export class Scans implements SyncPart {
     const note = this.#tagOf(batch);
     const tag = recorder.tag(note);
     if (tag === null) throw new NotRecorded();
-    batch.lastLsn = tag.lsn;
+    batch.point = { ...tag, ...note };
     this.#times.ended(endLsn, this.#asOfBatch(batch));
     this.#batch = null;
     this.#pending = batch;
-    this.#point = { ...tag, ...note };
     log.info('scan-ended', { lsn: tag.lsn, name: note.name, consistency: note.consistency });
     this.#settle();
   }
@@ -225,7 +244,10 @@ export class Scans implements SyncPart {
     }
   }
 
-  /** A sync of the other disks may go on without a scan that failed, if the master target has the last one whole. */
+  /**
+   * A sync of the other disks may go on without a scan that failed, if the master target has the last one
+   * whole.
+   */
   async #leaveOut(error: HomewardError, { partOnly = false }: SyncOrder, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.disks.every(({ problem }) => problem !== error)) {
@@ -249,8 +271,9 @@ export class Scans implements SyncPart {
     if (batch === null) return;
     const { recorder } = this.#options;
     if (!recorder.recording || recorder.syncBeginLsn !== batch.beginLsn) return this.abandon();
-    if (recorder.targetLsn < batch.lastLsn) return;
+    if (recorder.targetLsn < (batch.point?.lsn ?? Infinity)) return;
     this.#pending = null;
+    this.#point = batch.point;
     this.#times.durable();
     this.#committing = this.#commit(batch);
   }

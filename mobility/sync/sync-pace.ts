@@ -5,6 +5,8 @@ import type { Recorder } from '../outbox/recorder.ts';
 
 /** A disk that was written within this counts as busy. */
 const busyMs = 1_000;
+/** The rate is that of at least this long. */
+const measureMs = 500;
 
 export class SyncPace {
   readonly #recorder: Recorder;
@@ -13,8 +15,12 @@ export class SyncPace {
   /** Records of the sync that the process server does not have yet, oldest first. */
   #unsent: { lsn: number; bytes: number }[] = [];
   #unsentBytes = 0;
+  #sending = { since: 0, bytes: 0 };
+  #bytesPerSecond = Infinity;
   #changedBytes: number;
   #changedMs = -Infinity;
+  /** When the last piece was let through, and what the process server had then. */
+  #last: { ms: number; spooledLsn: number };
   #wake: (() => void) | null = null;
 
   constructor(recorder: Recorder, captured: CapturedDisks, nowMs: () => number) {
@@ -22,6 +28,7 @@ export class SyncPace {
     this.#captured = captured;
     this.#nowMs = nowMs;
     this.#changedBytes = captured.changedBytes;
+    this.#last = { ms: nowMs(), spooledLsn: recorder.spooledLsn };
     recorder.onProgress(() => this.#wake?.());
   }
 
@@ -38,8 +45,15 @@ export class SyncPace {
   }
 
   /** Resolves when the next piece may be read and numbered. Throws the reason of the signal. */
-  room(signal: AbortSignal): Promise<void> {
-    return this.until(() => this.#hasRoom(), signal);
+  async room(signal: AbortSignal): Promise<void> {
+    await this.until(() => this.#hasRoom() || this.#isOverdue(), signal);
+    this.#last = { ms: this.#nowMs(), spooledLsn: this.#recorder.spooledLsn };
+  }
+
+  /** While the chain moves, a workload that always fills the outbox must not put off a sync for ever. */
+  #isOverdue(): boolean {
+    const { ms, spooledLsn } = this.#last;
+    return this.#nowMs() - ms >= limits.syncLeastMs && this.#recorder.spooledLsn > spooledLsn;
   }
 
   /** Asked again whenever a position moves, and a few times a second. */
@@ -66,8 +80,10 @@ export class SyncPace {
     });
   }
 
-  #hasRoom(): boolean {
-    const { spooledLsn, crowded } = this.#recorder;
+  /** Of the sync's records, what the process server does not have yet. */
+  get unsentBytes(): number {
+    const { spooledLsn } = this.#recorder;
+    const before = this.#unsentBytes;
     let sent = 0;
     for (const { lsn, bytes } of this.#unsent) {
       if (lsn > spooledLsn) break;
@@ -75,8 +91,29 @@ export class SyncPace {
       sent += 1;
     }
     if (sent > 0) this.#unsent.splice(0, sent);
+    this.#measure(before - this.#unsentBytes);
+    return this.#unsentBytes;
+  }
+
+  /** How fast it goes out, as long as something waits for that. */
+  #measure(sentBytes: number): void {
+    const { since, bytes } = this.#sending;
+    const nowMs = this.#nowMs();
+    if (this.#unsent.length === 0) {
+      this.#sending = { since: nowMs, bytes: 0 };
+      return;
+    }
+    this.#sending = { since, bytes: bytes + sentBytes };
+    if (nowMs - since < measureMs) return;
+    this.#bytesPerSecond = ((bytes + sentBytes) * 1000) / (nowMs - since);
+    this.#sending = { since: nowMs, bytes: 0 };
+  }
+
+  #hasRoom(): boolean {
     const most = this.#isBusy() ? limits.syncUnsentBusyBytes : limits.syncUnsentBytes;
-    return !crowded && this.#unsentBytes < most;
+    // On a slow line a write that comes now would wait for all of it.
+    const soon = Math.max(2 * limits.syncPieceBytes, this.#bytesPerSecond * (limits.syncUnsentMs / 1000));
+    return !this.#recorder.crowded && this.unsentBytes < Math.min(most, soon);
   }
 
   /** The workload has written of late. */

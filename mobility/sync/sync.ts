@@ -32,6 +32,8 @@ export interface SyncPart {
   prepare(order: SyncOrder, meter: SyncMeter, signal: AbortSignal): Promise<void>;
   /** It is going to ask for hashes of the state before the sync. */
   readonly wantsHashes: boolean;
+  /** It is going to copy, or compare, every byte of its disks. */
+  readonly isFull: boolean;
   /** Copies, behind the `sync-begin`. */
   copy(beginLsn: number, pace: SyncPace, meter: SyncMeter, signal: AbortSignal): Promise<void>;
   /** Behind the `sync-end`. */
@@ -74,19 +76,27 @@ export class Syncs {
   readonly #pace: SyncPace;
   #progress: SyncProgress | null = null;
   #rate = new SyncRate();
+  /** Done, as it was said last: it never goes back. */
+  #shownBytes = 0;
+  #ended: { lsn: number; progress: SyncProgress } | null = null;
+  /** Of a sync that has ended. */
+  #hasPlace = false;
 
   constructor(options: SyncsOptions) {
     this.#options = options;
     this.#pace = new SyncPace(options.recorder, options.captured, () => options.clock.monotonicMs());
+    options.recorder.onProgress(() => this.#tail() ?? this.#leavePlace());
   }
 
-  /** Of the sync under way, or null. */
+  /** Of the sync under way, up to where the process server has the last of it; or null. */
   get progress(): SyncProgress | null {
-    const progress = this.#progress;
+    const progress = this.#progress ?? this.#tail();
     if (progress === null) return null;
-    const { doneBytes, totalBytes } = progress;
-    const secondsLeft = this.#rate.secondsLeft(this.#nowMs(), doneBytes, totalBytes);
-    return { ...progress, secondsLeft };
+    const doneBytes = this.#sentBytes(progress);
+    const nowMs = this.#nowMs();
+    this.#rate.note(nowMs, doneBytes);
+    const secondsLeft = this.#rate.secondsLeft(nowMs, doneBytes, progress.totalBytes);
+    return { ...progress, doneBytes, secondsLeft };
   }
 
   /**
@@ -96,6 +106,7 @@ export class Syncs {
   async run(order: SyncOrder, signal: AbortSignal): Promise<SyncOutcome> {
     const { places, captured, log, part } = this.#options;
     const { reason } = order;
+    this.#leavePlace();
     this.#enter('waiting', captured.dirtyBytes, reason);
     try {
       if (order.partOnly !== true) await places.request((ahead) => this.#update({ ahead }), signal);
@@ -112,8 +123,16 @@ export class Syncs {
     } finally {
       await part?.release();
       this.#progress = null;
-      places.done();
+      this.#hasPlace = true;
+      if (this.#tail() === null) this.#leavePlace();
     }
+  }
+
+  /** Only when what it has copied is sent: others would send at the same time. */
+  #leavePlace(): void {
+    if (!this.#hasPlace) return;
+    this.#hasPlace = false;
+    this.#options.places.done();
   }
 
   async #synchronise(order: SyncOrder, signal: AbortSignal): Promise<SyncOutcome> {
@@ -122,7 +141,10 @@ export class Syncs {
     signal.throwIfAborted();
     const { reason, partOnly = false } = order;
     const checksums = (order.checksums && !partOnly) || part?.wantsHashes === true;
-    const begun = recorder.syncBegin({ reason, disks, ...(checksums && { checksums }) });
+    // While nothing is recorded the map has what no record carries: it cannot be left out.
+    if (partOnly && !recorder.recording) throw new NotRecorded();
+    const scope = this.#scope(partOnly);
+    const begun = recorder.syncBegin({ reason, disks, ...(checksums && { checksums }), ...scope });
     if (begun === null) throw new NotRecorded();
     const lost = this.#watchRecording();
     try {
@@ -131,6 +153,13 @@ export class Syncs {
     } finally {
       lost.end();
     }
+  }
+
+  /** What it makes up for, in the turn in which it begins: see docs/chain.md, section 3. */
+  #scope(partOnly: boolean): { full?: true; part?: true } {
+    const { captured, part } = this.#options;
+    if (partOnly && captured.dirtyBytes > 0) return { part: true };
+    return captured.allDirty && (part?.isFull ?? true) ? { full: true } : {};
   }
 
   async #copyFrom(beginLsn: number, order: SyncOrder, signal: AbortSignal): Promise<SyncOutcome> {
@@ -146,7 +175,8 @@ export class Syncs {
     const parts = { captured, recorder, pace: this.#pace, signal, onBytes };
     const copy = new SyncCopy(parts, beginLsn);
     if (regions.length > 0) this.#enter('copying', stretchBytes(stretches), reason);
-    if (checksums && regions.length > 0) await this.#compareAndCopy(stretches, copy, beginLsn, reason, signal);
+    if (checksums && regions.length > 0)
+      await this.#compareAndCopy(stretches, copy, beginLsn, reason, signal);
     else await this.#copyAll(stretches, (stretch, reached) => copy.copy(stretch, reached), copy);
     await part?.copy(beginLsn, this.#pace, this.#meter(reason), signal);
     const ended = await this.#end(copy, partOnly ? null : disks, signal);
@@ -235,6 +265,7 @@ export class Syncs {
     this.#update({ phase: 'ending' });
     const ended = recorder.syncEnd();
     if (ended === null) throw new NotRecorded();
+    if (this.#progress !== null) this.#ended = { lsn: ended.lsn, progress: this.#progress };
     return ended.lsn;
   }
 
@@ -248,8 +279,23 @@ export class Syncs {
   #enter(phase: SyncProgress['phase'], totalBytes: number, reason: string): void {
     const none = { differentBytes: null, secondsLeft: null, ahead: null };
     this.#progress = { reason, phase, doneBytes: 0, totalBytes, ...none };
+    this.#shownBytes = 0;
+    this.#ended = null;
     this.#rate = new SyncRate();
     this.#rate.note(this.#nowMs(), 0);
+  }
+
+  /** What is numbered and has not gone out is not done. */
+  #sentBytes({ doneBytes }: SyncProgress): number {
+    this.#shownBytes = Math.max(this.#shownBytes, doneBytes - this.#pace.unsentBytes);
+    return this.#shownBytes;
+  }
+
+  /** Of a sync whose end is numbered, and waits to be sent. */
+  #tail(): SyncProgress | null {
+    const { recorder } = this.#options;
+    const ended = this.#ended;
+    return ended !== null && recorder.recording && recorder.spooledLsn < ended.lsn ? ended.progress : null;
   }
 
   #update(change: Partial<SyncProgress>): void {
@@ -259,7 +305,7 @@ export class Syncs {
   #done(bytes: number): void {
     if (this.#progress === null) return;
     this.#progress.doneBytes += bytes;
-    this.#rate.note(this.#nowMs(), this.#progress.doneBytes);
+    this.#rate.note(this.#nowMs(), this.#sentBytes(this.#progress));
   }
 
   #nowMs(): number {

@@ -1,6 +1,7 @@
 // Runs the operator's script before and after an application-consistent tag: bounded in time, its output in
 // the log.
 import { spawn, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { limits } from '../../core/limits.ts';
@@ -16,6 +17,8 @@ export interface ScriptOptions {
   log: Log;
   /** Instead of `limits.customScriptMs`. */
   limitMs?: number;
+  /** Hears the process id, which is that of its group as well. */
+  onBegun?: (pid: number) => void;
 }
 
 /** The exit status that says so. */
@@ -27,12 +30,12 @@ const outputMs = 1_000;
 
 /** Ends it when the signal is given or its time is over. Never rejects. */
 export async function runScript(
-  { path, log, limitMs = limits.customScriptMs }: ScriptOptions,
+  { path, log, limitMs = limits.customScriptMs, onBegun }: ScriptOptions,
   step: ScriptStep,
   signal?: AbortSignal,
 ): Promise<ScriptResult> {
   const line = (text: string): void => log.info('custom-script', { step, line: text });
-  const end = await runBounded({ program: path, args: [step], limitMs, line }, signal);
+  const end = await runBounded({ program: path, args: [step], limitMs, line, begun: onBegun }, signal);
   return end.status === nothingStatus ? { state: 'nothing' } : resultOf(end);
 }
 
@@ -42,6 +45,8 @@ export interface BoundedCommand {
   limitMs: number;
   /** Hears what it says, up to `limits.customScriptBytes` of each of its outputs. */
   line(text: string): void;
+  /** Hears its process id, which is that of its group as well. */
+  begun?: ((pid: number) => void) | undefined;
 }
 
 /** How a program ended: with a status, or `detail` says why without one. */
@@ -49,7 +54,7 @@ export type BoundedEnd = { status: number } | { status: null; detail: string };
 
 /** Runs a program of an operator, with everything it starts, bounded in time. Never rejects. */
 export function runBounded(command: BoundedCommand, signal?: AbortSignal): Promise<BoundedEnd> {
-  const { program, args, limitMs, line } = command;
+  const { program, args, limitMs, line, begun } = command;
   if (signal?.aborted) return Promise.resolve({ status: null, detail: 'it was not begun any more' });
   return new Promise((resolve) => {
     let ended: string | null = null;
@@ -60,6 +65,7 @@ export function runBounded(command: BoundedCommand, signal?: AbortSignal): Promi
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, LC_ALL: 'C.UTF-8' },
     });
+    if (child.pid !== undefined) begun?.(child.pid);
     readLines(child.stdout, line);
     readLines(child.stderr, line);
     const end = (why: string): void => {
@@ -81,14 +87,25 @@ export function runBounded(command: BoundedCommand, signal?: AbortSignal): Promi
     child.once('exit', (status, by) => {
       // Whatever it left behind goes with it, and its hold on our pipes.
       if (ended !== null) killGroup(child, 'SIGKILL');
-      setImmediate(() => {
+      const cut = setTimeout(() => {
         child.stdout.destroy();
         child.stderr.destroy();
-      });
+      }, outputMs);
+      child.once('close', () => clearTimeout(cut));
       if (ended === null && status !== null) finish({ status });
       else finish({ status: null, detail: ended ?? `it was ended by ${by}` });
     });
   });
+}
+
+/** A script that outlived its service: ended with all that it has started. */
+export function endScript(path: string, pid: number): void {
+  try {
+    // The number may be another's by now.
+    if (fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path)) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // There is none.
+  }
 }
 
 /** Of a program whose status is 0 or a failure. */

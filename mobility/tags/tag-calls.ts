@@ -6,10 +6,13 @@ import { limits } from '../../core/limits.ts';
 import { checkTagName } from '../../core/names.ts';
 import type { HostCall } from '../../core/registration/messages.ts';
 import { microseconds } from '../../core/units.ts';
-import type { Tagger } from './tagger.ts';
+import type { ScanSchedule } from '../scan/scan-schedule.ts';
+import type { Tagger, TakenTag } from './tagger.ts';
 
 export interface TagCallOptions {
   tagger: Tagger;
+  /** Where every disk is scanned: a tag is a scan. */
+  scanning?: Pick<ScanSchedule, 'take'> | null;
   /** Of the machine: both are taken for M. */
   id: string;
   name: string;
@@ -32,15 +35,22 @@ export function tagCalls(
       throw new HomewardError('no-such-machine', `this host protects ${options.name}, not "${machine}"`);
     const { name, consistency } = parseBody(call.body);
     checkTagName(name);
-    const { tagger } = options;
-    const tag =
-      consistency === 'application'
-        ? await tagger.takeWithScript(name)
-        : tagger.take(name, consistency ?? 'user');
+    const { tagger, scanning = null } = options;
+    if (scanning !== null) {
+      const asked = consistency ?? 'user';
+      return answer(options.name, await scanning.take({ name, consistency: asked }));
+    }
+    const wanted = consistency ?? (tagger.hasScript ? 'application' : 'user');
+    const tag = wanted === 'application' ? await tagger.takeWithScript(name) : tagger.take(name, wanted);
     await settle(options, tag.lsn, name);
-    const report = { machine: options.name, lsn: tag.lsn, time: formatTime(microseconds(tag.time)) };
-    return { status: 200, body: JSON.stringify({ ...report, name, consistency: tag.consistency }) };
+    return answer(options.name, tag);
   };
+}
+
+function answer(machine: string, tag: TakenTag): { status: number; body: string } {
+  const { lsn, name, consistency } = tag;
+  const time = formatTime(microseconds(tag.time));
+  return { status: 200, body: JSON.stringify({ machine, lsn, time, name, consistency }) };
 }
 
 /**

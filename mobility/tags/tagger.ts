@@ -1,10 +1,11 @@
 // Takes tags: the next number in the sequence of writes, with the operator's script around it where that is
 // wanted.
+import fs from 'node:fs';
 import { HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Consistency, TagNote } from '../../core/record/notes.ts';
 import type { Recorder } from '../outbox/recorder.ts';
-import { runScript, type ScriptResult, type ScriptStep } from './custom-script.ts';
+import { endScript, runScript, type ScriptResult, type ScriptStep } from './custom-script.ts';
 
 export interface TaggerOptions {
   recorder: Recorder;
@@ -14,6 +15,8 @@ export interface TaggerOptions {
   script: string | null;
   /** Instead of `limits.customScriptMs`. */
   scriptLimitMs?: number;
+  /** There from before the first step until behind the last: what a killed service leaves is found by it. */
+  begunFile?: string;
   log: Log;
 }
 
@@ -39,6 +42,8 @@ export class Tagger {
     options.recorder.onProgress(() => {
       for (const waiter of this.#waiters) if (waiter.reached()) waiter.done();
     });
+    if (options.begunFile !== undefined && fs.existsSync(options.begunFile))
+      this.#turn = this.#finishOld(options.begunFile);
   }
 
   get hasScript(): boolean {
@@ -72,6 +77,8 @@ export class Tagger {
     const refused = refusal();
     if (refused !== null) throw refused;
     if (signal.aborted) throw new HomewardError('interrupted', 'the service stops');
+    if (this.#options.begunFile !== undefined && this.hasScript)
+      fs.writeFileSync(this.#options.begunFile, '');
     try {
       const result = await this.#run('--pre', signal);
       if (result.state === 'failed')
@@ -79,17 +86,35 @@ export class Tagger {
       if (signal.aborted) throw new HomewardError('interrupted', 'the service stops');
       return this.take(name, result.state === 'done' ? 'application' : 'crash');
     } finally {
-      // Without the signal: what the first step froze has to go on.
-      const result = await this.#run('--post');
-      if (result.state === 'failed')
-        this.#options.log.error('custom-script-failed', { step: '--post', detail: result.detail });
+      await this.#finish();
     }
   }
 
+  /** A service that was killed has left a first step, which may go on. */
+  async #finishOld(begunFile: string): Promise<void> {
+    const { script, log } = this.#options;
+    log.warn('custom-script-unfinished', { step: '--post' });
+    if (script !== null) endScript(script, Number(fs.readFileSync(begunFile, 'utf8')));
+    await this.#finish();
+  }
+
+  /** Without the signal: what the first step froze has to go on. */
+  async #finish(): Promise<void> {
+    const { begunFile, log } = this.#options;
+    const result = await this.#run('--post');
+    if (result.state === 'failed')
+      log.error('custom-script-failed', { step: '--post', detail: result.detail });
+    if (begunFile !== undefined) fs.rmSync(begunFile, { force: true });
+  }
+
   async #run(step: ScriptStep, signal?: AbortSignal): Promise<ScriptResult> {
-    const { script, log, scriptLimitMs } = this.#options;
+    const { script, log, scriptLimitMs, begunFile } = this.#options;
     if (script === null) return { state: 'nothing' };
-    return runScript({ path: script, log, ...(scriptLimitMs && { limitMs: scriptLimitMs }) }, step, signal);
+    const onBegun = (pid: number): void => {
+      if (step === '--pre' && begunFile !== undefined) fs.writeFileSync(begunFile, String(pid));
+    };
+    const limit = scriptLimitMs === undefined ? {} : { limitMs: scriptLimitMs };
+    return runScript({ path: script, log, onBegun, ...limit }, step, signal);
   }
 
   /** Whether a position of the recorder reaches `lsn` within the time. */

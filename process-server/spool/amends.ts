@@ -1,6 +1,10 @@
 // What a spool cannot give any more, and the syncs of the source that make up for it.
+import type { SyncBeginNote } from '../../core/record/notes.ts';
 import type { Jump } from './serving-plan.ts';
 import type { SpoolState } from './spool-state.ts';
+
+/** What the `sync-begin` says of what its sync copies. */
+export type SyncScope = Pick<Required<SyncBeginNote>, 'full' | 'part' | 'checksums'>;
 
 export interface AmendsOptions {
   /** Its parts that are named here are changed in place. */
@@ -19,6 +23,8 @@ export interface AmendsOptions {
 export class Amends {
   readonly #options: AmendsOptions;
   readonly #state: SpoolState;
+  /** What the master target had when the begin of a sync was sent to it. */
+  readonly #sentBehind = new Map<number, number>();
 
   constructor(options: AmendsOptions) {
     this.#options = options;
@@ -78,17 +84,46 @@ export class Amends {
   }
 
   /**
-   * A sync has begun at `lsn`; `answers`: the source began it after it had been told what is wanted. It
-   * makes up for everything after `told`, and a full one for all. A crash that forgets this costs one more
-   * sync.
+   * A sync has begun at `lsn`. It makes up for everything after `told`, one of all for all, one of a part for
+   * nothing. A crash that forgets this costs one more sync.
    */
-  syncBegan(lsn: number, answers: boolean): void {
+  syncBegan(lsn: number, scope: SyncScope): void {
+    const { full: isFull, part, checksums } = scope;
+    if (part) return;
     const { resync } = this.#state;
-    const isFull = answers && resync?.full === true;
-    this.#state.jumps.push({ lsn, covers: isFull ? 0 : this.told });
+    this.#state.jumps.push({ lsn, covers: isFull ? 0 : this.told, ...(checksums && { base: null }) });
     if (resync !== null && (isFull || !resync.full)) this.#state.resync = null;
     this.#state.lost = this.#state.lost.filter(({ to }) => to > lsn);
     this.#options.changed();
+  }
+
+  /** The record `lsn` goes to a master target that has everything up to `position`. */
+  sent(lsn: number, position: number): void {
+    if (this.jumps.some((jump) => jump.lsn === lsn)) this.#sentBehind.set(lsn, position);
+  }
+
+  /**
+   * A master target that had everything up to `from` has it up to `to`. The source compares with what is
+   * there: what was the same is not in the records of its sync, which is of no use to whoever has less than
+   * that. On disk when this returns, so that the source may be told then.
+   */
+  reached(from: number, to: number): void {
+    const begun = this.#state.jumps.filter(({ lsn }) => from < lsn && lsn <= to);
+    for (const jump of begun)
+      jump.covers = Math.max(jump.covers, this.#sentBehind.get(jump.lsn) ?? jump.lsn - 1);
+    if (begun.length === 0) return;
+    this.#options.changed();
+    this.#options.save();
+  }
+
+  /**
+   * Whether a sync that is here already makes up for what the record `lsn` has lost: it began behind it, when
+   * no `target` from there on had been told. The source would not begin another for that.
+   */
+  isMadeUpFor(lsn: number): boolean {
+    // Once it may have compared, it may have found nothing missing at a master target that had the record.
+    const isOpen = (jump: Jump): boolean => jump.base === undefined || this.told < jump.lsn;
+    return this.jumps.some((jump) => jump.lsn > lsn && jump.covers < lsn && isOpen(jump));
   }
 
   /**
@@ -109,8 +144,18 @@ export class Amends {
     return isNew;
   }
 
+  /** The records [from, to] go to a master target that has everything up to `position`. */
+  given(position: number, from: number, to: number): void {
+    for (const jump of this.#state.jumps) {
+      if (jump.base !== null || jump.lsn < from || jump.lsn > to) continue;
+      jump.base = jump.lsn === from ? position : jump.lsn - 1;
+      this.#options.changed();
+    }
+  }
+
   /** Syncs at or below `lsn` are gone. */
   pruned(lsn: number): void {
     this.#state.jumps = this.#state.jumps.filter((jump) => jump.lsn > lsn);
+    for (const sent of this.#sentBehind.keys()) if (sent <= lsn) this.#sentBehind.delete(sent);
   }
 }

@@ -7,6 +7,20 @@
 export interface Jump {
   lsn: number;
   covers: number;
+  /**
+   * Its sync sends only what differs from what the master target had that was given it first: everything up
+   * to here. Null: none was yet, so whoever is will be compared with. Left out: it sends all that it copies.
+   */
+  base?: number | null;
+}
+
+/**
+ * Whether the sync compares with the state of a master target that has everything up to `have`. Nothing at
+ * all says nothing: it may have begun with a seed, and with another one than before.
+ */
+function fits({ lsn, base }: Jump, have: number, told: number): boolean {
+  if (base === undefined || base === null) return true;
+  return have === 0 ? told < lsn : have === base;
 }
 
 export interface ServingPlace {
@@ -29,8 +43,10 @@ export type ServingPlan =
   | { kind: 'resync'; full: boolean };
 
 export function planServing(place: ServingPlace): ServingPlan {
-  const { position, oldest, spooled } = place;
+  const { position, oldest, spooled, jumps, told } = place;
   if (position >= spooled) return { kind: 'idle' };
+  const first = jumps.find(({ lsn }) => lsn === position + 1);
+  if (position === 0 && first !== undefined && !fits(first, 0, told)) return planAround(place, 1, 1);
   if (position + 1 >= oldest) return { kind: 'serve', from: position + 1 };
   return planAround(place, position + 1, oldest - 1);
 }
@@ -38,13 +54,20 @@ export function planServing(place: ServingPlace): ServingPlan {
 /** The same when the records [from, to] cannot be had; everything before `from` has been given. */
 export function planAround(place: ServingPlace, from: number, to: number): ServingPlan {
   const have = from - 1;
-  const jump = place.jumps.find(({ lsn, covers }) => lsn > to && lsn >= place.oldest && covers <= have);
+  const { jumps, oldest, told } = place;
+  const jump = jumps.find(
+    (each) => each.lsn > to && each.lsn >= oldest && each.covers <= have && fits(each, have, told),
+  );
   if (jump !== undefined) return { kind: 'serve', from: jump.lsn };
-  return { kind: 'resync', full: have < place.told };
+  return { kind: 'resync', full: have < told };
 }
 
 /** Whether a master target that has everything up to `position` may go on with the record `lsn`. */
-export function mayFollow(jumps: readonly Jump[], position: number, lsn: number): boolean {
+export function mayFollow(
+  { jumps, told }: Pick<ServingPlace, 'jumps' | 'told'>,
+  position: number,
+  lsn: number,
+): boolean {
   if (lsn === position + 1) return true;
-  return jumps.some((jump) => jump.lsn === lsn && jump.covers <= position);
+  return jumps.some((jump) => jump.lsn === lsn && jump.covers <= position && fits(jump, position, told));
 }

@@ -19,7 +19,7 @@ const stateSchema = z.object({
   /** The highest `target` that a source was told. */
   told: lsn,
   /** The syncs in the spool, oldest first. */
-  jumps: z.array(z.object({ lsn, covers: lsn })),
+  jumps: z.array(z.object({ lsn, covers: lsn, base: z.exactOptional(lsn.nullable()) })),
   /** Records that were passed on as `unknown`, and that no sync has made up for yet. */
   lost: z.array(z.object({ from: lsn, to: lsn, reason: z.string() })),
   /** A sync that the source is to begin; `keep`: also when a master target comes that could do without. */

@@ -7,15 +7,23 @@ import { assert, HomewardError, toHomewardError } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
+import { decodeSyncBegin } from '../../core/record/notes.ts';
 import type { RecordRun } from '../../core/record/record-run.ts';
-import { machineMark, recordHeaderBytes, RecordKind, type MachineMark } from '../../core/record/record.ts';
+import {
+  machineMark,
+  recordHeaderBytes,
+  RecordKind,
+  type MachineMark,
+  type RecordHeader,
+} from '../../core/record/record.ts';
 import { LogReader } from '../../core/segment-log/log-reader.ts';
 import { receivedGroup } from '../../core/segment-log/received-group.ts';
 import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import type { RecoveryVisitor } from '../../core/segment-log/recover.ts';
 import { parseSegmentFileName } from '../../core/segment-log/segment.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
-import { Amends } from './amends.ts';
+import { payloadAtFits } from '../../core/segment-log/scan.ts';
+import { Amends, type SyncScope } from './amends.ts';
 import { ByteMarks } from './byte-marks.ts';
 import { takeInOrder } from './order.ts';
 import type { RoomSegment } from './room.ts';
@@ -52,13 +60,15 @@ export interface AppendOptions {
   /** Called once: with null when all of the run is durable, else with why not. */
   durable(error: Error | null): void;
   /** Called for each sync that begins in it. */
-  syncBegan(lsn: number): void;
+  syncBegan(lsn: number, scope: SyncScope): void;
 }
 
 /** What recovery found in the log beside its records. */
 interface Found {
   generation: number;
-  syncs: number[];
+  syncs: { lsn: number; before: number; scope: SyncScope }[];
+  /** The newest LSN that was accounted for. */
+  last: number;
   lost: { from: number; to: number }[];
 }
 
@@ -112,7 +122,7 @@ export class Spool {
     ensureDirectorySync(directory);
     const state = readState(options);
     const marks = new ByteMarks();
-    const found: Found = { generation: 0, syncs: [], lost: [] };
+    const found: Found = { generation: 0, syncs: [], last: state.prunedTo, lost: [] };
     const log = await SegmentLog.open({
       ...options,
       machine: uuidBytes(machine),
@@ -121,9 +131,7 @@ export class Spool {
       visitor: visitorOf(marks, found),
       events: { sealed: grown, relocated: () => undefined, stateChanged: changed },
     });
-    const known = new Set(state.jumps.map(({ lsn }) => lsn));
-    for (const lsn of found.syncs) if (!known.has(lsn)) state.jumps.push({ lsn, covers: state.told });
-    state.jumps.sort((a, b) => a.lsn - b.lsn);
+    addForgotten(state, found.syncs);
     state.generation = Math.max(state.generation, found.generation);
     return new Spool(options, { log, marks, state, found });
   }
@@ -189,7 +197,9 @@ export class Spool {
       this.#generation = last.generation;
       this.#state.generation = Math.max(this.generation, last.generation);
       this.#marks.add(last.lsn, piece.bytes.length);
-      for (const { kind, lsn } of piece.headers) if (kind === RecordKind.syncBegin) syncBegan(lsn);
+      for (const [index, header] of piece.headers.entries())
+        if (header.kind === RecordKind.syncBegin)
+          syncBegan(header.lsn, scopeOf(header, piece.bytes, piece.positions[index] ?? 0));
     }
     this.#unsaved = true;
     this.#log.commit(this.appended, durable);
@@ -205,6 +215,7 @@ export class Spool {
   /** The master target has said what it has; that may be less than before, when its journal is gone. */
   noteTarget(durable: number, applied: number): void {
     if (durable === this.target && applied === this.applied) return;
+    this.amends.reached(this.target, durable);
     this.#state.target = durable;
     this.#state.applied = applied;
     this.#unsaved = true;
@@ -331,11 +342,40 @@ function visitorOf(marks: ByteMarks, found: Found): RecoveryVisitor {
   return {
     segmentBegin: () => undefined,
     segmentEnd: () => undefined,
-    record(header) {
-      marks.add(header.lsn, recordHeaderBytes + header.payloadBytes);
+    record(header, position, content) {
+      const { lsn } = header;
+      marks.add(lsn, recordHeaderBytes + header.payloadBytes);
       found.generation = header.generation;
-      if (header.kind === RecordKind.syncBegin) found.syncs.push(header.lsn);
+      // One whose note is damaged can be given to nobody.
+      if (header.kind === RecordKind.syncBegin && payloadAtFits(content, header, position))
+        found.syncs.push({ lsn, before: found.last, scope: scopeOf(header, content, position) });
+      found.last = lsn;
     },
-    lost: ({ from, to }) => found.lost.push({ from, to }),
+    lost({ from, to }) {
+      found.lost.push({ from, to });
+      found.last = to;
+    },
   };
+}
+
+/**
+ * Syncs that came after the last writing of spool.json. What the source had been told when one of them began
+ * may be newer as well, but no record that was not there before.
+ */
+function addForgotten(state: SpoolState, syncs: Found['syncs']): void {
+  for (const { lsn, before, scope } of syncs) {
+    const known = state.jumps.find((jump) => jump.lsn === lsn);
+    // Nor is it known any more who has been given it.
+    if (known?.base === null) known.base = before;
+    if (known !== undefined || scope.part) continue;
+    const covers = scope.full ? 0 : Math.max(state.told, before);
+    state.jumps.push({ lsn, covers, ...(scope.checksums && { base: before }) });
+  }
+  state.jumps.sort((a, b) => a.lsn - b.lsn);
+}
+
+/** What the sync copies that begins with the record at `position`. */
+function scopeOf({ payloadBytes }: RecordHeader, content: Buffer, position: number): SyncScope {
+  const start = position + recordHeaderBytes;
+  return decodeSyncBegin(content.subarray(start, start + payloadBytes));
 }

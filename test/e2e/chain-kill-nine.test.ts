@@ -1,5 +1,5 @@
-// kill -9 of anybody in the chain, again and again while a workload writes: everything comes back by itself, the
-// newest point is the source's disk, and what was a point stays one.
+// kill -9 of anybody in the chain, again and again while a workload writes: everything comes back by itself,
+// the newest point is the source's disk, and what was a point stays one.
 import t, { type Test } from 'tap';
 import { MiB } from '../../core/units.ts';
 import { ChainLoad } from '../support/chain-load.ts';

@@ -1,5 +1,5 @@
-// The process server's disk is full: the source is slowed, then keeps its own backlog; nothing is lost, no workload
-// stops, and when the master target is back everything drains.
+// The process server's disk is full: the source is slowed, then keeps its own backlog; nothing is lost, no
+// workload stops, and when the master target is back everything drains.
 import fs from 'node:fs';
 import t from 'tap';
 import { MiB } from '../../core/units.ts';
@@ -12,9 +12,10 @@ import { OracleWriter } from '../support/oracle-writer.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import { mountInPlace } from '../support/volumes.ts';
 
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 const size = 16 * MiB;
+const skip = skipUnless({ full: true });
 
 /** What the files of all spools take. */
 const spoolBytes = (site: ChainSite): number =>
@@ -25,8 +26,9 @@ const spoolBytes = (site: ChainSite): number =>
     .reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
 
 /**
- * Writes until there is no room at the process server, and somewhat longer; slower from `slowlyFrom` bytes in the spool
- * on, so that nothing of how that comes is jumped over. Gives back how long 40 writes took at the most.
+ * Writes until there is no room at the process server, and somewhat longer; slower from `slowlyFrom` bytes
+ * in the spool on, so that nothing of how that comes is jumped over. Gives back how long 40 writes took at
+ * the most.
  */
 async function writeUntilFull(
   site: ChainSite,
@@ -62,7 +64,7 @@ async function writerOn(source: Source, seed: number): Promise<{ oracle: Oracle;
   };
 }
 
-t.test('a spool that may not grow: the source keeps what has no room there', async (t) => {
+t.test('a spool that may not grow: the source keeps what has no room there', { skip }, async (t) => {
   const site = await ChainSite.start(t, { processServer: ['--spool-size', '32M'] });
   const config = settingsFile(t, { OutboxMemoryBytes: '8M', OutboxBytes: '256M' });
   const source = await site.source('web', [{ name: 'disk', size }], '--config', config);
@@ -70,7 +72,7 @@ t.test('a spool that may not grow: the source keeps what has no room there', asy
   const { oracle, writer } = await writerOn(source, chooseSeed(t));
   await site.masterTarget.kill();
   const durable = (await site.status('web'))?.durableLsn ?? 0;
-  const slowest = await writeUntilFull(site, writer, { slowlyFrom: 26 * MiB, more: 40 });
+  const slowest = await writeUntilFull(site, writer, { slowlyFrom: 29 * MiB, more: 40 });
   t.ok(slowest < 5000, `the workload went on: 40 writes took ${Math.round(slowest)} ms at the most`);
   t.match(site.processServer.log, / event=spool-room .*room=slow/, 'it was slowed before');
   await until('the backlog at both to be told', async () => {
@@ -97,37 +99,41 @@ t.test('a spool that may not grow: the source keeps what has no room there', asy
   await sameAtBothEnds(t, site, source);
 });
 
-t.test('when the source cannot keep its backlog either, exactly the dirty map is synced', async (t) => {
-  const site = await ChainSite.start(t, { processServer: ['--spool-size', '4M'] });
-  const config = settingsFile(t, { OutboxMemoryBytes: '8M', OutboxBytes: '16M' });
-  const file = site.at('web-disk.img');
-  fs.writeFileSync(file, Buffer.alloc(4 * size, 7));
-  const source = await site.source('web', [{ name: 'disk', path: file }], '--config', config);
-  await site.protect('web');
-  const { writer } = await writerOn(source, chooseSeed(t));
-  await until('a clean map', async () => (await site.status('web'))?.source?.dirtyBytes === 0);
-  await site.masterTarget.kill();
-  await writeUntilFull(site, writer, {});
-  const overflow = (): boolean => source.process.log.includes('reason=overflow');
-  for (let rounds = 0; !overflow() && rounds < 400; rounds += 1) t.ok(await writer.writeMore(100));
-  t.ok(overflow(), 'the outbox overflows');
-  t.ok(await writer.writeMore(200), 'and the workload goes on');
-  await until(
-    'the overflow to be told',
-    async () => (await site.status('web'))?.source?.state === 'overflow',
-  );
-  await writer.flush();
-  await site.masterTarget.start();
-  await sameAtBothEnds(t, site, source);
-  const [sync, ...others] = resyncs(source);
-  t.match(sync, { reason: 'outbox overflow', bytes: size }, 'the regions that were written, not the disk');
-  t.ok((sync?.dataBytes ?? Infinity) <= size, `${sync?.dataBytes} bytes were sent`);
-  t.same(others, []);
-  t.match(await site.points('web'), { gaps: [{ reason: 'outbox overflow' }] });
-  t.ok(await writer.writeMore(50));
-  await writer.close();
-  await sameAtBothEnds(t, site, source);
-});
+t.test(
+  'when the source cannot keep its backlog either, exactly the dirty map is synced',
+  { skip },
+  async (t) => {
+    const site = await ChainSite.start(t, { processServer: ['--spool-size', '4M'] });
+    const config = settingsFile(t, { OutboxMemoryBytes: '8M', OutboxBytes: '16M' });
+    const file = site.at('web-disk.img');
+    fs.writeFileSync(file, Buffer.alloc(4 * size, 7));
+    const source = await site.source('web', [{ name: 'disk', path: file }], '--config', config);
+    await site.protect('web');
+    const { writer } = await writerOn(source, chooseSeed(t));
+    await until('a clean map', async () => (await site.status('web'))?.source?.dirtyBytes === 0);
+    await site.masterTarget.kill();
+    await writeUntilFull(site, writer, {});
+    const overflow = (): boolean => source.process.log.includes('reason=overflow');
+    for (let rounds = 0; !overflow() && rounds < 400; rounds += 1) t.ok(await writer.writeMore(100));
+    t.ok(overflow(), 'the outbox overflows');
+    t.ok(await writer.writeMore(200), 'and the workload goes on');
+    await until(
+      'the overflow to be told',
+      async () => (await site.status('web'))?.source?.state === 'overflow',
+    );
+    await writer.flush();
+    await site.masterTarget.start();
+    await sameAtBothEnds(t, site, source);
+    const [sync, ...others] = resyncs(source);
+    t.match(sync, { reason: 'outbox overflow', bytes: size }, 'the regions that were written, not the disk');
+    t.ok((sync?.dataBytes ?? Infinity) <= size, `${sync?.dataBytes} bytes were sent`);
+    t.same(others, []);
+    t.match(await site.points('web'), { gaps: [{ reason: 'outbox overflow' }] });
+    t.ok(await writer.writeMore(50));
+    await writer.close();
+    await sameAtBothEnds(t, site, source);
+  },
+);
 
 t.test(
   'a volume that fills up under the spool does the same',

@@ -1,80 +1,16 @@
 // PostgreSQL on a protected disk: images of any moment go through its crash recovery and hold what was
 // committed.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import t, { type Test } from 'tap';
-import { MasterTarget, nbdUri, run, runOk, until } from '../support/homeward.ts';
-import { loopDeviceMissing } from '../support/loop-device.ts';
-import {
-  attachFile,
-  attachNbd,
-  checkFileSystem,
-  makeFileSystem,
-  mount,
-  mountCommands,
-} from '../support/mounted-disk.ts';
-import { skipUnless } from '../support/needs.ts';
+import { MasterTarget, nbdUri } from '../support/homeward.ts';
+import { attachFile, attachNbd, checkFileSystem, makeFileSystem, mount } from '../support/mounted-disk.ts';
+import { initDatabase, postgresMissing, query, startServer } from '../support/postgres.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 import { SqlSession } from '../support/sql-session.ts';
 
 t.setTimeout(240_000);
 
-const programs = postgresPrograms();
-const missing =
-  skipUnless({
-    root: true,
-    full: true,
-    commands: [...mountCommands, 'psql', 'setpriv'],
-    files: ['/dev/fuse'],
-  }) ||
-  (loopDeviceMissing() ?? false) ||
-  (programs === null ? 'needs a PostgreSQL server' : false);
-
-/** Debian keeps them in a directory for each version. */
-function postgresPrograms(): string | null {
-  const root = '/usr/lib/postgresql';
-  const versions = fs.existsSync(root) ? fs.readdirSync(root) : [];
-  const newest = versions.toSorted((a, b) => Number(a) - Number(b)).at(-1);
-  return newest === undefined ? null : `${root}/${newest}/bin`;
-}
-
-/** PostgreSQL refuses to run as root. */
-const asPostgres = ['--reuid=postgres', '--regid=postgres', '--init-groups'];
-
-/** A running server on `data`; its socket is in the same place. */
-async function startServer(t: Test, data: string): Promise<{ stop(): Promise<void> }> {
-  const args = [...asPostgres, `${programs}/postgres`, '-D', data, '-k', data, '-c', 'listen_addresses='];
-  const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
-  let log = '';
-  child.stderr.on('data', (text: Buffer) => {
-    log += text.toString();
-  });
-  const ended = once(child, 'exit');
-  t.teardown(async () => {
-    child.kill('SIGQUIT');
-    if (child.exitCode === null && child.signalCode === null) await ended;
-  });
-  await until(
-    'PostgreSQL to be ready',
-    async () => {
-      if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${log}`);
-      return (await run('psql', ['-h', data, '-U', 'postgres', '-c', 'SELECT 1'])).status === 0;
-    },
-    60_000,
-  );
-  return {
-    async stop() {
-      child.kill('SIGINT');
-      await ended;
-    },
-  };
-}
-
-const query = (data: string, sql: string): Promise<string> =>
-  runOk('psql', ['-h', data, '-U', 'postgres', '-AtXc', sql]);
-
-t.test('PostgreSQL recovers at every LSN of the run', { skip: missing }, async (t) => {
+t.test('PostgreSQL recovers at every LSN of the run', { skip: postgresMissing }, async (t) => {
   const random = seededRandom(chooseSeed(t));
   const target = await MasterTarget.start(t);
   fs.chmodSync(target.directory, 0o711); // PostgreSQL has to get to its directory
@@ -84,9 +20,7 @@ t.test('PostgreSQL recovers at every LSN of the run', { skip: missing }, async (
   const disk = target.inDirectory('disk');
   const unmount = await mount(t, 'ext4', device, disk);
   const data = `${disk}/data`;
-  fs.mkdirSync(data, { mode: 0o700 });
-  await runOk('chown', ['postgres:postgres', data]);
-  await runOk('setpriv', [...asPostgres, `${programs}/initdb`, '-D', data, '-A', 'trust'], { cwd: '/' });
+  await initDatabase(data);
   const server = await startServer(t, data);
   await query(data, 'CREATE TABLE entry (id integer PRIMARY KEY, body text NOT NULL)');
   await query(data, 'CREATE TABLE total (entries integer NOT NULL)');

@@ -43,6 +43,10 @@ async function called(t: Test, serve?: (call: HostCall) => AsyncIterable<Uint8Ar
     if (serve !== undefined && /verify/.test(call.path)) return { status: 200, body: serve(call) };
     if (/views/.test(call.path) && call.method === 'GET')
       return { status: 200, body: JSON.stringify([{ id: who }]) };
+    if (call.path === '/v1/seed-checks') {
+      const checks = [{ disk: 'root', bytes: 4 * GiB, storedBytes: GiB, seconds: 90 }];
+      return { status: 200, body: JSON.stringify(checks) };
+    }
     if (/missing/.test(call.path)) {
       const error = { code: 'no-such-view', message: 'there is no view missing', hint: 'look' };
       return { status: 404, body: JSON.stringify({ error }) };
@@ -180,7 +184,7 @@ t.test('the verbs of a site answer as text and as JSON', async (t) => {
     ['passphrase show', /^[A-Za-z2-9]{24}\n$/],
     [
       'protect web --window 2h --seed root=/old/root.qcow2',
-      /epoch 2[^]*window +2 h[^]*root\.qcow2 \(qcow2\)/,
+      /epoch 2[^]*window +2 h[^]*root\.qcow2 \(qcow2\), 1 GiB stored of 4 GiB; compared in about 1 m/,
     ],
     ['protect web --window 2h', /was protected so already/],
     ['unprotect web', /not protected any more/],

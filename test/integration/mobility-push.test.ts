@@ -193,6 +193,8 @@ t.test('a source that was put back from a copy gives no number twice, and copies
   fs.renameSync(`${site.data}.copy`, site.data);
   await site.start();
   site.server.hashes = (wanted) => ({ ...wanted, kind: 'hashes-failed', message: 'the test has none' });
+  site.protect();
+  await until('a second sync', () => site.server.syncs.length === 2);
   await synced(site);
   t.match(site.server.syncs.at(-1), { reason: 'source put back from a copy' });
   t.ok((site.server.syncs.at(-1)?.lsn ?? 0) > spooled);

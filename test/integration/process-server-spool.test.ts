@@ -195,7 +195,7 @@ t.test('one without its journal is made anew by a full sync when the spool has p
   t.same(empty.lsns, []);
   source.connection?.sendNote({ kind: 'sync-wanted' });
   await until('a place', () => source.notes.filter(({ kind }) => kind === 'sync-place').length === 2);
-  source.send(makeRecord(machine, 602, { kind: RecordKind.syncBegin, generation: 3 }));
+  source.send(makeRecord(machine, 602, { kind: RecordKind.syncBegin, generation: 3, note: { full: true } }));
   source.send(...makeRecords(machine, 603, 610, { generation: 3 }));
   await empty.received(610);
   t.same(empty.lsns, range(602, 610));

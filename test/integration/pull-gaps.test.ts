@@ -47,6 +47,15 @@ t.test('while a resync goes on, the newest point is the one before it, and RPO a
   t.equal((await site.status('web')).oldestLsn, first);
 });
 
+t.test('a source whose clock is ahead does not make its points look new', async (t) => {
+  const site = await PullSite.start(t);
+  const web = await protectedMachine(site);
+  site.sendHead(web, { time: Date.now() * 1000 + 3600e6 });
+  await until('a head', async () => (await site.status('web')).state === 'ok');
+  await until('RPO ages', async () => ((await site.status('web')).rpoSeconds ?? 0) > 0.05);
+  t.ok(((await site.status('web')).rpoSeconds ?? 0) < 60);
+});
+
 t.test('LSNs that a sync skipped are no points, and stay skipped after a restart', async (t) => {
   const site = await PullSite.start(t);
   const web = await protectedMachine(site);

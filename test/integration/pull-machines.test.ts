@@ -35,6 +35,24 @@ t.test('a name that a machine with direct ingest has is refused and shown; the o
   );
 });
 
+t.test('the id of a machine with direct ingest is no way to write to it', async (t) => {
+  const site = await PullSite.start(t);
+  await site.startTarget();
+  const listen = `unix:${path.join(site.data, 'web.sock')}`;
+  const disks = [{ name: 'root', sizeBytes: 4 * MiB }];
+  await site.client.openIngest({ machine: 'web', disks, listen, seeding: false });
+  const [web] = (await site.client.status()).machines;
+  await site.stop();
+  const thief = site.assign('thief', undefined, { machine: web?.id ?? '' });
+  thief.syncBegin();
+  const other = site.assign('other');
+  other.syncBegin();
+  await site.startTarget();
+  await site.settled(other);
+  const found = (await site.client.status()).machines.filter(({ id }) => id === web?.id);
+  t.match(found, [{ name: 'web', path: 'ingest', headLsn: 0 }], 'it keeps its name, and nothing comes in');
+});
+
 t.test(
   'what is numbered at the source is not written here: ingest, seeded and tags are refused',
   async (t) => {

@@ -1,4 +1,5 @@
-// What has to hold at both ends of a chain: the newest point is the source's disks, and moments stay as they were.
+// What has to hold at both ends of a chain: the newest point is the source's disks, and moments stay as they
+// were.
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
@@ -17,7 +18,7 @@ export async function targetStatus(target: ControlClient, name: string): Promise
   return found;
 }
 
-/** Waits until the master target says that its newest point is younger than this call, and nothing is wrong. */
+/** Waits until the master target says that its newest point is younger than this call, and all is well. */
 export async function reached(
   target: ControlClient,
   name: string,

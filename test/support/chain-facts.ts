@@ -1,4 +1,5 @@
-// What tests of a whole chain ask of it: whether both ends are equal, which syncs there were, what a spool holds.
+// What tests of a whole chain ask of it: whether both ends are equal, which syncs there were, what a spool
+// holds.
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
@@ -27,8 +28,8 @@ export function settingsFile(t: Test, settings: Record<string, string>): string 
 let tags = 0;
 
 /**
- * The master target has everything that was written before the call: a tag, which no source takes while a sync
- * is due, has got there. Gives back its LSN.
+ * The master target has everything that was written before the call: a tag, which no source takes while a
+ * sync is due, has got there. Gives back its LSN.
  */
 export async function caughtUp(site: ChainSite, name: string, timeoutMs = 60_000): Promise<number> {
   let lsn = 0;

@@ -1,6 +1,6 @@
 // A workload on a protected disk that outlives its source: cut off, it connects again and repeats what had no
 // answer, so that the disk is as its oracle says.
-import { Oracle } from './oracle.ts';
+import type { Oracle } from './oracle.ts';
 import { OracleWriter } from './oracle-writer.ts';
 import type { Random } from './random.ts';
 
@@ -40,7 +40,7 @@ export class ChainLoad {
       throw new Error('the source went away in the middle of a write');
   }
 
-  /** The source is back: everything from the first change without an answer on is made once more, in order. */
+  /** The source is back: all from the first change without an answer on is made once more, in order. */
   async resume(): Promise<void> {
     const lost = this.#writer;
     const again =

@@ -73,9 +73,9 @@ export class ChainSite {
     const config = this.at('drscout.conf');
     const lines = Object.entries(options.settings ?? {}).map(([key, value]) => `${key} = ${value}\n`);
     fs.writeFileSync(config, `[homeward]\n${lines.join('')}`);
-    this.configServer = this.#daemon('the configuration server', ['config-server', '--data', this.at('cs')]);
-    this.processServer = this.#daemon('the process server', ['process-server', '--data', this.at('ps')]);
-    this.masterTarget = this.#daemon('the master target', [
+    this.configServer = this.daemon('the configuration server', ['config-server', '--data', this.at('cs')]);
+    this.processServer = this.daemon('the process server', ['process-server', '--data', this.at('ps')]);
+    this.masterTarget = this.daemon('the master target', [
       'master-target',
       '--data',
       this.at('mt'),
@@ -138,6 +138,22 @@ export class ChainSite {
     });
   }
 
+  /** One process server more, enrolled and approved; `id` is what `protect` calls it. */
+  async otherProcessServer(directory: string): Promise<{ id: string; process: DaemonProcess }> {
+    const before = new Set((await this.server.hosts()).map(({ id }) => id));
+    const args = ['process-server', '--data', this.at(directory), '--listen', '127.0.0.1:0'];
+    const daemon = this.daemon(`the process server ${directory}`, [...args, ...this.enrolment]);
+    const started = daemon.start();
+    started.catch(() => undefined);
+    await this.approveAll(1);
+    await started;
+    daemon.args = replaceListen(daemon.args, portOf(daemon.ready));
+    const found = (await this.server.hosts()).find(
+      ({ id, role }) => role === 'process-server' && !before.has(id),
+    );
+    return { id: found?.id ?? '', process: daemon };
+  }
+
   /** A mobility service; its front is ready when it resolves. Not protected yet. */
   async source(name: string, disks: readonly SourceDisk[], ...more: string[]): Promise<Source> {
     const socket = this.at(`${name}.sock`);
@@ -151,7 +167,7 @@ export class ChainSite {
     const data = this.at(`source-${name}`);
     const named = [...files].flatMap(([disk, file]) => ['--disk', `${disk}=${file}`]);
     const args = ['mobility', '--data', data, '--machine', name, ...named, '--listen', `unix:${socket}`];
-    const daemon = this.#daemon(`the source ${name}`, [...args, ...this.enrolment, ...more]);
+    const daemon = this.daemon(`the source ${name}`, [...args, ...this.enrolment, ...more]);
     const source: Source = { name, process: daemon, data, socket, files };
     this.sources.set(name, source);
     await daemon.start();
@@ -235,7 +251,8 @@ export class ChainSite {
     return { env: { HOME: this.directory } };
   }
 
-  #daemon(what: string, args: string[]): DaemonProcess {
+  /** Another program of this site, killed when the test ends. */
+  daemon(what: string, args: string[]): DaemonProcess {
     const daemon = new DaemonProcess({
       what,
       args: [...args, '--json'],

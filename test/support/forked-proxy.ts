@@ -1,5 +1,5 @@
-// One address in front of a process server, and a network of its own for each of those who connect to it: who that
-// is, the kernel says.
+// One address in front of a process server, and a network of its own for each of those who connect to it: who
+// that is, the kernel says.
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';

@@ -1,4 +1,5 @@
-// A disk with a past, for tests of a first copy: data that does not compress here, written zeros there, holes between.
+// A disk with a past, for tests of a first copy: data that does not compress here, written zeros there,
+// holes between.
 import fs from 'node:fs';
 import { MiB } from '../../core/units.ts';
 import type { Random } from './random.ts';

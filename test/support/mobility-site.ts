@@ -12,6 +12,7 @@ import { NbdErrno } from '../../core/nbd/export.ts';
 import { RecordKind } from '../../core/record/record.ts';
 import { MiB } from '../../core/units.ts';
 import { Machine } from '../../mobility/machine.ts';
+import type { ScanOrder } from '../../mobility/scan/open-scans.ts';
 import { FakeProcessServer } from './fake-process-server.ts';
 import { temporaryDirectory } from './temporary.ts';
 
@@ -31,6 +32,8 @@ export interface SiteOptions {
   disks?: Record<string, number>;
   settings?: Partial<Record<SettingKey, string>>;
   customScript?: string;
+  /** Disks of `disks` that are scanned rather than served, and how. */
+  scan?: { names: readonly string[] } & Omit<ScanOrder, 'disks'>;
   log?: Log;
 }
 
@@ -76,11 +79,13 @@ export class MobilitySite {
   }
 
   async start(names: readonly string[] = Object.keys(this.sizes), name = 'shop'): Promise<Machine> {
-    const { settings = {}, customScript = null, log = silentLog } = this.#options;
+    const { settings = {}, customScript = null, log = silentLog, scan } = this.#options;
+    const place = (disk: string): { name: string; path: string } => ({ name: disk, path: this.disk(disk) });
     this.#machine = await Machine.open({
       data: this.data,
       name,
-      disks: names.map((disk) => ({ name: disk, path: this.disk(disk) })),
+      disks: names.filter((disk) => scan?.names.includes(disk) !== true).map(place),
+      scan: scan === undefined ? null : { ...scan, disks: scan.names.map(place) },
       customScript,
       config: loadConfig({ file: null, environment: {}, flags: settings, log }),
       clock: hostClock(),
@@ -144,7 +149,7 @@ export class MobilitySite {
 
   /** What the records that the process server has make of a disk that began as zeros. */
   image(name = 'root', size = this.sizes[name] ?? 0): Buffer {
-    const index = this.machine.front.disks.findIndex((disk) => disk.name === name);
+    const index = this.machine.disks.disks.findIndex((disk) => disk.name === name);
     const image = Buffer.alloc(size);
     for (const { kind, disk, offset, length, payload } of this.server.records) {
       if (disk !== index) continue;

@@ -290,12 +290,14 @@ export interface RecordParts {
   generation?: number;
   /** Bytes of data of a write. */
   bytes?: number;
+  /** What a `sync-begin` says of what it copies. */
+  note?: { full?: boolean; part?: boolean; checksums?: boolean };
 }
 
 /** A record of `machine`: a write of 4 KiB when nothing else is said. */
 export function makeRecord(machine: SpoolMachine, lsn: number, parts: RecordParts = {}): Buffer {
-  const { kind = RecordKind.write, generation = 1, bytes = 4096 } = parts;
-  const data = dataOf(kind, lsn, bytes);
+  const { kind = RecordKind.write, generation = 1, bytes = 4096, note } = parts;
+  const data = dataOf(kind, lsn, bytes, note);
   const record = Buffer.alloc(recordBytes(data.length));
   const isWrite = kind === RecordKind.write;
   const place = { disk: 0, offset: isWrite ? lsn * 65_536 : 0, length: isWrite ? data.length : 0 };
@@ -318,9 +320,9 @@ export function makeRecords(
   return Array.from({ length: to - from + 1 }, (_, index) => makeRecord(machine, from + index, parts));
 }
 
-function dataOf(kind: number, lsn: number, bytes: number): Buffer {
+function dataOf(kind: number, lsn: number, bytes: number, note: RecordParts['note']): Buffer {
   if (kind === RecordKind.write) return Buffer.alloc(bytes, lsn & 0xff);
-  if (kind === RecordKind.syncBegin) return encodeNote({ reason: 'test', disks: [] });
+  if (kind === RecordKind.syncBegin) return encodeNote({ reason: 'test', disks: [], ...note });
   return kind === RecordKind.tag ? encodeNote({ name: `t${lsn}`, consistency: 'user' }) : encodeNote({});
 }
 

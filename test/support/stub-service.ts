@@ -114,9 +114,9 @@ const tag = (machine: string, name: string): TagReport => ({
   consistency: 'user',
 });
 
-function stubMachines(
-  heard: Heard,
-): Pick<MasterTargetService, 'openIngest' | 'seeded' | 'closeIngest' | 'tag' | 'status' | 'points'> {
+type MachineCall = 'openIngest' | 'seeded' | 'checkSeeds' | 'closeIngest' | 'tag' | 'status' | 'points';
+
+function stubMachines(heard: Heard): Pick<MasterTargetService, MachineCall> {
   return {
     async openIngest(request): Promise<IngestReport> {
       heard('openIngest', request);
@@ -129,6 +129,10 @@ function stubMachines(
         seeding,
         changed: true,
       };
+    },
+    async checkSeeds(seeds) {
+      heard('checkSeeds', seeds);
+      return seeds.map(({ disk, size }) => ({ disk, bytes: size, storedBytes: size, seconds: 1 }));
     },
     async seeded(machine) {
       heard('seeded', machine);

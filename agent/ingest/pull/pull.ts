@@ -135,10 +135,17 @@ export class Pull {
   }
 
   #takeHead(head: Head): void {
-    this.#head = { head, ms: this.#options.clock.monotonicMs() };
+    const { clock, machine } = this.#options;
+    this.#head = { head, ms: clock.monotonicMs() };
     this.#failures = 0;
-    const { durableLsn, catalogue } = this.#options.machine.journal;
-    this.#reached.head(head, durableLsn, catalogue.openGap?.from ?? null);
+    const { durableLsn, catalogue } = machine.journal;
+    // No later than now: a source whose clock is ahead, or was, must not make its points look newer.
+    const { lsn, time } = head;
+    this.#reached.head(
+      { lsn, time: Math.min(time, clock.now()) },
+      durableLsn,
+      catalogue.openGap?.from ?? null,
+    );
   }
 
   #advance(): void {

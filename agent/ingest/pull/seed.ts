@@ -1,6 +1,7 @@
 // Copies a seed into the replica of a disk: a raw image or device piece by piece, other formats with
 // qemu-img.
 import { execFile } from 'node:child_process';
+import { hash } from 'node:crypto';
 import fs from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,19 +26,50 @@ export interface CopySeedOptions {
 /** Gives back the seed's size; everything is durable then, and what lies behind it is zeros. */
 export async function copySeed(options: CopySeedOptions): Promise<number> {
   const { seed, disk, replica } = options;
-  const isRaw = seed.format === 'raw' || seed.format === 'device';
-  refuseMissing(seed);
-  const size = isRaw ? await storedSize(seed.path) : await virtualSize(seed, options.signal);
-  if (size > disk.size) {
-    const room = `disk ${disk.name}, which has ${disk.size}`;
-    const message = `the seed ${seed.path} has ${size} bytes, more than ${room}`;
-    throw new HomewardError('machine-differs', message, { hint: 'Give the copy that belongs to this disk.' });
-  }
+  const size = await seedSize(seed, disk.size, options.signal);
   await replica.zero(0, replica.size, { punch: true });
-  if (isRaw) await copyRaw(options, size);
+  if (isRaw(seed)) await copyRaw(options, size);
   else await convertInto(options);
   await replica.flush();
   return size;
+}
+
+/** Reads a little of it, to know how long all of it will take. Throws what `copySeed` would. */
+export async function checkSeed(
+  seed: AssignedSeed,
+  diskSize: number,
+  signal: AbortSignal,
+): Promise<{ disk: string; bytes: number; storedBytes: number; seconds: number }> {
+  const bytes = await seedSize(seed, diskSize, signal);
+  const { blocks } = await fs.promises.stat(seed.path);
+  const storedBytes = seed.format === 'device' ? bytes : Math.min(bytes, blocks * 512);
+  const perSecond = await readRate(seed.path);
+  // It is read and written, then the replica and the disk are read and hashed.
+  return { disk: seed.disk, bytes, storedBytes, seconds: Math.ceil((3 * storedBytes) / perSecond) };
+}
+
+/** Bytes a second, read and hashed. */
+async function readRate(path: string): Promise<number> {
+  const file = await fs.promises.open(path, 'r');
+  try {
+    const began = performance.now();
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(limits.exportBufferBytes), { position: 0 });
+    hash('sha256', buffer, 'buffer');
+    return Math.max(bytesRead, 1) / Math.max((performance.now() - began) / 1000, 1e-6);
+  } finally {
+    await file.close();
+  }
+}
+
+const isRaw = ({ format }: AssignedSeed): boolean => format === 'raw' || format === 'device';
+
+async function seedSize(seed: AssignedSeed, diskSize: number, signal: AbortSignal): Promise<number> {
+  refuseMissing(seed);
+  const size = isRaw(seed) ? await storedSize(seed.path) : await virtualSize(seed, signal);
+  if (size <= diskSize) return size;
+  const room = `disk ${seed.disk}, which has ${diskSize}`;
+  const message = `the seed ${seed.path} has ${size} bytes, more than ${room}`;
+  throw new HomewardError('machine-differs', message, { hint: 'Give the copy that belongs to this disk.' });
 }
 
 function refuseMissing({ path }: AssignedSeed): void {

@@ -29,6 +29,7 @@ t.test('a flag, then the environment, then the file at home, then the usual sock
 t.test("an operator's file is read, and what is none is said without what is in it", async (t) => {
   const file = path.join(temporaryDirectory(t), 'operator.json');
   t.throws(() => readOperatorFile(file), { code: 'no-such-file' });
+  t.throws(() => readOperatorFile(path.dirname(file)), { code: 'no-such-file', message: /EISDIR/ });
   fs.writeFileSync(file, '{"address":"a:1","token":"secret"}');
   t.throws(() => readOperatorFile(file), { code: 'bad-config', message: /^((?!secret).)*$/s });
   const operator = { address: 'a:1', fingerprint: 'AB', token: 'secret' };

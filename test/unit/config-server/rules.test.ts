@@ -19,6 +19,9 @@ t.test('new mobility services get in, others wait, what was seen before waits', 
       reason: 'host-id-taken',
     });
     t.same(decideEnrolment({ ...fresh, role, known: 'removed' }), { kind: 'wait', reason: 'removed-before' });
+    const trusted = { ...fresh, role, trusted: true };
+    t.match(decideEnrolment({ ...trusted, known: 'other-key' }), { kind: 'wait' }, 'an id is no secret');
+    t.match(decideEnrolment({ ...trusted, known: 'removed' }), { kind: 'wait' });
   }
 });
 
@@ -68,12 +71,21 @@ t.test('an enrolment that nobody asks for ends, and there are only so many', asy
   const first = sessions.begin(session);
   now = 100_000;
   t.ok(sessions.get(first));
+  sessions.proved(first);
   now = 219_000;
-  t.ok(sessions.get(first), 'asking keeps it');
+  t.ok(sessions.get(first), 'a proof keeps it');
   now = 400_000;
   t.equal(sessions.get(first), null);
-  for (let count = 0; count < 1024; count += 1) sessions.begin(session);
-  t.throws(() => sessions.begin(session), { code: 'too-many-attempts' });
+  sessions.proved(first);
+  t.equal(sessions.get(first), null, 'what is over stays so');
+  const [kept, unproved] = [sessions.begin(session), sessions.begin(session)];
+  sessions.proved(kept);
+  for (let count = 0; count < 1023; count += 1) sessions.begin(session);
+  t.ok(sessions.get(kept), 'a flood of beginnings does not push out who has proved the passphrase');
+  t.equal(sessions.get(unproved), null);
+  const proved = new EnrolmentSessions(() => now);
+  for (let count = 0; count < 1024; count += 1) proved.proved(proved.begin(session));
+  t.throws(() => proved.begin(session), { code: 'too-many-attempts' });
 });
 
 t.test('the address for programs on the same host', async (t) => {

@@ -88,6 +88,8 @@ t.test('the gravest trouble names the state', async (t) => {
   ];
   for (const [more, state, detail] of states) t.match(mergeStatus(facts(more)), { state, detail });
   t.equal(mergeStatus(facts(sourceOf({ head: { ...report.head, state: 'resync' } }))).state, 'resync');
+  const full = { spool: { report: { ...spool, room: 'full' as const }, ageMs: 0 } };
+  t.match(mergeStatus(facts(full)), { state: 'ok', detail: /spool .* is full/ });
 });
 
 t.test('what only a master target knows ages, and is silent with it', async (t) => {

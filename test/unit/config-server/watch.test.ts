@@ -1,4 +1,4 @@
-// What the watch notes as events: silence, return, a wrong clock, and machines that change their state.
+// What the watch notes as events: silence, return, a wrong clock, machines that change their state, spools.
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -24,7 +24,6 @@ const host: KnownHost = {
   role: 'mobility',
   name: 'web',
   keyHash: 'k',
-  previousKeyHash: null,
   version: '0.1.0',
   addresses: [],
   disks: [],
@@ -112,6 +111,34 @@ t.test('a machine that changes its state is an event with the reason', async (t)
   t.match(await registry.events.list({ after: null, limit: 10 }), [
     { kind: 'machine-state', severity: 'critical', message: 'web went from ok to no-space: full' },
   ]);
+});
+
+t.test('a spool that fills up, what is wrong in it, and that there is room again are events', async (t) => {
+  const { registry } = await still(t);
+  const watch = new Watch(registry);
+  await registry.hosts.put({ ...host, role: 'process-server', name: 'ps' });
+  const report = async (room: 'ok' | 'slow' | 'full', ...problems: string[]): Promise<void> => {
+    const spool = { machine: 'm1', spooled: 1, target: 1, applied: 1, backlogBytes: 0, spoolBytes: 1 };
+    const spools = [{ ...spool, sourceConnected: true, targetConnected: true, room, problems }];
+    const said = { version: '0.1.0', time: registry.clock.now(), addresses: [], disks: [], spools };
+    registry.presence.note('h1', said, '10.0.0.1');
+    await watch.look();
+  };
+  await report('ok');
+  await report('slow', 'record 8 is lost');
+  await report('full', 'record 8 is lost');
+  await report('full', 'record 8 is lost', 'record 9 is lost');
+  await report('ok', 'record 9 is lost');
+  const events = await registry.events.list({ after: null, limit: 10 });
+  t.same(
+    events.map(({ kind, machine, message }) => `${kind} ${machine}: ${message}`),
+    [
+      'spool-problem m1: the spool of m1: record 8 is lost',
+      'spool-full m1: the spool of m1 is full: its source keeps the backlog itself',
+      'spool-problem m1: the spool of m1: record 9 is lost',
+      'spool-room m1: the spool of m1 takes records again',
+    ],
+  );
 });
 
 const blank: MachineStatus = {

@@ -26,6 +26,21 @@ t.test('a temporary file that a crash left behind is written over', (t) => {
   t.end();
 });
 
+t.test('a secret is for its owner only, whatever lay in the place of its temporary file', (t) => {
+  const directory = temporaryDirectory(t);
+  const [file, elsewhere] = [path.join(directory, 'file'), path.join(directory, 'elsewhere')];
+  fs.writeFileSync(file + '.new', 'half', { mode: 0o666 });
+  fs.chmodSync(file + '.new', 0o666);
+  writeAtomicFile(file, 'secret', 0o600);
+  t.equal((fs.statSync(file).mode & 0o777).toString(8), '600');
+  fs.writeFileSync(elsewhere, 'of another');
+  fs.symlinkSync(elsewhere, file + '.new');
+  writeAtomicFile(file, 'newer', 0o600);
+  t.equal(fs.readFileSync(elsewhere, 'utf8'), 'of another');
+  t.notOk(fs.lstatSync(file).isSymbolicLink());
+  t.end();
+});
+
 t.test('a sealed body comes back as it was, and a missing file as null', (t) => {
   const file = path.join(temporaryDirectory(t), 'file');
   t.equal(readSealedJson(file, 'homeward-test'), null);

@@ -34,6 +34,7 @@ t.test('without a file every setting has its default', (t) => {
     outboxMemoryBytes: 67_108_864,
     outboxBytes: 8_589_934_592,
     chainCompression: true,
+    customScriptMs: 60_000,
     batchResync: 3,
     nbdTlsDirectory: '',
   });

@@ -60,9 +60,27 @@ t.test('damage is gone around in the same way', async (t) => {
 });
 
 t.test('LSNs may be skipped only to a sync that makes up for them', async (t) => {
-  const jumps = [{ lsn: 60, covers: 20 }];
-  t.ok(mayFollow(jumps, 59, 60));
-  t.ok(mayFollow(jumps, 20, 60));
-  t.notOk(mayFollow(jumps, 19, 60));
-  t.notOk(mayFollow(jumps, 40, 50));
+  const amends = { jumps: [{ lsn: 60, covers: 20 }], told: 20 };
+  t.ok(mayFollow(amends, 59, 60));
+  t.ok(mayFollow(amends, 20, 60));
+  t.notOk(mayFollow(amends, 19, 60));
+  t.notOk(mayFollow(amends, 40, 50));
+});
+
+t.test('a sync that sent only differences serves whoever has what it was compared with', async (t) => {
+  const pruned = place({ position: 25, oldest: 50, told: 80 });
+  const jumps = [{ lsn: 70, covers: 0, base: 30 }];
+  t.same(planServing({ ...pruned, jumps }), { kind: 'resync', full: true });
+  t.same(planServing({ ...pruned, jumps, position: 30 }), { kind: 'serve', from: 70 });
+  t.same(planServing({ ...pruned, jumps: [{ lsn: 70, covers: 0, base: null }] }), {
+    kind: 'serve',
+    from: 70,
+  });
+  const first = { oldest: 1, position: 0, jumps: [{ lsn: 1, covers: 0, base: 0 }] };
+  t.same(planServing(place({ ...first, told: 0 })), { kind: 'serve', from: 1 }, 'it has not compared yet');
+  t.same(
+    planServing(place({ ...first, told: 5 })),
+    { kind: 'resync', full: true },
+    'the seed may be another',
+  );
 });

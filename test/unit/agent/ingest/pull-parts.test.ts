@@ -96,6 +96,13 @@ t.test('a source may add disks and change their sizes, nothing else', async (t) 
   const root = { name: 'root', size: 512, replica: { kind: 'file' } } as const;
   t.equal(adoptedDisks('web', [root], [{ name: 'root', size: 512 }]), null);
   t.equal(adoptedDisks('web', [root], []), null, 'a list that cannot be read changes nothing');
+  const twice = ['root', 'data', 'data'].map((name) => ({ name, size: 512 }));
+  t.throws(() => adoptedDisks('web', [root], twice), { code: 'machine-differs', message: /twice/ });
+  const many = Array.from({ length: 129 }, (_each, at) => ({
+    name: at === 0 ? 'root' : `d${at}`,
+    size: 512,
+  }));
+  t.throws(() => adoptedDisks('web', [root], many), { code: 'machine-differs', message: /129 disks/ });
   t.same(
     adoptedDisks(
       'web',

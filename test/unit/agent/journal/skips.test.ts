@@ -2,6 +2,7 @@
 // taken for lost.
 import t, { type Test } from 'tap';
 import { nextStep } from '../../../../agent/replica/applier.ts';
+import { Catalogue } from '../../../../agent/journal/catalogue.ts';
 import { Journal } from '../../../../agent/journal/journal.ts';
 import { BackgroundMerger } from '../../../../core/extents/background-merger.ts';
 import { ContentKind } from '../../../../core/extents/extent-columns.ts';
@@ -114,4 +115,17 @@ t.test('views, times and steps go across a skip, also after a restart and a fail
     t.same(contentAt(behind, 51, 3), { data: [51], unknown: 0 });
     await behind.close();
   }
+});
+
+t.test('a sync of a part of the disks leaves standing that a record came as lost', (t) => {
+  const catalogue = new Catalogue();
+  catalogue.unknown.push(3);
+  const sync = { before: 4, time: 1, reason: 'scan', checksums: false };
+  catalogue.syncBegins({ ...sync, lsn: 5, part: true });
+  catalogue.syncEnds(6, 2);
+  t.same(catalogue.unknown, [3]);
+  catalogue.syncBegins({ ...sync, lsn: 7 });
+  catalogue.syncEnds(8, 3);
+  t.same(catalogue.unknown, []);
+  t.end();
 });

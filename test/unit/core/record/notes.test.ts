@@ -38,17 +38,24 @@ t.test('the reason of a sync is read, or unknown', async (t) => {
 t.test('a sync-begin comes back as it went, and what cannot be read of it is nothing', async (t) => {
   const disks = [{ name: 'root', size: 512 }];
   const read = (text: string): unknown => decodeSyncBegin(Buffer.from(text));
-  t.same(decodeSyncBegin(encodeNote({ reason: 'overflow', disks, checksums: true })), {
-    reason: 'overflow',
-    disks,
-    checksums: true,
-  });
+  t.same(
+    decodeSyncBegin(encodeNote({ reason: 'overflow', disks, checksums: true, full: true, part: true })),
+    {
+      reason: 'overflow',
+      disks,
+      checksums: true,
+      full: true,
+      part: true,
+    },
+  );
   t.same(decodeSyncBegin(encodeNote({ reason: 'overflow', disks })), {
     reason: 'overflow',
     disks,
     checksums: false,
+    full: false,
+    part: false,
   });
-  const nothing = { reason: 'unknown', disks: [], checksums: false };
+  const nothing = { reason: 'unknown', disks: [], checksums: false, full: false, part: false };
   for (const text of [
     '',
     '[]',

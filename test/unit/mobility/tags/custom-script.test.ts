@@ -108,3 +108,26 @@ t.test('what a script says is in the log', async (t) => {
   await until('both lines are there', () => lines.includes('"at rest"') && lines.includes('"but slowly"'));
   t.match(lines, /event=custom-script step=--pre line="at rest"/);
 });
+
+t.test(
+  'a service that was killed in between ends the first step and runs the last at its next start',
+  async (t) => {
+    const script = scriptOf(t, '[ "$1" = --post ] || sleep 100');
+    const begunFile = path.join(temporaryDirectory(t), 'script-begun');
+    const recorder = tagRecorder();
+    const options = { recorder, refusal: () => null, script: script.path, log: silentLog, begunFile };
+    const killed = new Tagger({ ...options, scriptLimitMs: 20_000 });
+    const taken = killed.takeWithScript('noon');
+    taken.catch(() => undefined);
+    await until('the first step', () => script.steps().length === 1);
+    // What a new process finds; the old one here hears that its script was ended.
+    const next = new Tagger(options);
+    await t.rejects(taken, { code: 'script-failed', message: /SIGKILL/ });
+    await killed.stop();
+    await next.stop();
+    t.same(script.steps().slice(0, 2), both);
+    t.notOk(fs.existsSync(begunFile));
+    new Tagger(options);
+    t.same(recorder.tags, []);
+  },
+);
