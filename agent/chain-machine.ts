@@ -133,7 +133,8 @@ export function adoptedDisks(
   if (known.length === said.length && known.every(({ size }, index) => said[index]?.size === size))
     return null;
   if (said.length > limits.disksPerMachine || new Set(said.map(({ name }) => name)).size < said.length) {
-    const message = `the source of ${machine} says ${said.length} disks, or one twice: ${spell(said).slice(0, 150)}`;
+    const names = spell(said).slice(0, 150);
+    const message = `the source of ${machine} says ${said.length} disks, or one twice: ${names}`;
     throw new HomewardError('machine-differs', message, {
       hint: `A machine has up to ${limits.disksPerMachine} disks, each with a name of its own.`,
     });

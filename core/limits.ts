@@ -82,8 +82,6 @@ export const limits = {
   headIntervalMs: 1_000,
   /** A master target answers a question for hashes within this. */
   hashesAnswerMs: 120_000,
-  /** How often a source writes down what it was told of the master target. */
-  toldNotedMs: 10_000,
   /** A sync that failed is begun again after this. */
   protectionRetryMs: 2_000,
   /** A custom script may run this long, then it is killed; what it says is cut at the second. */
@@ -175,6 +173,8 @@ export const limits = {
   /** A host that is silent for this long needs a look, and after the second an operator. */
   hostSilentMs: 30_000,
   hostLostMs: 15 * 60_000,
+  /** How long `all-in-one` waits for its own master target to enrol before it says that it is ready. */
+  allInOneJoinMs: 15_000,
   /** How long `protect` waits for the first heartbeat of a mobility service that has enrolled. */
   machineAwaitedMs: 5_000,
   /** The time of last contact is stored no more often than this. */

@@ -77,7 +77,6 @@ export class Machine {
   readonly #scans: Scans | null;
   readonly #schedule: TagSchedule;
   readonly #log: Log;
-  readonly #toldTimer: NodeJS.Timeout;
 
   constructor({ options, numbering, outbox, front, scans, disks, protection }: Parts) {
     const { log, clock } = options;
@@ -104,7 +103,6 @@ export class Machine {
     this.#schedule.start();
     this.scanning = scans === null ? null : this.#scheduleOf(scans, options);
     this.scanning?.start();
-    this.#toldTimer = setInterval(() => numbering.noteTold(outbox.told), limits.toldNotedMs).unref();
   }
 
   /**
@@ -159,7 +157,6 @@ export class Machine {
    * outbox is durable · 3 the disks are flushed, and closed · 4 the clean mark, if the sequence is whole.
    */
   async close(): Promise<void> {
-    clearInterval(this.#toldTimer);
     const whole = await this.protection.stop();
     this.scanning?.stop();
     const left = await this.outbox.close(whole);

@@ -3,7 +3,7 @@
 
 export interface RedoFacts {
   /** Sealed segments that hold redo, oldest first; times in microseconds. */
-  sealed: readonly { lastLsn: number; lastTime: number; bytes: number }[];
+  sealed: readonly { lastLsn: number; lastTime: number; lastArrival: number; bytes: number }[];
   /** Bytes of all segments, the one being written included. */
   bytes: number;
   cursorLsn: number;
@@ -45,7 +45,9 @@ function isUnwanted(
 ): boolean {
   // A first copy has no points inside, so its redo is only kept until it is applied.
   if (facts.firstPoint === null || segment.lastLsn <= facts.firstPoint) return true;
-  if (segment.lastTime < now - policy.windowMs * 1000) return true;
+  // The stamps are the source's, whose clock may be far behind: what has just come is not old.
+  const age = now - Math.max(segment.lastTime, segment.lastArrival);
+  if (age > policy.windowMs * 1000) return true;
   return policy.windowMaxBytes > 0 && bytes > policy.windowMaxBytes;
 }
 

@@ -67,7 +67,8 @@ export function formatReport(results: readonly CaseResult[], at: Circumstances):
 
 function piecesOf(results: readonly CaseResult[], at: Circumstances): Pieces {
   const note = at.note === null ? '' : ` ${at.note}`;
-  const text = `${at.machine}; ${at.kernel}; ${at.disk}. ${at.versions}. \`${at.command}\`, ${at.date}.${note}`;
+  const place = `${at.machine}; ${at.kernel}; ${at.disk}. ${at.versions}`;
+  const text = `${place}. \`${at.command}\`, ${at.date}.${note}`;
   const remarked = results.filter(({ remark }) => remark !== null);
   const each = (of: readonly CaseResult[], spell: (result: CaseResult) => string): RowText[] =>
     of.map((result) => ({ row: result.row, text: spell(result) }));

@@ -7,7 +7,7 @@ import { freePort, portAnswers, runCommand, startServer, type Server } from './p
 
 const pipe = fileURLToPath(new URL('tls-pipe.ts', import.meta.url));
 
-/** An authority, and one certificate that both sides show, under the names that nbdkit and libnbd look for. */
+/** An authority, and a certificate for both sides, under the names that nbdkit and libnbd look for. */
 export async function certificates(directory: string): Promise<string> {
   const at = (name: string): string => join(directory, name);
   fs.mkdirSync(directory);

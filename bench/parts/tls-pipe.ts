@@ -1,4 +1,4 @@
-// A bare TLS sender and a sink that discards, as two processes: what the chain's stream between hosts is held against.
+// A bare TLS sender and a sink that discards, as two processes: what the chain's streams are held against.
 //   node tls-pipe.ts sink DIR · node tls-pipe.ts send DIR PORT BYTES; DIR has the certificates.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Row 6: source, process server and master target together: the highest rate at which the newest point stays young.
+// Row 6: all three programs together: the highest rate at which the newest point stays young.
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -119,7 +119,7 @@ class Resync {
     return resync;
   }
 
-  /** Writes at the front that reach the disk and the dirty map, and nobody else: the source dies behind them. */
+  /** Writes that reach the disk and the dirty map, and nobody else: the source dies behind them. */
   async change(seed: number): Promise<void> {
     const { processServer } = this.#chain.site;
     await processServer.kill();

@@ -1,8 +1,10 @@
 // `homeward all-in-one`: configuration server, process server and master target on this host, all at their
 // defaults.
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { HomewardError } from '../../core/errors.ts';
-import { ensureHostId } from '../../core/identity/host-identity.ts';
+import { ensureHostId, readIdentity } from '../../core/identity/host-identity.ts';
+import { limits } from '../../core/limits.ts';
 import { required } from '../operands.ts';
 import type { Session, Verb } from '../session.ts';
 
@@ -28,6 +30,8 @@ interface Running<R> {
   ready: R;
   ended: Promise<void>;
 }
+
+const joinPollMs = 50;
 
 export const allInOne: Verb<AllInOneOptions> = async (session, _operands, options) => {
   const places = placesIn(session.resolve(required(options.data, '--data')));
@@ -55,6 +59,7 @@ export const allInOne: Verb<AllInOneOptions> = async (session, _operands, option
       startMasterTarget(session, places, options, address, onReady, signal),
     );
     ended.push(target.ended);
+    await joined(places.masterTarget, signal);
     const ready = { address, processServer: spool.ready.address, control: target.ready.control };
     session.result(
       { ready: { ...ready, operator: places.operator, passphraseFile: places.passphrase } },
@@ -76,6 +81,16 @@ const placesIn = (data: string): Places => ({
   operator: path.join(data, 'operator.json'),
   passphrase: path.join(data, 'config-server', 'passphrase'),
 });
+
+/**
+ * A master target enrols while it serves already; what is typed next needs it enrolled. Its log says what is
+ * wrong.
+ */
+async function joined(data: string, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + limits.allInOneJoinMs;
+  while (readIdentity(data) === null && performance.now() < deadline && !signal.aborted)
+    await setTimeout(joinPollMs);
+}
 
 /** Resolves when it says that it is ready; rejects when it ends before. */
 function running<R>(start: (onReady: (ready: R) => void) => Promise<void>): Promise<Running<R>> {

@@ -62,7 +62,7 @@ export function addHostRoutes(app: App, context: ApiContext): void {
   addWorkRoute(app, context);
 }
 
-/** What a host said last is kept in memory. A mobility service joins without anybody's yes, for one machine. */
+/** What a host said last is kept in memory, and a mobility service joins without anybody's yes. */
 function ensureModest(request: FastifyRequest): void {
   const bytes = Number(request.headers['content-length'] ?? Infinity);
   if (hostOf(request).role !== 'mobility' || bytes <= limits.controlBodyBytes) return;

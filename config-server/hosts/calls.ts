@@ -76,8 +76,8 @@ export class Calls {
   }
 
   /**
-   * The calls that a host has not taken yet; they count as taken from here on. `run` is new each time that the
-   * host's program is started: what an older run has taken, nobody will answer.
+   * The calls that a host has not taken yet; they count as taken from here on. `run` is new each time that
+   * the host's program is started: what an older run has taken, nobody will answer.
    */
   take(hostId: string, run: string): HostCall[] {
     this.#failTaken(hostId, (takenBy) => takenBy !== run);

@@ -1,4 +1,4 @@
-// A machine whose mobility service has just enrolled is known with its first heartbeat: worth a moment's wait.
+// A machine whose mobility service has just enrolled is known with its first heartbeat: worth a short wait.
 import { setTimeout } from 'node:timers/promises';
 import { limits } from '../../core/limits.ts';
 import type { Registry } from '../registry.ts';

@@ -110,6 +110,7 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   });
   segment.lastLsn = scan.nextLsn - 1;
   segment.end = scan.end;
+  segment.lastArrival = frames.frames.at(-1)?.arrival ?? 0;
   segment.recyclable = !scan.cut && !holdsMore(frames, cutLsn);
   if (scan.tailStart !== null) result.tails.push({ segment, start: scan.tailStart });
   result.lastLsn = isEmpty(segment) ? Math.max(segment.precededBy, expected - 1) : segment.lastLsn;

@@ -210,6 +210,7 @@ export class SegmentFiles {
       lastLsn: firstLsn - 1,
       firstTime: 0,
       lastTime: 0,
+      lastArrival: 0,
       bytes,
       end: 0,
       recyclable: true,

@@ -82,6 +82,7 @@ export class SegmentWriter {
     this.#position = this.#bodyPosition + bodyBytes;
     if (isEmpty(segment)) segment.firstTime = group.firstTime;
     segment.lastTime = group.lastTime;
+    segment.lastArrival = this.#options.clock.now();
     segment.lastLsn = group.lastLsn;
     segment.end = this.#position;
   }

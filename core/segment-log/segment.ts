@@ -20,6 +20,8 @@ export interface Segment {
   lastLsn: number;
   firstTime: number;
   lastTime: number;
+  /** When its newest group was written, microseconds of this host's clock. */
+  lastArrival: number;
   /** Size of the file; how far content reaches. */
   readonly bytes: number;
   end: number;

@@ -91,7 +91,7 @@ export class FrontDisk {
       return 0; // logged by `flush`, and remembered
     }
     // Another flush may have failed meanwhile, and taken the error that this one should have met.
-    if (this.flushFailed) return 0;
+    if (this.flushFailed || !this.recorder.keepTold()) return 0;
     return this.map.clear(candidates, this.recorder.targetLsn);
   }
 

@@ -94,9 +94,11 @@ export class Numbering {
     this.#write({ target, synced });
   }
 
-  /** What was told of the master target, kept for a process server that forgets it. */
-  noteTold(told: number): void {
-    if (told > this.#state.told) this.#tryWrite({ told });
+  /**
+   * What was told of the master target, kept for a process server that forgets it; false when it is not kept.
+   */
+  noteTold(told: number): boolean {
+    return told <= this.#state.told || this.#tryWrite({ told });
   }
 
   /** The disks as they are from now on; durable when it returns. */

@@ -93,6 +93,9 @@ export class Outbox implements Recorder {
   get told(): number {
     return this.#told;
   }
+  keepTold(): boolean {
+    return this.#options.numbering.noteTold(this.#told);
+  }
   get generation(): number {
     return this.#options.numbering.generation;
   }

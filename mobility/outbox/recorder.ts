@@ -35,6 +35,12 @@ export interface Recorder {
   readonly headLsn: number;
   readonly spooledLsn: number;
   readonly targetLsn: number;
+  /**
+   * Whether it is on disk up to where the master target was told to be: only then may a region leave the
+   * dirty
+   * map, or a process server and a master target that both go back would not be given it again.
+   */
+  keepTold(): boolean;
   /** Called whenever one of those two moves. */
   onProgress(listener: () => void): void;
 }

@@ -28,10 +28,7 @@ export class ScanSchedule {
 
   constructor(options: ScanScheduleOptions) {
     this.#options = options;
-    const { scans, clock, everyMs } = options;
-    const { lastTime } = scans;
-    const agoMs = lastTime === null ? everyMs : Math.max(0, (clock.now() - lastTime) / 1000);
-    this.#dueMs = clock.monotonicMs() + Math.max(0, everyMs - agoMs);
+    this.#dueMs = options.clock.monotonicMs();
   }
 
   start(): void {
@@ -46,10 +43,17 @@ export class ScanSchedule {
     if (syncing() && !this.#wasSyncing) this.#dueMs = now + everyMs;
     this.#wasSyncing = syncing();
     for (const look of this.#waiting) look();
-    if (this.#stopped || syncing() || scans.isPending || now < this.#dueMs || refusal() !== null) return;
+    if (this.#stopped || syncing() || scans.isPending || !this.#isDue(now) || refusal() !== null) return;
     this.#dueMs = now + everyMs;
     this.#wasSyncing = true;
     begin();
+  }
+
+  /** Neither was one begun lately nor, before this service was started, one made. */
+  #isDue(now: number): boolean {
+    const { scans, clock, everyMs } = this.#options;
+    const { lastTime } = scans;
+    return now >= this.#dueMs && (lastTime === null || (clock.now() - lastTime) / 1000 >= everyMs);
   }
 
   /** Has one made now; resolves when it is durable at the master target with that tag. */
@@ -90,13 +94,12 @@ export class ScanSchedule {
       const look = (): void => {
         const { point } = scans;
         const stopped = this.#stopped;
-        if (!stopped && syncing()) return;
+        if (!stopped && (syncing() || scans.isPending)) return;
         if (point !== null && point.lsn > before) {
           end();
           return resolve(point);
         }
         if (stopped) return fail(new HomewardError('interrupted', 'the service stops'));
-        if (scans.isPending) return;
         fail(scans.failure ?? new HomewardError('conflict', 'the scan was ended: its records were lost'));
       };
       const timer = setTimeout(() => {

@@ -216,9 +216,12 @@ export class Spool {
   noteTarget(durable: number, applied: number): void {
     if (durable === this.target && applied === this.applied) return;
     this.amends.reached(this.target, durable);
+    const isBack = durable < this.target;
     this.#state.target = durable;
     this.#state.applied = applied;
     this.#unsaved = true;
+    // At once: after a crash nothing may be pruned that it had before and needs again.
+    if (isBack) this.#save();
   }
 
   /** What the master target that has everything up to `position` is given next. */

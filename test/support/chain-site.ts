@@ -190,14 +190,18 @@ export class ChainSite {
 
   /** Everything that the source has numbered is durable at the master target, and no sync goes on. */
   async settled(name: string, timeoutMs = 60_000): Promise<MachineStatus> {
+    const since = performance.now();
     let found: MachineStatus | null = null;
     await until(
       `${name} to be ok with nothing waiting`,
       async () => {
+        const asked = performance.now();
         found = await this.status(name);
         if (found?.state !== 'ok') return false;
-        const { backlog } = found;
-        return backlog.source === 0 && backlog.processServer === 0 && (found.rpoSeconds ?? 99) < 5;
+        const { backlog, rpoSeconds } = found;
+        // A point that is younger than this call: what was written before it is there.
+        const isOfNow = asked - (rpoSeconds ?? Infinity) * 1000 > since;
+        return isOfNow && backlog.source === 0 && backlog.processServer === 0;
       },
       timeoutMs,
     ).catch((error: unknown) => {

@@ -14,6 +14,7 @@ const segment = (firstLsn: number, lastLsn: number): Segment => ({
   lastLsn,
   firstTime: 0,
   lastTime: 0,
+  lastArrival: 0,
   bytes: 0,
   end: 0,
   recyclable: true,

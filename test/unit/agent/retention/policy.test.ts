@@ -18,6 +18,7 @@ function facts(change: Partial<RedoFacts> = {}): RedoFacts {
   const sealed = [30, 20, 10].map((age, index) => ({
     lastLsn: (index + 1) * 10,
     lastTime: now - age * hour,
+    lastArrival: now - age * hour,
     bytes: 64,
   }));
   return { sealed, bytes: 256, cursorLsn: 0, durableLsn: 35, firstPoint: 0, leastShownLsn: null, ...change };
@@ -29,6 +30,11 @@ t.test('redo goes when all of a segment is older than the window', async (t) => 
   t.equal(unwantedUpTo(facts(), day, now), 10);
   t.equal(unwantedUpTo(facts(), { ...day, windowMs: 15 * 3600e3 }, now), 20);
   t.equal(unwantedUpTo(facts(), { ...day, windowMs: 48 * 3600e3 }, now), 0);
+});
+
+t.test('what came within the window stays, whatever the clock of its source says', async (t) => {
+  const late = facts().sealed.map((segment) => ({ ...segment, lastTime: segment.lastTime - 900 * hour }));
+  t.equal(unwantedUpTo(facts({ sealed: late }), day, now), 10);
 });
 
 t.test('redo goes, oldest first, while there is more than the window may take', async (t) => {

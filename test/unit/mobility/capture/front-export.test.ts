@@ -185,13 +185,19 @@ t.test(
     clock.ms += 1e6;
     t.equal(await front.sweep(), 0, 'the master target does not have it');
     recorder.acknowledge(1, 1);
-    const again = front.sweep();
+    recorder.keeps = false;
+    const unkept = front.sweep();
     await turns(1);
     waiting[1]?.go();
+    t.equal(await unkept, 0, 'how far that is has to be on disk first');
+    recorder.keeps = true;
+    const again = front.sweep();
+    await turns(1);
+    waiting[2]?.go();
     t.equal(await again, 1);
     const closed = front.close();
     await turns(1);
-    waiting[2]?.go();
+    waiting[3]?.go();
     t.equal(await closed, true);
   },
 );

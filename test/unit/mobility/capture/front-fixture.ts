@@ -26,6 +26,8 @@ export class ListRecorder implements Recorder {
   headLsn = 0;
   spooledLsn = 0;
   targetLsn = 0;
+  /** Whether what was told of the master target can be written down. */
+  keeps = true;
   /** Called behind each record. */
   onRecord: () => void = () => undefined;
   readonly #listeners: (() => void)[] = [];
@@ -49,6 +51,10 @@ export class ListRecorder implements Recorder {
 
   syncEnd(): { lsn: number; time: number } | null {
     return this.#noted('sync-end');
+  }
+
+  keepTold(): boolean {
+    return this.keeps;
   }
 
   onProgress(listener: () => void): void {

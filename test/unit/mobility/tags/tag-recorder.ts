@@ -24,6 +24,7 @@ export function tagRecorder(): TagRecorder {
     record: () => null,
     syncBegin: () => null,
     syncEnd: () => null,
+    keepTold: () => true,
     onProgress: (listener) => listeners.push(listener),
     moved: () => {
       for (const listener of listeners) listener();
