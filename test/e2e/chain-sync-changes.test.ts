@@ -72,8 +72,11 @@ t.test(
       source.process.lineOf('protection-state').includes('unprot'),
     );
     await load.writeMore(200);
-    await until('status to say so', async () => (await site.status('web'))?.state === 'idle');
-    t.match(await site.status('web'), { detail: 'not protected any more', headLsn, durableLsn: headLsn });
+    await until('status to say so', async () => {
+      const status = await site.status('web');
+      return status?.state === 'idle' && status.headLsn === headLsn && status.durableLsn === headLsn;
+    });
+    t.match(await site.status('web'), { detail: 'not protected any more' });
     t.match(await site.refused('tag', 'web', '--name', 'no'), {
       code: /^(not-assigned|conflict|in-gap)$/,
     });

@@ -13,6 +13,7 @@ import {
   spoolOf,
   syncsOf,
 } from '../support/chain-facts.ts';
+import { reached } from '../support/chain-checks.ts';
 import { ChainSite, type Source } from '../support/chain-site.ts';
 import { until } from '../support/homeward.ts';
 import { skipUnless } from '../support/needs.ts';
@@ -116,7 +117,7 @@ t.test(
     await until('the sync to end', () => typeof syncsOf(source)[1]?.dataBytes === 'number');
     await sameAtBothEnds(t, site, source);
     t.match(syncsOf(source)[1], { bytes: size }, 'all of the disk');
-    t.match(await site.target.status(), { machines: [{ state: 'ok' }] });
+    await reached(site.target, 'web');
 
     // Once more, and now the very first record cannot be read. The sync that is in the spool has only what
     // differed from the copy that is lost: to go on with that would show zeros where the disk has data.
