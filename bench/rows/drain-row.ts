@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Source } from '../../test/support/chain-site.ts';
 import { until } from '../../test/support/homeward.ts';
 import { GiB, KiB, MiB } from '../../core/units.ts';
-import { BenchChain, disk, frontUri, untilLogged, usageOfAll } from '../parts/chain.ts';
+import { BenchChain, disk, frontUri, usageOfAll } from '../parts/chain.ts';
 import { compare, type CaseResult, type Measured } from '../parts/compare.ts';
 import { runFio } from '../parts/fio.ts';
 import { runCommand } from '../parts/processes.ts';
@@ -76,7 +76,7 @@ export async function drainRow(context: RowContext): Promise<CaseResult[]> {
   return results;
 }
 
-/** A spool that is filled while its master target is away, and emptied when it comes. */
+/** A spool that is filled while its master target is held still, and emptied when it goes on: both are warm. */
 export class Drain {
   readonly #chain: BenchChain;
   readonly #source: Source;
@@ -96,10 +96,10 @@ export class Drain {
     return new Drain(chain, source);
   }
 
-  /** The master target is down when it resolves, and the process server has everything. */
+  /** The master target stands still when it resolves, and the process server has everything. */
   async fill({ rw, blockBytes, depth }: Load, bytes: number, seed: number): Promise<void> {
     const { site } = this.#chain;
-    await site.masterTarget.stop();
+    process.kill(site.masterTarget.pid, 'SIGSTOP');
     const work = {
       rw,
       blockBytes,
@@ -121,16 +121,13 @@ export class Drain {
     }
   }
 
-  /** From the first connection until everything is durable; apply ends outside, but its time counts. */
+  /** Until everything is durable; apply ends outside, but its processor time counts. */
   async run(bytes: number): Promise<Measured> {
     const { processServer, masterTarget } = this.#chain.site;
-    const before = masterTarget.logged('pull-connected');
-    const started = masterTarget.start();
-    await untilLogged(masterTarget, 'pull-connected', before);
-    const from = performance.now();
     const daemons = [processServer, masterTarget];
     const usage = usageOfAll(daemons);
-    await started;
+    const from = performance.now();
+    process.kill(masterTarget.pid, 'SIGCONT');
     await this.#chain.until('the end of the drain', machine, ({ durableLsn }) => durableLsn >= this.#headLsn);
     const seconds = (performance.now() - from) / 1000;
     await this.#chain.until('apply', machine, ({ redoBytes }) => redoBytes <= windowMaxBytes);

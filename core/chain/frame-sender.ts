@@ -4,6 +4,9 @@ import { assert } from '../errors.ts';
 import { compress, isWorthCompressing } from './compression.ts';
 import { encodeFrameHeader, frameHeaderBytes, mostBytes, type FrameType } from './frame.ts';
 
+/** Bodies below this go out together with their header. */
+const corkBytes = 128 * 1024;
+
 /** A frame that waits for its compression, or for that of one before it. */
 interface Waiting {
   type: FrameType;
@@ -75,15 +78,17 @@ export class FrameSender {
     const header = Buffer.allocUnsafe(frameHeaderBytes);
     const bodyBytes = parts.reduce((sum, part) => sum + part.length, 0);
     encodeFrameHeader(header, { type, compressed, bodyBytes, rawBytes });
-    this.#socket.cork();
     const last = parts.at(-1) ?? header;
+    // TLS puts what is corked together by copying: worth it for what is small.
+    const corked = bodyBytes < corkBytes;
+    if (corked) this.#socket.cork();
     if (last !== header) this.#socket.write(header);
     for (const part of parts.slice(0, -1)) this.#socket.write(part);
     this.#socket.write(last, () => {
       this.#unsentBytes -= frameHeaderBytes + rawBytes;
       this.#sent();
     });
-    this.#socket.uncork();
+    if (corked) this.#socket.uncork();
   }
 }
 

@@ -10,6 +10,9 @@ import { explainConnect } from './explain-connect.ts';
 import type { HostIdentity, HostRole } from './host-identity.ts';
 import { peerIn, type Peer } from './peer.ts';
 
+/** AES with 128 bits first: as safe here, and a third faster on what moves the most. */
+const ciphers = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
 export type { Peer } from './peer.ts';
 
 /** Who has to answer; without `hostId`, any host of the role. */
@@ -30,6 +33,7 @@ export function serverTls(identity: HostIdentity, clientCertificate: 'required' 
     cert: `${identity.certificate}\n${identity.authority}`,
     ca: identity.authority,
     minVersion: 'TLSv1.3',
+    ciphers,
     requestCert: true,
     rejectUnauthorized: clientCertificate === 'required',
     handshakeTimeout: limits.connectMs,
@@ -152,6 +156,7 @@ function handshake(options: ConnectOptions, security: ConnectionOptions): Promis
       host,
       port,
       minVersion: 'TLSv1.3',
+      ciphers,
       ALPNProtocols: ['http/1.1'],
       ...attempts,
       ...security,
