@@ -1,16 +1,14 @@
 // One protected machine on this master target: its journal, cursor, replicas and the ways to read it.
 import type { FileStore } from '../core/block/file-store.ts';
-import { formatTime, type Clock } from '../core/clock.ts';
-import type { Config } from '../core/config.ts';
+import { formatTime } from '../core/clock.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
-import type { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
-import type { Log } from '../core/log.ts';
 import { microseconds } from '../core/units.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import { Journal } from './journal/journal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
+import type { MachineContext } from './machine-context.ts';
 import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
 import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import {
@@ -23,16 +21,6 @@ import {
 import { growReplicas, openReplicas, replicaPath } from './replica/replicas.ts';
 import type { HeldContent, ViewContent } from './replica/view-content.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
-
-/** What all machines of a daemon share. */
-export interface MachineContext {
-  retention: string;
-  replicas: string;
-  config: Config;
-  clock: Clock;
-  log: Log;
-  merger: BackgroundMerger;
-}
 
 const seedingReason = 'initial sync';
 

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { syncDirectorySync } from '../core/atomic-file.ts';
 import { formatTime } from '../core/clock.ts';
-import type { MachineContext } from './machine.ts';
+import type { MachineContext } from './machine-context.ts';
 import { machinePaths } from './machine-paths.ts';
 import { writeCursor } from './replica/cursor.ts';
 import { writeMachineFile, type MachineFile } from './replica/machine-file.ts';

@@ -76,7 +76,9 @@ export async function drainRow(context: RowContext): Promise<CaseResult[]> {
   return results;
 }
 
-/** A spool that is filled while its master target is held still, and emptied when it goes on: both are warm. */
+/**
+ * A spool that is filled while its master target is held still, and emptied when it goes on: both are warm.
+ */
 export class Drain {
   readonly #chain: BenchChain;
   readonly #source: Source;

@@ -9,7 +9,7 @@ import type { Answer } from '../hosts/calls.ts';
 import { fleetReport } from '../machines/fleet.ts';
 import { hostsForCall } from '../machines/route-call.ts';
 import type { Registry } from '../registry.ts';
-import type { ApiContext, App } from './server.ts';
+import type { ApiContext, App } from './app.ts';
 import { errorShape } from './shapes.ts';
 
 const prefix = '/api/v1/call';

@@ -5,7 +5,7 @@ import {
   enrolmentFinishedSchema,
   enrolmentFinishSchema,
 } from '../../core/identity/enrolment-messages.ts';
-import type { ApiContext, App } from './server.ts';
+import type { ApiContext, App } from './app.ts';
 import { errorShape } from './shapes.ts';
 
 export function addEnrolmentRoutes(app: App, { enrolment }: ApiContext): void {

@@ -11,7 +11,7 @@ import { followHeartbeat } from '../hosts/follow.ts';
 import { parseHeartbeat } from '../hosts/report-schemas.ts';
 import type { KnownHost } from '../hosts/host-list.ts';
 import type { Registry } from '../registry.ts';
-import type { ApiContext, App } from './server.ts';
+import type { ApiContext, App } from './app.ts';
 import {
   answerParams,
   certificateBody,

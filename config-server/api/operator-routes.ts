@@ -7,7 +7,7 @@ import { approveHost, listHosts, removeHost } from '../hosts/roster.ts';
 import { fleetReport } from '../machines/fleet.ts';
 import { protect, unprotect } from '../machines/protect.ts';
 import { listMachines } from '../machines/report.ts';
-import type { ApiContext, App } from './server.ts';
+import type { ApiContext, App } from './app.ts';
 import {
   errorShape,
   eventShape,

@@ -1,63 +1,22 @@
 // The one port of the configuration server: HTTPS, with or without the certificate of a host.
 import swagger from '@fastify/swagger';
-import fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyRequest,
-  type RawServerDefault,
-} from 'fastify';
+import fastify, { type FastifyRequest } from 'fastify';
 import {
   jsonSchemaTransform,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Server } from 'node:https';
 import { serverTls } from '../../core/identity/tls.ts';
-import type { HostIdentity } from '../../core/identity/host-identity.ts';
 import { limits } from '../../core/limits.ts';
 import { z } from 'zod';
-import type { EnrolmentDesk } from '../enrolment/enrolment.ts';
-import type { Registry } from '../registry.ts';
-import type { PassphraseKeeper } from '../secrets.ts';
-import type { Authority } from '../../core/identity/authority.ts';
+import type { ApiContext, App, SecureApp } from './app.ts';
 import { addCallRoutes } from './call-routes.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { addAnswerRoute, addHostRoutes } from './host-routes.ts';
 import { addOperatorRoutes } from './operator-routes.ts';
 import { handleErrors } from './report-error.ts';
 import { checkHost, checkOperator } from './who-asks.ts';
-
-/** What routes are added to. */
-export type App = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->;
-
-/** Over TLS, as a whole. */
-export type SecureApp = FastifyInstance<
-  Server,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->;
-
-export interface ApiContext {
-  registry: Registry;
-  identity: HostIdentity;
-  authority: Authority;
-  passphrase: PassphraseKeeper;
-  enrolment: EnrolmentDesk;
-  /** Of operators. */
-  token: string;
-  /** Aborted when the server stops: long polls and calls end with it. */
-  stopping: AbortSignal;
-}
 
 /** Ready to listen. */
 export async function createApp(context: ApiContext): Promise<SecureApp> {

@@ -1,8 +1,8 @@
 // Reads a segment log in LSN order as runs of record bytes, without the frames: how records leave a log
 // again.
 import { assert, HomewardError } from '../errors.ts';
-import type { MachineMark, RecordHeader } from '../record/record.ts';
-import { SegmentReader } from './segment-reader.ts';
+import type { MachineMark } from '../record/record.ts';
+import { SegmentReader, type ReadDamage, type ReadRun } from './segment-reader.ts';
 import type { SegmentLog } from './segment-log.ts';
 import type { Segment } from './segment.ts';
 
@@ -15,21 +15,7 @@ export interface LogReaderOptions {
   upTo(): number;
 }
 
-/** A stretch of whole records: `bytes` are as they were appended. */
-export interface ReadRun {
-  kind: 'run';
-  bytes: Buffer;
-  firstLsn: number;
-  lastLsn: number;
-}
-
-/** Records [from, to] that are damaged; `header` when one record's header is sound and its payload is not. */
-export interface ReadDamage {
-  kind: 'damage';
-  from: number;
-  to: number;
-  header: RecordHeader | null;
-}
+export type { ReadDamage, ReadRun } from './segment-reader.ts';
 
 /** Where an LSN is: in a segment, nowhere since it was skipped or lost up to `to`, or not there yet. */
 type Place =

@@ -12,10 +12,25 @@ import {
 } from '../record/record.ts';
 import { roundUp } from '../units.ts';
 import { decodeGroupHeader, groupHeaderBytes, syncedBlockBytes, type GroupHeader } from './group.ts';
-import type { ReadDamage, ReadRun } from './log-reader.ts';
 import { readTolerant } from './read-tolerant.ts';
 import { mapSegment, type Stretch } from './segment-map.ts';
 import type { Segment } from './segment.ts';
+
+/** A stretch of whole records: `bytes` are as they were appended. */
+export interface ReadRun {
+  kind: 'run';
+  bytes: Buffer;
+  firstLsn: number;
+  lastLsn: number;
+}
+
+/** Records [from, to] that are damaged; `header` when one record's header is sound and its payload is not. */
+export interface ReadDamage {
+  kind: 'damage';
+  from: number;
+  to: number;
+  header: RecordHeader | null;
+}
 
 /** Room for frames, alignment and the next header beside the records that are wanted. */
 const slackBytes = 64 * 1024;
