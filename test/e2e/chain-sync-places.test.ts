@@ -64,7 +64,7 @@ async function watchThem(t: Test, site: ChainSite): Promise<void> {
 }
 
 const placesIn = (text: string): number[] =>
-  [...text.matchAll(/initial-sync, (\d) before it/g)].map(([, ahead]) => Number(ahead)).sort();
+  [...text.matchAll(/initial-sync, (\d) before it/g)].map(([, ahead]) => Number(ahead)).sort((a, b) => a - b);
 
 const isCopying = ({ source }: MachineStatus): boolean =>
   source?.state === 'initial-sync' && source.sync?.phase === 'copying';
