@@ -94,6 +94,8 @@ export interface RpoFacts {
 }
 
 /** The age of the newest point: what the heads say, which also count while nothing is written. */
-export function chainRpoSeconds({ now, reachedTime, newestPointTime }: RpoFacts): number {
-  return Math.max(0, (now - Math.max(reachedTime ?? 0, newestPointTime)) / 1e6);
+export function chainRpoSeconds({ now, reachedTime, newestPointTime }: RpoFacts): number | null {
+  const newest = Math.max(reachedTime ?? 0, newestPointTime);
+  // A machine without a record has no point whose age could be told.
+  return newest === 0 ? null : Math.max(0, (now - newest) / 1e6);
 }

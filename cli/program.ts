@@ -58,6 +58,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
 const whenHelp = `
 M is a machine's name or id. SIZE is bytes, or a number with K, M, G or T. WHEN is one of
   latest          the newest durable moment       latest-tag      the newest tag
+  latest-app      the newest application tag
   tag:NAME        a tag                           lsn:N           after the N-th write
   -15m            that long ago                   a time          2026-01-31T14:05:00Z
 A time without an offset is in the zone of the shell where it is typed.
@@ -80,7 +81,10 @@ function addLaterVerbs(program: Command): void {
   }
 }
 
-const atFlag = ['--at <when>', 'the moment: latest, latest-tag, tag:NAME, lsn:N, -15m or a time'] as const;
+const atFlag = [
+  '--at <when>',
+  'the moment: latest, latest-tag, latest-app, tag:NAME, lsn:N, -15m or a time',
+] as const;
 
 function addIngestVerbs(program: Command, run: Run): void {
   const ingest = program.command('ingest').description('where writers bring their writes, over NBD');

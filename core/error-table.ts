@@ -47,7 +47,7 @@ export const errorTable = {
     2,
     400,
     false,
-    'Give latest, latest-tag, tag:NAME, lsn:N, -15m, or a time such as 2026-01-31T14:05:00Z.',
+    'Give latest, latest-tag, latest-app, tag:NAME, lsn:N, -15m, or a time such as 2026-01-31T14:05:00Z.',
   ),
   'bad-listen': kind(2, 400, false, 'Give unix:PATH or tcp:HOST:PORT.'),
   'bad-target': kind(2, 400, false, 'Give raw:DIR, qcow2:DIR, vmdk:DIR or block:NAME=DEVICE.'),

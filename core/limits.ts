@@ -99,7 +99,7 @@ export const limits = {
   /** When no more than this is unknown it is sent; else the master target is asked what it has. */
   scanAskBytes: 16 * MiB,
   /** A tag asked for waits so long for the process server, and then for the master target. */
-  tagSpooledMs: 30_000,
+  tagSpooledMs: 10_000,
   tagTargetMs: 10_000,
   /** How long a very first start waits for an enrolment that is not refused. */
   firstEnrolmentMs: 20_000,
@@ -173,6 +173,12 @@ export const limits = {
   /** A host that is silent for this long needs a look, and after the second an operator. */
   hostSilentMs: 30_000,
   hostLostMs: 15 * 60_000,
+  /** What `protect` takes as the dense window, and as the time between tags. */
+  windowLeastMs: 1_000,
+  windowMostMs: 52 * 7 * 24 * 3600_000,
+  consistencyIntervalLeastMs: 1_000,
+  /** Whether a tag's name is free is asked of the master target for so long; when it is away, it is taken. */
+  tagNameAskedMs: 2_000,
   /** How long `all-in-one` waits for its own master target to enrol before it says that it is ready. */
   allInOneJoinMs: 15_000,
   /** How long `protect` waits for the first heartbeat of a mobility service that has enrolled. */

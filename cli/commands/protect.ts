@@ -1,5 +1,7 @@
 // `homeward protect` and `unprotect`: which hosts keep the writes of a machine, and how.
 import type { ProtectReport } from '../../config-server/client.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { limits } from '../../core/limits.ts';
 import { formatSize, parseDuration } from '../../core/units.ts';
 import { parseSeed, splitOperands } from '../operands.ts';
 import type { Verb } from '../session.ts';
@@ -22,8 +24,8 @@ export const protect: Verb<ProtectOptions> = async (session, operands, options) 
   const report = await session.withServer((server) =>
     server.protect({
       ...{ machine, masterTarget, processServer, disks },
-      windowMs: window === undefined ? undefined : wholeMs(window),
-      consistencyIntervalMs: consistencyInterval === undefined ? undefined : wholeMs(consistencyInterval),
+      windowMs: window === undefined ? undefined : windowOf(window),
+      consistencyIntervalMs: consistencyInterval === undefined ? undefined : intervalOf(consistencyInterval),
       seeds: seeds.length === 0 ? undefined : seeds,
     }),
   );
@@ -39,7 +41,18 @@ export const unprotect: Verb<object> = async (session, [machine = '']) => {
   );
 };
 
-const wholeMs = (text: string): number => Math.max(1, Math.round(parseDuration(text)));
+const windowOf = (text: string): number =>
+  within('--window', text, limits.windowLeastMs, limits.windowMostMs);
+const intervalOf = (text: string): number =>
+  within('--consistency-interval', text, limits.consistencyIntervalLeastMs, limits.windowMostMs);
+
+/** Milliseconds. What is outside of the window is given up, so one that cannot be meant is refused. */
+function within(flag: string, text: string, leastMs: number, mostMs: number): number {
+  const ms = Math.round(parseDuration(text));
+  if (ms >= leastMs && ms <= mostMs) return ms;
+  const range = `from ${formatSeconds(leastMs / 1000)} to ${formatSeconds(mostMs / 1000)}`;
+  throw new HomewardError('usage', `${flag} ${text} is not ${range}`);
+}
 
 /** What is sent is known when it has been compared: `homeward status` says it then. */
 function formatSeed({ path, format, bytes, storedBytes, seconds }: ProtectReport['seeds'][number]): string {

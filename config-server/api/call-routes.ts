@@ -7,7 +7,7 @@ import type { HostCall } from '../../core/registration/messages.ts';
 import { z } from 'zod';
 import type { Answer } from '../hosts/calls.ts';
 import { fleetReport } from '../machines/fleet.ts';
-import { hostsForCall } from '../machines/route-call.ts';
+import { hostsForCall, taggedMachine } from '../machines/route-call.ts';
 import type { Registry } from '../registry.ts';
 import type { ApiContext, App } from './app.ts';
 import { errorShape } from './shapes.ts';
@@ -40,6 +40,7 @@ export function addCallRoutes(app: App, { registry, stopping }: ApiContext): voi
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
       const signal = AbortSignal.any([gone.signal, stopping]);
+      await refuseTag(registry, route, body, signal);
       const [only] = hosts;
       if (only !== undefined && hosts.length === 1)
         return stream(reply, await ask(registry, only, call, signal));
@@ -48,6 +49,32 @@ export function addCallRoutes(app: App, { registry, stopping }: ApiContext): voi
         : askEach(registry, { hosts, call, signal }, reply);
     },
   });
+}
+
+/**
+ * A name is given once: the master target knows those that were. When that cannot be asked now, the source
+ * takes the tag all the same.
+ */
+async function refuseTag(
+  registry: Registry,
+  { method, path }: { method: string; path: string },
+  body: unknown,
+  signal: AbortSignal,
+): Promise<void> {
+  const tagged = method === 'POST' ? taggedMachine(registry, path) : null;
+  const { name } = (typeof body === 'object' && body !== null ? body : {}) as { name?: unknown };
+  if (tagged === null || typeof name !== 'string') return;
+  const points: Call = {
+    method: 'GET',
+    path: `/v1/machines/${encodeURIComponent(tagged.id)}/points`,
+    body: null,
+  };
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(limits.tagNameAskedMs)]);
+  const answer = await ask(registry, tagged.masterTarget, points, soon)
+    .then(async ({ body: text }) => JSON.parse(await readText(text)) as { tags?: { name: string }[] })
+    .catch(() => null);
+  if (answer?.tags?.some((tag) => tag.name === name) === true)
+    throw new HomewardError('tag-exists', `${tagged.name} has a tag "${name}"`);
 }
 
 function machineIn(body: unknown): string | null {

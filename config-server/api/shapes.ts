@@ -6,7 +6,7 @@ import type { FleetReport } from '../machines/fleet.ts';
 const text = z.string().max(limits.controlTextBytes);
 const name = z.string().min(1).max(limits.controlTextBytes);
 const count = z.number().int().nonnegative();
-const ms = z.number().int().positive();
+const ms = z.number().int().max(limits.windowMostMs);
 const time = z.string().describe('RFC 3339, UTC');
 
 export const errorShape = z
@@ -41,8 +41,8 @@ const seedShape = z.strictObject({
 export const protectBody = z.strictObject({
   masterTarget: name.optional().describe('Name or id; may be left out where there is one.'),
   processServer: name.optional().describe('Name or id; may be left out where there is one.'),
-  windowMs: ms.optional(),
-  consistencyIntervalMs: ms.optional(),
+  windowMs: ms.min(limits.windowLeastMs).optional(),
+  consistencyIntervalMs: ms.min(limits.consistencyIntervalLeastMs).optional(),
   seeds: z.array(seedShape).max(limits.disksPerMachine).optional(),
   disks: z.array(name).min(1).max(limits.disksPerMachine).optional().describe('Without it all disks.'),
 });

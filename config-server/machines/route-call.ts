@@ -34,6 +34,29 @@ function decode(part: string): string {
   }
 }
 
+/**
+ * The machine of a call for a tag that its source takes, or null. Throws 'not-assigned' when it is not
+ * protected.
+ */
+export function taggedMachine(
+  registry: Registry,
+  path: string,
+): { id: string; name: string; masterTarget: string } | null {
+  const [, , room, name = '', what] = path.split('/').map(decode);
+  const machine = room === 'machines' && what === 'tags' ? findKnown(registry, name) : null;
+  const assignment = machine === null ? null : registry.assignments.get(machine.id);
+  if (machine === null || assignment === null) return null;
+  if (assignment.ended)
+    throw new HomewardError(
+      'not-assigned',
+      `${machine.name} is not protected any more: nothing is recorded`,
+      {
+        hint: `Protect it again with \`homeward protect ${machine.name}\`.`,
+      },
+    );
+  return { id: machine.id, name: machine.name, masterTarget: assignment.masterTarget };
+}
+
 /** A machine that does not come over the chain is tagged where it is numbered. */
 function sourceOf(registry: Registry, nameOrId: string): string {
   const machine = findKnown(registry, nameOrId);

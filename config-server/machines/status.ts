@@ -28,12 +28,14 @@ export function mergeStatus(facts: MachineFacts): MachineStatus {
   const { machine, target } = facts;
   const base = target?.report ?? blankStatus(machine);
   const source = sourceOf(facts);
+  const isProtected = facts.assignment !== null && !facts.assignment.ended;
   const headLsn = Math.max(base.headLsn, facts.source?.report.head.lsn ?? 0);
   return {
     ...base,
     name: machine.name,
     ...stateOf(facts),
-    rpoSeconds: base.rpoSeconds === null ? null : base.rpoSeconds + (target?.ageMs ?? 0) / 1000,
+    rpoSeconds:
+      isProtected && base.rpoSeconds !== null ? base.rpoSeconds + (target?.ageMs ?? 0) / 1000 : null,
     headLsn: target === null ? 0 : headLsn,
     backlog: backlogOf(facts),
     path: 'chain',

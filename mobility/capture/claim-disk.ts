@@ -40,6 +40,8 @@ function openDisk(path: string, what: string): FileStore {
     if (errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS' || errno === 'EISDIR') {
       throw new HomewardError('not-writable', `${what} cannot be written (${errno})`, options);
     }
+    // Neither a file nor a block device, such as /dev/null.
+    if (errno === 'EINVAL') throw new HomewardError('not-writable', `${what} is not a disk`, options);
     throw error;
   }
 }

@@ -31,6 +31,8 @@ t.test('every write of a protected machine is a point to go back to', async (t) 
     ['middle'],
     'and it is listed when the command returns',
   );
+  t.match(await site.refused('tag', 'web', '--name', 'middle'), { status: 5, code: 'tag-exists' });
+  t.match(await site.refused('protect', 'web', '--window', '0s'), { status: 2, code: 'usage' });
   t.ok(await writer.writeMore(200));
   await writer.flush();
   await writer.close();
