@@ -13,13 +13,17 @@ import { ReceivePool } from '../core/nbd/receive-pool.ts';
 import type { TargetReport } from '../core/registration/messages.ts';
 import { checkVolume, ensureVolume, ensureVolumeDirectory } from '../core/volume-identity.ts';
 import { AssignedMachines } from './assigned-machines.ts';
+import { Chores } from './chores.ts';
 import { startControlServer } from './control/server.ts';
 import { Ingests } from './ingest/ingests.ts';
+import type { Machine } from './machine.ts';
 import { Machines } from './machines.ts';
 import { MasterTarget } from './master-target.ts';
+import { restoreViews } from './open-view.ts';
 import { Views } from './recovery/views.ts';
 import { TargetLink } from './registration/target-link.ts';
-import { Applier } from './replica/applier.ts';
+import { StepThread } from './replica/step-thread.ts';
+import { ordersFor, readVolume } from './retention/orders.ts';
 import { Janitor } from './retention/janitor.ts';
 
 export interface DaemonOptions {
@@ -51,19 +55,28 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
 
     const merger = new BackgroundMerger(log);
     stops.push(() => merger.close());
-    const machines = await Machines.open({ retention, replicas, config, clock, log, merger });
+    const work = new StepThread();
+    stops.push(() => work.close());
+    const machines = await Machines.open({ retention, replicas, config, clock, log, merger, work });
     stops.push(() => machines.close());
 
-    const views = new Views({ clock, log, logLevel: config.logLevel });
-    stops.push(() => views.closeAll());
-    const janitor = new Janitor({
+    const views = new Views({ data, clock, log, logLevel: config.logLevel });
+    stops.push(() => views.stop());
+    await restoreViews({ data, config, clock, machines, views });
+    const chores = new Chores({ work, log });
+    const janitor = new Janitor<Machine>({
       machines: () => machines.list(),
-      applier: new Applier(),
-      policy: config,
+      orders: (all, now) => {
+        const volume = readVolume(retention, config.retentionReserveBytes);
+        return ordersFor({ machines: all, config, volume, now }).map(({ order }) => order);
+      },
+      afterwards: (machine) => chores.look(machine),
+      endWork: () => work.close(),
       clock,
       log,
       intervalMs: janitorMs,
     });
+    stops.push(() => chores.stop());
     stops.push(() => janitor.stop());
     janitor.start();
 
@@ -74,6 +87,7 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const link = linkOf(options, clock, assigned, () => service.targetReport());
     const service: MasterTarget = new MasterTarget({
       version: options.version,
+      data,
       retention,
       replicas,
       config,

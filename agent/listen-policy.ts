@@ -8,8 +8,7 @@ import type { NbdTls } from '../core/nbd/tls.ts';
 
 /**
  * TLS for a listener: null for a Unix socket, and for loopback when no certificates are configured. TCP
- * elsewhere
- * without certificates is refused with 'plain-tcp'.
+ * elsewhere without certificates is refused with 'plain-tcp'.
  */
 export function tlsFor(listen: Listen, tlsDirectory: string): NbdTls | null {
   if (listen.kind === 'unix') return null;
@@ -34,6 +33,38 @@ export function tlsFor(listen: Listen, tlsDirectory: string): NbdTls | null {
     requireClientCertificate: true,
     required: true,
   };
+}
+
+export interface ViewTls {
+  /** Null for plain text. */
+  tls: NbdTls | null;
+  /** Where a client finds its certificate; null when nobody but the operator knows. */
+  clientDirectory: string | null;
+}
+
+/**
+ * TLS for a view: the certificates that are configured, else, when TLS is asked for, our own. Otherwise the
+ * rules are the same as for every listener.
+ */
+export async function tlsForView(
+  listen: Listen,
+  asked: boolean,
+  { tlsDirectory, data }: { tlsDirectory: string; data: string },
+): Promise<ViewTls> {
+  if (asked && listen.kind === 'unix')
+    throw new HomewardError('usage', '--tls goes with tcp:HOST:PORT; a Unix socket is for its owner only');
+  if (asked && listen.kind === 'tcp' && tlsDirectory === '') {
+    // Certificates are made by a large library, which most daemons never need.
+    const { ensureOwnTls } = await import('./recovery/view-tls.ts');
+    return ensureOwnTls(data, listen.host);
+  }
+  try {
+    return { tls: tlsFor(listen, tlsDirectory), clientDirectory: null };
+  } catch (error) {
+    if (!(error instanceof HomewardError) || error.code !== 'plain-tcp') throw error;
+    const hint = 'Give --tls as well, or listen on loopback or a Unix socket, or set NbdTlsDirectory.';
+    throw new HomewardError('plain-tcp', error.message, { hint });
+  }
 }
 
 function isLoopback(host: string): boolean {

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import type { BackgroundMerger } from '../core/extents/background-merger.ts';
 import type { Log } from '../core/log.ts';
+import type { StepWork } from './replica/undo/undo-step.ts';
 
 export interface MachineContext {
   retention: string;
@@ -11,4 +12,5 @@ export interface MachineContext {
   clock: Clock;
   log: Log;
   merger: BackgroundMerger;
+  work: StepWork;
 }

@@ -4,6 +4,12 @@ import { join } from 'node:path';
 export interface MachinePaths {
   directory: string;
   redo: string;
+  undo: string;
+  /** What may be deleted at any time. */
+  derived: string;
+  ledger: string;
+  /** Notes of recoveries onto devices that were interrupted. */
+  recoveries: string;
   machineFile: string;
   cursorFile: string;
 }
@@ -13,6 +19,10 @@ export function machinePaths(retention: string, id: string): MachinePaths {
   return {
     directory,
     redo: join(directory, 'redo'),
+    undo: join(directory, 'undo'),
+    derived: join(directory, 'derived'),
+    ledger: join(directory, 'ledger'),
+    recoveries: join(directory, 'recoveries'),
     machineFile: join(directory, 'machine.json'),
     cursorFile: join(directory, 'cursor'),
   };

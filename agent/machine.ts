@@ -1,12 +1,15 @@
 // One protected machine on this master target: its journal, cursor, replicas and the ways to read it.
+import { join } from 'node:path';
 import type { FileStore } from '../core/block/file-store.ts';
 import { formatTime } from '../core/clock.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
 import { microseconds } from '../core/units.ts';
+import { History } from './history.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import { Journal } from './journal/journal.ts';
+import { Ledger } from './journal/ledger.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import type { MachineContext } from './machine-context.ts';
 import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
@@ -19,10 +22,22 @@ import {
   type ProtectedDisk,
 } from './replica/machine-file.ts';
 import { growReplicas, openReplicas, replicaPath } from './replica/replicas.ts';
-import type { HeldContent, ViewContent } from './replica/view-content.ts';
+import { UndoLog } from './replica/undo/undo-log.ts';
+import type { LentDisk } from './replica/undo/undo-step.ts';
+import type { HeldContent, ViewDisk } from './replica/view-content.ts';
+import { WriteRates } from './retention/write-rates.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
 
 const seedingReason = 'initial sync';
+
+interface Opened {
+  file: MachineFile;
+  cursor: Cursor;
+  journal: Journal;
+  replicas: FileStore[];
+  undo: UndoLog;
+  ledger: Ledger;
+}
 
 export class Machine {
   readonly file: MachineFile;
@@ -30,20 +45,14 @@ export class Machine {
   readonly journal: Journal;
   readonly replicas: FileStore[];
   readonly reader: HeadReader;
+  readonly ledger: Ledger;
+  readonly history: History;
+  readonly rates = new WriteRates();
   readonly #context: MachineContext;
   #cursor: Cursor;
   /** Opened again since; still lent to readers. */
   readonly #outgrown: FileStore[] = [];
-  /** LSNs that open views and recoveries show: nothing below the least is applied. */
-  readonly #shown = new Map<symbol, number>();
-
-  private constructor(
-    context: MachineContext,
-    file: MachineFile,
-    cursor: Cursor,
-    journal: Journal,
-    replicas: FileStore[],
-  ) {
+  private constructor(context: MachineContext, { file, cursor, journal, replicas, undo, ledger }: Opened) {
     this.#context = context;
     this.file = file;
     this.paths = machinePaths(context.retention, file.id);
@@ -55,6 +64,21 @@ export class Machine {
       file.disks.map((disk) => disk.name),
     );
     this.#cursor = cursor;
+    this.ledger = ledger;
+    this.history = new History({
+      name: () => this.name,
+      files: hostFiles,
+      work: context.work,
+      undo,
+      journal,
+      ledger,
+      undoDirectory: this.paths.undo,
+      derived: this.paths.derived,
+      disks: () => this.lentDisks,
+      cursor: () => this.#cursor,
+      moveCursor: (change) => this.moveCursor(change),
+      flushBytes: limits.applyFlushBytes,
+    });
   }
 
   /** A machine that was not there. */
@@ -99,8 +123,22 @@ export class Machine {
       log: context.log,
     });
     try {
+      const ledger = await Ledger.open({
+        files: hostFiles,
+        clock: context.clock,
+        log: context.log,
+        path: paths.ledger,
+      });
       const journal = await Machine.#openJournal(context, file, cursor);
-      const machine = new Machine(context, file, cursor, journal, replicas);
+      const undo = UndoLog.open({
+        files: hostFiles,
+        directory: paths.undo,
+        derived: paths.derived,
+        machine: journal.source.machine,
+        cursorLsn: cursor.lsn,
+        log: context.log,
+      });
+      const machine = new Machine(context, { file, cursor, journal, replicas, undo, ledger });
       machine.noteDurable();
       await machine.#settleSeeding();
       return machine;
@@ -135,6 +173,8 @@ export class Machine {
       reserveBytes: config.retentionReserveBytes,
       syncBytes: limits.syncBytes,
       syncIntervalMs: config.syncIntervalMs,
+      derived: machinePaths(context.retention, file.id).derived,
+      flooredLsn: cursor.pruned,
       appliedLsn: cursor.lsn,
       durableLsn: cursor.durable,
       openGap: file.seeding
@@ -154,9 +194,6 @@ export class Machine {
   }
   get reserveBytes(): number {
     return this.#context.config.retentionReserveBytes;
-  }
-  get windowMs(): number | null {
-    return this.file.windowMs ?? null;
   }
   get cursor(): Readonly<Cursor> {
     return this.#cursor;
@@ -193,17 +230,19 @@ export class Machine {
     return (this.#cursor.firstPoint ?? 0) > 0;
   }
 
-  /** Between these, points can be shown; null while there is none. */
   get oldestLsn(): number | null {
-    const { firstPoint, lsn, stepTo } = this.#cursor;
-    if (firstPoint === null) return null;
-    const base = Math.max(firstPoint, lsn, stepTo ?? 0);
-    return this.journal.catalogue.gapAt(base)?.to ?? base;
+    return this.history.oldestLsn;
   }
 
-  /** The least LSN that an open view shows, or null. */
-  get leastShownLsn(): number | null {
-    return this.#shown.size === 0 ? null : Math.min(...this.#shown.values());
+  get lentDisks(): LentDisk[] {
+    return this.file.disks.map(({ size }, index) => {
+      const store = this.replicas[index];
+      return { fd: store?.fd ?? -1, size, sparse: store?.kind === 'file', sums: this.#sumsPath(index) };
+    });
+  }
+
+  #sumsPath(disk: number): string {
+    return join(this.paths.derived, `sums-${disk}`);
   }
 
   /** The LSN that WHEN, as typed, means now. What is appended is made durable first. */
@@ -221,10 +260,11 @@ export class Machine {
   }
 
   moments(): Moments {
-    const { journal } = this;
-    const oldest = this.oldestLsn;
+    const { journal, history } = this;
+    const oldest = history.denseLsn;
     return {
       oldest: oldest === null ? null : { lsn: oldest, time: this.timeOf(oldest) ?? 0 },
+      kept: history.kept,
       newest: { lsn: journal.durableLsn, time: Math.max(journal.lastTime, this.#cursor.time) },
       now: this.#context.clock.now(),
       catalogue: journal.catalogue,
@@ -238,7 +278,8 @@ export class Machine {
    */
   timeOf(lsn: number): number | null {
     if (lsn === this.journal.headLsn && this.journal.lastTime > 0) return this.journal.lastTime;
-    return lsn === this.#cursor.lsn ? this.#cursor.time : this.journal.timeOf(lsn);
+    if (lsn === this.#cursor.lsn) return this.#cursor.time;
+    return this.history.boundaryTime(lsn) ?? this.journal.timeOf(lsn);
   }
 
   /**
@@ -246,57 +287,20 @@ export class Machine {
    * pruned.
    */
   hold(lsn: number): HeldContent {
-    // Since `resolve` a step may have begun.
-    if (lsn < (this.oldestLsn ?? Infinity)) {
-      throw new HomewardError(
-        'outside-window',
-        `lsn:${lsn} has just left the window, which begins at lsn:${this.oldestLsn}`,
-      );
-    }
-    return this.#hold(lsn, disksAt(this.file, lsn));
+    return this.history.hold(lsn, this.#viewDisks(disksAt(this.file, lsn)));
   }
 
-  /**
-   * The same for the state that a sync compares with, whether it is a point or not. Throws 'pruned' when
-   * the cursor is past it. Its disks are those of now: what was not there is zeros.
-   */
+  /** The same for the state that a sync compares with. Its disks are those of now: what was not there is zeros. */
   holdForSync(lsn: number): HeldContent {
-    const { lsn: applied, stepTo } = this.#cursor;
-    if (lsn < Math.max(applied, stepTo ?? 0) || lsn > this.journal.headLsn)
-      throw new HomewardError('pruned', `the state of ${this.name} at lsn:${lsn} is not there any more`);
-    return this.#hold(lsn, this.file.disks);
+    return this.history.holdForSync(lsn, this.#viewDisks(this.file.disks));
   }
 
-  #hold(lsn: number, disks: readonly { name: string; size: number }[]): HeldContent {
-    const snapshot = this.journal.snapshot(lsn, this.#cursor.lsn);
-    const key = Symbol('view');
-    this.#shown.set(key, lsn);
-    const content: ViewContent = {
-      mark: this.journal.source.mark,
-      lsn,
-      tables: snapshot.tables.map((table) => table.transferable()),
-      firstLiveSegment: snapshot.firstLiveSegment,
-      unknown: this.#cursor.unknown,
-      segments: [...snapshot.segments].map(([ordinal, { fd, firstLsn, path }]) => ({
-        ordinal,
-        fd,
-        firstLsn,
-        path,
-      })),
-      disks: disks.map(({ name, size }, index) => ({
-        name,
-        size,
-        fd: this.replicas[index]?.fd ?? -1,
-        sparse: this.replicas[index]?.kind === 'file',
-      })),
-    };
-    return {
-      content,
-      release: () => {
-        this.#shown.delete(key);
-        snapshot.release();
-      },
-    };
+  #viewDisks(disks: readonly { name: string; size: number }[]): ViewDisk[] {
+    return disks.map(({ name, size }, index) => {
+      const replica = this.replicas[index];
+      const sums = this.#sumsPath(index);
+      return { name, size, fd: replica?.fd ?? -1, sparse: replica?.kind === 'file', sums };
+    });
   }
 
   /** RFC 3339 of a stamp, or null. */
@@ -307,6 +311,7 @@ export class Machine {
   async close(): Promise<void> {
     try {
       await this.journal.close();
+      await this.ledger.close();
       this.moveCursor({});
     } finally {
       for (const store of [...this.replicas, ...this.#outgrown]) await store.close();
@@ -347,7 +352,11 @@ export class Machine {
    * What is said of it changes; written twice, so that the file beside `machine.json` says it too. When that
    * fails nothing counts as changed.
    */
-  changeFile(change: Partial<Pick<MachineFile, 'name' | 'disks' | 'seeded' | 'before' | 'windowMs'>>): void {
+  changeFile(
+    change: Partial<
+      Pick<MachineFile, 'name' | 'disks' | 'seeded' | 'before' | 'windowMs' | 'retention' | 'locks'>
+    >,
+  ): void {
     const changed = { ...this.file, ...change };
     for (let times = 0; times < 2; times++) writeMachineFile(this.paths.machineFile, changed);
     Object.assign(this.file, change);

@@ -140,7 +140,7 @@ export class Machines {
           'conflict',
           `the machine ${id} here takes direct ingest; it is no machine of a source`,
         );
-      if (known.name !== name || known.windowMs !== windowMs) known.changeFile({ name, windowMs });
+      if (known.name !== name || known.file.windowMs !== windowMs) known.changeFile({ name, windowMs });
       return known;
     }
     checkMachineName(name);

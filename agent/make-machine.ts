@@ -17,12 +17,14 @@ export async function makeMachineFiles(context: MachineContext, machine: NewMach
   const file: MachineFile = { ...machine, created: formatTime(clock.now()) };
   const paths = machinePaths(retention, file.id);
   if (file.path === 'chain') setReplicasAside(context, file.id);
-  fs.mkdirSync(paths.redo, { recursive: true, mode: 0o750 });
+  for (const directory of [paths.redo, paths.undo, paths.derived])
+    fs.mkdirSync(directory, { recursive: true, mode: 0o750 });
   createReplicas(replicas, file);
   if (!file.seeding) await blankDevices(replicas, file);
   writeCursor(paths.cursorFile, {
     lsn: 0,
     stepTo: null,
+    pruned: 0,
     pin: null,
     // The source counts from 1: its first sync may begin at any LSN.
     generation: file.path === 'chain' ? 0 : 1,

@@ -9,6 +9,8 @@ import type { TargetReport } from '../core/registration/messages.ts';
 import { checkTagName, formatListen, parseListen } from '../core/names.ts';
 import type {
   IngestReport,
+  LockReport,
+  LockRequest,
   MasterTargetService,
   OnProgress,
   OpenedView,
@@ -17,11 +19,14 @@ import type {
   RecoverPlan,
   RecoverReport,
   RecoverRequest,
+  RetentionChange,
+  RetentionReport,
   SeedCheck,
   SeededReport,
   SeedToCheck,
   StatusReport,
   TagReport,
+  UnpinReport,
   VerifyReport,
   VerifyRequest,
   ViewReport,
@@ -31,10 +36,13 @@ import { checkSeed } from './ingest/pull/seed.ts';
 import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
 import { tlsFor } from './listen-policy.ts';
+import { machinePaths } from './machine-paths.ts';
 import { Machine } from './machine.ts';
+import { openView } from './open-view.ts';
 import { refuseChain, type BrokenMachine, type Machines } from './machines.ts';
 import { disksAt } from './replica/machine-file.ts';
-import { executeRecovery } from './recovery/recover.ts';
+import { recoverInPlace, refuseUnreachable, unpin } from './recovery/in-place.ts';
+import { countData, recoverMachine } from './recovery/recover-machine.ts';
 import { planRecovery } from './recovery/plan.ts';
 import { verifyMachine } from './recovery/verify.ts';
 import type { Views } from './recovery/views.ts';
@@ -42,6 +50,15 @@ import { settleWhen } from './recovery/when.ts';
 import type { AssignedMachines } from './assigned-machines.ts';
 import type { TargetLink } from './registration/target-link.ts';
 import type { Janitor } from './retention/janitor.ts';
+import { machinePolicy } from './retention/machine-policy.ts';
+import { activeLocks } from './retention/locks.ts';
+import { keptReportsOf, lockReports, rateReports } from './retention/points-report.ts';
+import {
+  lockMachinePoint,
+  retention,
+  unlockMachinePoint,
+  type RetentionParts,
+} from './retention/retention-service.ts';
 import {
   brokenStatus,
   freeBytes,
@@ -54,6 +71,7 @@ import {
 
 export interface MasterTargetParts {
   version: string;
+  data: string;
   retention: string;
   replicas: string;
   config: Config;
@@ -62,7 +80,7 @@ export interface MasterTargetParts {
   machines: Machines;
   ingests: Ingests;
   views: Views;
-  janitor: Janitor;
+  janitor: Janitor<Machine>;
   assigned: AssignedMachines;
   /** Null for one that runs alone. */
   link: TargetLink | null;
@@ -213,31 +231,48 @@ export class MasterTarget implements MasterTargetService {
     };
   }
 
-  async points(key: string): Promise<PointsReport> {
-    const { machines, assigned } = this.#parts;
+  async points(key: string, { rates } = { rates: false }): Promise<PointsReport> {
+    const { machines, assigned, config, clock } = this.#parts;
     const machine = machines.get(key);
-    return pointsReport(machine, assigned.reportOf(machine.id)?.head?.scan ?? null);
+    const { file, history } = machine;
+    const now = clock.now();
+    const policy = {
+      rules: machinePolicy(file, config).keep,
+      locks: activeLocks(file.locks ?? [], now),
+      now,
+    };
+    return {
+      ...pointsReport(machine, assigned.reportOf(machine.id)?.head?.scan ?? null),
+      kept: keptReportsOf(history.kept, policy),
+      locks: lockReports(file.locks),
+      ...(rates ? { rate: rateReports(machine.rates) } : {}),
+    };
   }
 
-  async openView(request: ViewRequest): Promise<OpenedView> {
-    if (request.writable)
-      throw new HomewardError('not-in-this-version', 'writable views are not in this version');
-    const { machines, views, config, clock } = this.#parts;
-    const machine = machines.get(request.machine);
-    const listen = parseListen(request.listen);
-    const tls = tlsFor(listen, config.nbdTlsDirectory);
-    const { at, asked } = settleWhen(request.at, clock.now());
-    const { lsn, time } = await machine.resolve(at);
-    const held = machine.hold(lsn);
-    const report = await views.open({
-      machine,
-      held,
-      time: Machine.spellTime(time),
-      listen,
-      tls,
-      leaseMs: request.leaseMs,
-    });
-    return { ...report, asked };
+  async retention(key: string, change: RetentionChange | null): Promise<RetentionReport> {
+    const report = retention(this.#parts.machines.get(key), change, this.#retentionParts);
+    if (report.changed) this.#parts.janitor.wake();
+    return report;
+  }
+
+  async lockPoint({ machine, ...request }: LockRequest): Promise<LockReport> {
+    const { now } = this.#retentionParts;
+    const settled = { ...request, at: settleWhen(request.at, now).at };
+    return lockMachinePoint(this.#parts.machines.get(machine), settled, this.#retentionParts);
+  }
+
+  async unlockPoint(machine: string, at: string): Promise<LockReport> {
+    const settled = settleWhen(at, this.#retentionParts.now).at;
+    return unlockMachinePoint(this.#parts.machines.get(machine), settled, this.#retentionParts);
+  }
+
+  get #retentionParts(): RetentionParts {
+    const { config, log, clock } = this.#parts;
+    return { defaults: config, log, now: clock.now() };
+  }
+
+  openView(request: ViewRequest): Promise<OpenedView> {
+    return openView(request, this.#parts);
   }
 
   async listViews(): Promise<ViewReport[]> {
@@ -256,49 +291,28 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async planRecovery(request: RecoverRequest): Promise<RecoverPlan> {
-    return this.#plan(this.#parts.machines.get(request.machine), request);
+    const machine = this.#parts.machines.get(request.machine);
+    const plan = await this.#plan(machine, request);
+    const unhurried = new AbortController().signal;
+    return request.count ? countData(machine, plan, unhurried) : plan;
   }
 
   async recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport> {
-    const { machines, views, clock, log } = this.#parts;
+    const { machines, clock, log, janitor } = this.#parts;
     const machine = machines.get(request.machine);
     const plan = await this.#plan(machine, request);
-    const { lsn } = plan;
-    const begun = clock.monotonicMs();
-    const held = machine.hold(lsn);
-    log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
-    try {
-      const bytesWritten = await executeRecovery({
-        plan,
-        content: held.content,
-        progress,
-        signal,
-        serve: async (path) => {
-          const report = await views.open({
-            machine,
-            held: machine.hold(lsn),
-            time: plan.time,
-            listen: { kind: 'unix', path },
-            tls: null,
-            leaseMs: null,
-          });
-          return {
-            view: report,
-            close: async () => {
-              await views.close(report.id);
-            },
-          };
-        },
-      });
-      log.info('recovery-done', { machine: machine.name, lsn, bytesWritten });
-      return { ...plan, bytesWritten, seconds: (clock.monotonicMs() - begun) / 1000 };
-    } catch (thrown) {
-      const error = toHomewardError(thrown);
-      log.warn('recovery-failed', { machine: machine.name, lsn, code: error.code, error });
-      throw error;
-    } finally {
-      held.release();
-    }
+    if (request.target.kind === 'in-place')
+      return recoverInPlace({ machine, plan, keeper: janitor, clock, log, progress, signal });
+    const notes = machinePaths(this.#parts.retention, machine.id).recoveries;
+    return recoverMachine({ machine, plan, request, notes, clock, log, progress, signal });
+  }
+
+  /** The replica that a recovery in place holds follows again. */
+  async unpin(key: string): Promise<UnpinReport> {
+    const machine = this.#parts.machines.get(key);
+    const changed = unpin(machine);
+    if (changed) this.#parts.janitor.wake();
+    return { machine: machine.name, changed };
   }
 
   verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport> {
@@ -309,12 +323,32 @@ export class MasterTarget implements MasterTargetService {
     const { at, asked } = settleWhen(request.at, this.#parts.clock.now());
     const { lsn, time } = await machine.resolve(at);
     const disks = disksAt(machine.file, lsn);
+    if (request.target.kind === 'in-place') {
+      refuseUnreachable(machine, lsn, disks);
+      return {
+        machine: machine.name,
+        lsn,
+        time: Machine.spellTime(time),
+        asked,
+        disks: inPlaceDisks(machine),
+      };
+    }
     return planRecovery({
-      machine: { name: machine.name, disks },
+      machine: { id: machine.id, name: machine.name, disks },
       lsn,
       time: Machine.spellTime(time),
       asked,
       request,
+      notes: machinePaths(this.#parts.retention, machine.id).recoveries,
     });
   }
 }
+
+const inPlaceDisks = (machine: Machine): RecoverPlan['disks'] =>
+  machine.file.disks.map((disk) => ({
+    name: disk.name,
+    size: disk.size,
+    to: machine.replicaPathOf(disk),
+    format: 'in-place',
+    found: null,
+  }));

@@ -49,7 +49,7 @@ export function machineStatus(input: StatusInput): MachineStatus {
     appliedLsn: cursor.lsn,
     oldestLsn: machine.oldestLsn,
     redoBytes: journal.redoBytes,
-    undoBytes: 0,
+    undoBytes: machine.history.undo.bytes,
     backlog: {
       source: head?.backlogBytes ?? 0,
       processServer: head?.processServerBytes ?? 0,
@@ -107,7 +107,8 @@ export function brokenStatus({ id, name, error }: BrokenMachine): MachineStatus 
 
 /** `scan`: what its source says of scans, if that is known. */
 export function pointsReport(machine: Machine, scan: ScanReport | null = null): PointsReport {
-  const { oldestLsn, journal } = machine;
+  const { journal, history } = machine;
+  const oldestLsn = history.denseLsn;
   const moment = (lsn: number): { lsn: number; time: string | null } => ({
     lsn,
     time: Machine.spellTime(machine.timeOf(lsn)),

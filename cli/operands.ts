@@ -48,8 +48,14 @@ export function parseTarget(
 ): RecoverTarget {
   const [first, ...others] = texts;
   if (first === undefined) throw new HomewardError('usage', '--to is missing', { hint: targetHint });
+  const tooMany = [...more, ...others][0];
+  const refuseMore = (): void => {
+    if (tooMany !== undefined)
+      throw new HomewardError('bad-target', `"${tooMany}" cannot go together with "${first}"`);
+  };
   if (first === 'in-place') {
-    throw new HomewardError('not-in-this-version', 'recovery in place is not there yet');
+    refuseMore();
+    return { kind: 'in-place' };
   }
   const [, kind, place] = /^(raw|qcow2|vmdk|block):(.+)$/s.exec(first) ?? [];
   if (place === undefined) throw new HomewardError('bad-target', `"${first}" is not a target`);
@@ -61,13 +67,11 @@ export function parseTarget(
     });
     return { kind, devices: [place, ...more, ...rest].map((text) => parseDevice(text, resolve)) };
   }
-  const tooMany = [...more, ...others][0];
-  if (tooMany !== undefined)
-    throw new HomewardError('bad-target', `"${tooMany}" cannot go together with "${first}"`);
+  refuseMore();
   return { kind: kind as 'raw' | 'qcow2' | 'vmdk', directory: resolve(place) };
 }
 
-const targetHint = 'Give --to raw:DIR, qcow2:DIR, vmdk:DIR or block:NAME=DEVICE.';
+const targetHint = 'Give --to raw:DIR, qcow2:DIR, vmdk:DIR, block:NAME=DEVICE or in-place.';
 
 function parseDevice(text: string, resolve: Resolve): { disk: string; device: string } {
   const [, disk, device] = /^([^=]+)=(.+)$/s.exec(text) ?? [];

@@ -51,6 +51,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
   addPointVerbs(program, run);
   addViewVerbs(program, run);
   addLongVerbs(program, run);
+  addRescueVerb(program, run);
   addLaterVerbs(program);
   return program;
 }
@@ -66,7 +67,7 @@ Exit status: 0 done, 1 something was found, 2 usage, 3 no such thing, 4 that mom
 5 conflict, 6 refused for safety, 7 not reachable, 8 no space, 70 a fault of ours.
 `;
 
-const laterVerbs = ['check', 'plan', 'size', 'rescue', 'support-bundle', 'retention'];
+const laterVerbs = ['check', 'plan', 'size', 'support-bundle'];
 
 /** Verbs that people may have read of: said to be missing, not unknown, and not listed by `help`. */
 function addLaterVerbs(program: Command): void {
@@ -121,13 +122,7 @@ function addPointVerbs(program: Command, run: Run): void {
     .description('every machine: its state, how current it is, how far back it reaches')
     .option('--watch', 'again every two seconds, until Ctrl-C')
     .action(run(async () => (await import('./commands/status.ts')).status));
-  program
-    .command('points')
-    .argument('<M>', 'the machine')
-    .description('the moments that a machine can be brought back to')
-    .allowUnknownOption() // of `points lock` and `unlock`, which the verb refuses by name
-    .allowExcessArguments()
-    .action(run(async () => (await import('./commands/points.ts')).points));
+  addPointsVerbs(program, run);
   program
     .command('tag')
     .argument('<M>', 'the machine')
@@ -136,16 +131,61 @@ function addPointVerbs(program: Command, run: Run): void {
     .action(run(async () => (await import('./commands/tag.ts')).tag));
 }
 
+function addPointsVerbs(program: Command, run: Run): void {
+  const points = program
+    .command('points')
+    .usage('M [--rates] | lock … | unlock …')
+    .argument('[M]', 'the machine; one called "lock" or "unlock" is named by its id here')
+    .description('the moments that a machine can be brought back to')
+    .option('--rates', 'also how much was written in each of the last minutes')
+    .enablePositionalOptions()
+    .action(run(async () => (await import('./commands/points.ts')).points));
+  points
+    .command('lock')
+    .argument('<M>', 'the machine')
+    .description('keep a point until a date, which no operator brings forward through Homeward')
+    .configureHelp({ showGlobalOptions: false })
+    .option(...atFlag)
+    .option('--until <time>', 'a time, or how long from now, for example 90d; needed')
+    .option('--name <name>', 'why it is kept, in a word')
+    .addHelpText('after', lockHelp)
+    .action(run(async () => (await import('./commands/points.ts')).pointsLock));
+  points
+    .command('unlock')
+    .argument('<M>', 'the machine')
+    .description('take back a lock whose date has passed; before that it is refused')
+    .configureHelp({ showGlobalOptions: false })
+    .option(...atFlag)
+    .addHelpText('after', lockHelp)
+    .action(run(async () => (await import('./commands/points.ts')).pointsUnlock));
+  program
+    .command('retention')
+    .argument('<M>', 'the machine')
+    .description('show how the history of a machine is kept, or set it; `default` takes a value back')
+    .option('--window <time>', 'how far back every single write is a point, for example 24h or 15d')
+    .option('--keep <rules>', 'what stays of older history: hourly=7d,daily=4w,weekly=6m,tags=4w, or none')
+    .option('--max-size <size>', 'the most that all of its history takes; 0 is no bound')
+    .option('--floor <time>', 'what stays when the volume is full and others have more')
+    .action(run(async () => (await import('./commands/retention.ts')).retention));
+}
+
+const lockHelp = `
+Locking the point again can only move the date further away. Root on the master target's host can still delete
+files: docs/retention.md says how to put the retention volume on storage that is written once.
+`;
+
 function addViewVerbs(program: Command, run: Run): void {
   // Not required for commander: it would ask `view close` for the machine and the options of `view`, too.
   const view = program
     .command('view')
-    .usage('M --at WHEN --listen ADDR [--writable] [--for TIME] | close …')
+    .usage('M --at WHEN --listen ADDR [--writable [--scratch SIZE]] [--tls] [--for TIME] | close …')
     .argument('[M]', 'the machine; one called "close" is named by its id here')
     .description('serve the disks as of a moment over NBD, without copying')
     .option(...atFlag)
     .option('--listen <addr>', 'unix:PATH or tcp:HOST:PORT')
     .option('--writable', 'take writes into a scratch that goes with the view')
+    .option('--scratch <size>', 'the most that is kept of what is written (default: 16G)')
+    .option('--tls', 'over TCP with certificates of our own; says how to reach it')
     .option('--for <time>', 'close by itself after this long, for example 24h')
     .enablePositionalOptions()
     .action(run(async () => (await import('./commands/view.ts')).view));
@@ -172,11 +212,19 @@ function addLongVerbs(program: Command, run: Run): void {
       'write the disks as of a moment into files or onto devices; what exists is never overwritten',
     )
     .option(...atFlag)
-    .option('--to <target>', 'raw:DIR, qcow2:DIR, vmdk:DIR or block:NAME=DEVICE', collect)
+    .option('--to <target>', 'raw:DIR, qcow2:DIR, vmdk:DIR, block:NAME=DEVICE or in-place', collect)
     .option('--plan', 'only show what would be written where')
+    .option('--fresh', 'give up what an interrupted recovery to the same place has written, and begin anew')
+    .option('--verify', 'read back what was written and compare it; exit status 1 if anything differs')
+    .option('--allow-damaged', 'write zeros where content is damaged or unknown, and list those places')
     .option('--yes', 'do not ask before devices are overwritten')
     .option('--overwrite-disk <wwid>', 'this device may be overwritten in spite of what is on it', collect)
     .action(run(async () => (await import('./commands/recover.ts')).recover));
+  program
+    .command('unpin')
+    .argument('<M>', 'the machine')
+    .description('let the replica follow again, after a recovery in place')
+    .action(run(async () => (await import('./commands/unpin.ts')).unpin));
   program
     .command('verify')
     .argument('<M>', 'the machine')
@@ -184,4 +232,24 @@ function addLongVerbs(program: Command, run: Run): void {
     .option('--part <n/t>', 'only the n-th of t parts')
     .option('--for <time>', 'stop after this long, for example 1h')
     .action(run(async () => (await import('./commands/verify.ts')).verify));
+}
+
+function addRescueVerb(program: Command, run: Run): void {
+  program
+    .command('rescue')
+    .argument('<DIR>', 'the retention volume; nothing in it is changed')
+    .argument('[M]', 'the machine to recover; without one all are listed')
+    .argument('[NAME=DEVICE...]', 'further devices of --to block:')
+    .description('list and recover the machines of a bare retention volume; no daemon is asked')
+    .option('--replicas <dir>', 'where the replicas lie, if they are still there')
+    .option('--list', 'only list')
+    .option(...atFlag)
+    .option('--to <target>', 'raw:DIR, qcow2:DIR, vmdk:DIR or block:NAME=DEVICE', collect)
+    .option('--plan', 'only show what would be written where')
+    .option('--fresh', 'give up what an interrupted recovery to the same place has written, and begin anew')
+    .option('--verify', 'read back what was written and compare it; exit status 1 if anything differs')
+    .option('--allow-damaged', 'write zeros where content is damaged or unknown, and list those places')
+    .option('--yes', 'do not ask before devices are overwritten')
+    .option('--overwrite-disk <wwid>', 'this device may be overwritten in spite of what is on it', collect)
+    .action(run(async () => (await import('./commands/rescue.ts')).rescue));
 }

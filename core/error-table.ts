@@ -36,6 +36,7 @@ export const errorTable = {
   'bad-size': kind(2, 400, false, 'Give bytes, or a number with K, M, G or T, for example 20G.'),
   'bad-disk-size': kind(2, 400, false, 'A disk size is a multiple of 512 bytes, from 512 to 64T.'),
   'bad-duration': kind(2, 400, false, 'Give a number with ms, s, m, h, d or w, for example 15m.'),
+  'bad-keep-rules': kind(2, 400, false, 'Give NAME=TIME,…, for example hourly=7d,daily=4w,tags=4w, or none.'),
   'bad-name': kind(
     2,
     400,
@@ -57,6 +58,7 @@ export const errorTable = {
   'no-such-disk': kind(3, 404, false, '`homeward status` lists the disks of each machine.'),
   'no-such-tag': kind(3, 404, false, '`homeward points M` lists the tags that can be recovered to.'),
   'no-such-view': kind(3, 404, false, '`homeward views` lists the open views.'),
+  'no-such-lock': kind(3, 404, false, '`homeward points M` lists the locks.'),
   'no-such-file': kind(3, 404, false, 'Check the path.'),
   'outside-window': kind(4, 409, false, 'Choose a moment inside the window; `homeward points M` shows it.'),
   'in-future': kind(4, 409, true, 'Choose a moment that has passed; `latest` is the newest durable one.'),
@@ -66,6 +68,7 @@ export const errorTable = {
     false,
     'Choose one of the neighbouring points; `homeward points M` lists the gaps with their reasons.',
   ),
+  thinned: kind(4, 409, false, 'Choose one of the points that are kept; `homeward points M` lists them.'),
   'no-points': kind(
     4,
     409,
@@ -123,6 +126,12 @@ export const errorTable = {
     'Check the device name; devices are named by their /dev/disk/by-id name.',
   ),
   'needs-yes': kind(6, 409, false, 'Add --yes if this is what you want.'),
+  locked: kind(
+    6,
+    409,
+    false,
+    'Wait until then, or lock it for longer: nobody shortens a lock through Homeward.',
+  ),
   'plain-tcp': kind(
     6,
     409,
@@ -140,6 +149,12 @@ export const errorTable = {
     507,
     true,
     'Make room on the volume; writing goes on by itself then. Nothing acknowledged is lost.',
+  ),
+  'volume-too-small': kind(
+    8,
+    507,
+    false,
+    'Give a larger retention volume, or lower floors: `homeward retention M --floor 1h`.',
   ),
   'journal-failed': kind(
     8,

@@ -35,8 +35,13 @@ export const limits = {
   /** A recovery asks for extents of this much at a time, and moves data in pieces of that much. */
   exportStretchBytes: 256 * MiB,
   exportBufferBytes: 4 * MiB,
-  /** It begins a sync each time it has written this much, and goes on meanwhile. */
+  /** It begins a sync only when it has written this much, and goes on meanwhile. */
   exportFlushBytes: 64 * MiB,
+  /** What one thread of a recovery takes at a time, and how many threads there are at the most. */
+  recoveryStretchBytes: 32 * MiB,
+  recoveryThreads: 4,
+  /** What is durable is noted this often, so that a recovery can go on there. */
+  recoveryNoteMs: 1_000,
   /** Places with damaged content that are remembered for a machine. */
   damagedPlaces: 100,
   /** Open views of a daemon; each has a thread of its own. */
@@ -142,6 +147,14 @@ export const limits = {
   chainUpgradeMs: 10_000,
   /** Frames up to this are compressed and decompressed at once, larger ones beside the event loop. */
   chainCompressAtOnceBytes: 256 * KiB,
+  /** Redo in one step of the cursor, about. */
+  stepBytes: 512 * MiB,
+  /** A step is due when there is so much for it, or after a fifth of the lag, within these bounds. */
+  stepDueBytes: 256 * MiB,
+  stepWaitLeastMs: 5_000,
+  stepWaitMostMs: 600_000,
+  /** With less redo than this a step without undo does not wait: room is short. */
+  stepPatientBytes: 1024 * MiB,
   controlBodyBytes: MiB,
   /** A name, path or WHEN in a request on the control socket. */
   controlTextBytes: 4096,
@@ -281,10 +294,60 @@ export const limits = {
   heartbeatMs: 2_000,
   /** The least time between two heartbeats, however often the host is woken. */
   heartbeatLeastMs: 200,
+  /** Space for what is written to a view, when nobody says how much; of all its disks together. */
+  scratchBytes: 16 * GiB,
+  /** A view that nobody reads takes the plans that were posted to it this often. */
+  viewRefreshMs: 1_000,
   /** The longest a host stays silent between two attempts to reach the configuration server. */
   serverRetryMs: 15_000,
   /** A host that waits for approval asks this often. */
   approvalPollMs: 1_000,
+  /** Extents of one page of a table file, which is read and checked as a whole. */
+  tablePageExtents: 512,
+  /** Pages of table files that a thread keeps, all tables together. */
+  tablePagesBytes: 32 * MiB,
+  /** The JSON of a table file: the segments that it is of, and what a restart wants to know of them. */
+  tableMetaBytes: 16 * MiB,
+  /** A ledger that is larger begins anew; no line of it is longer than the second. */
+  ledgerBytes: 16 * MiB,
+  ledgerLineBytes: 64 * KiB,
+  /** A verification looks at so much of a replica as one piece, and reports or stops after so long. */
+  verifyStretchBytes: GiB,
+  verifyTurnMs: 250,
+  /** It waits so long for a moment without an open step to look at a replica. */
+  verifyPatienceMs: 10_000,
+  /** Zeros of a step that are less are written; a hole is made of more. */
+  zeroedLeastBytes: 64 * KiB,
+  /** Old content that a step keeps of what it makes unknown: lost records may have been about everything. */
+  undoOfUnknownBytes: 4 * GiB,
+  /** Data of one record of undo, and a group of them: a merge has one of each of its steps in memory. */
+  undoRecordBytes: 256 * KiB,
+  undoGroupBytes: 512 * KiB,
+  /** Nodes of the index with fewer extents stay in memory; of larger ones so many are written in a turn. */
+  spillExtentsLeast: 4096,
+  spillSliceExtents: 16 * KiB,
+  /** Above this, nodes that the head does not need are let go before they are in a file. */
+  indexBytes: 256 * MiB,
+  /** How far back rules for older history reach, and how many points one rule keeps: each is a file. */
+  keepMostMs: 10 * 365 * 24 * 3600_000,
+  keptPerRule: 10_000,
+  /** Marks of one look at a step. */
+  marksAtOnce: 10_000,
+  /** Steps of one merge, whose files are open all at once. */
+  thinSteps: 256,
+  /** A run of steps that has no end yet is merged when it has so many. */
+  thinOpenSteps: 512,
+  locksPerMachine: 1000,
+  lockMostMs: 10 * 365 * 24 * 3600_000,
+  /** Minutes for which write rates are remembered. */
+  rateMinutes: 2880,
+  /** Before the reserve is touched, history is shortened so that the writes of so many minutes fit. */
+  spaceAheadMinutes: 15,
+  /** Undo adds to each byte of redo at the most this much, where nothing has been measured yet. */
+  undoPerRedo: 1,
+  /** What is taken to be written a day until a machine's rate is known: a part of its disks, and the most. */
+  assumedDailyChange: 0.05,
+  assumedDailyBytes: 4 * GiB,
 } as const;
 
 assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');
@@ -296,6 +359,7 @@ assert(
     limits.unsyncedBytes,
   'with all connections open, two of the largest NBD requests can be received',
 );
+assert(limits.undoRecordBytes * 2 <= limits.undoGroupBytes, 'a record of undo fits in a group');
 assert(limits.callsPerHost + 3 <= limits.serverConnections, 'calls leave connections for heartbeat and work');
 assert(limits.workAskMs <= limits.workWaitMs, 'a host is held as long as it asks to be');
 // The end of the last disk is 2 ** 53, which a double still holds exactly.

@@ -1,6 +1,7 @@
 // How the value of a setting is read from text, and refused.
 import path from 'node:path';
 import { HomewardError } from './errors.ts';
+import { formatKeepRules, parseKeepRules } from './keep-rules.ts';
 import type { Setting } from './settings.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -27,6 +28,12 @@ export function parseSetting(setting: Setting, text: string): SettingValue {
     case 'path':
       if (text !== '' && !path.isAbsolute(text)) throw refused(setting, text, expected(setting));
       return text;
+    case 'keep-rules':
+      try {
+        return formatKeepRules(parseKeepRules(text));
+      } catch (cause) {
+        throw refused(setting, text, expected(setting), cause);
+      }
     case 'text':
       return text;
   }
@@ -50,6 +57,8 @@ export function expected(setting: Setting): string {
       return setting.choices.join(', ').replace(/, ([^,]*)$/, ' or $1');
     case 'path':
       return 'an absolute path, or nothing';
+    case 'keep-rules':
+      return 'none, or NAME=TIME,… with hourly, daily, weekly, monthly, yearly, tags and h, d, w, m or y';
     case 'text':
       return 'any text';
   }

@@ -29,6 +29,8 @@ export type Setting = SettingBase &
     | ({ type: 'duration'; unit: 'ms' | 's' | 'h' } & Range)
     | ({ type: 'integer' } & Range)
     | { type: 'boolean' }
+    /** Rules for older history, see `parseKeepRules`. */
+    | { type: 'keep-rules' }
     | { type: 'text' }
     /** An absolute path, or empty for none. */
     | { type: 'path' }
@@ -76,7 +78,49 @@ export const settings = [
     least: '0',
     most: '4096T',
     applies: 'restart',
-    doc: 'The most redo that one machine keeps, whatever WindowHours says; 0 is no bound.',
+    doc: 'The most history that one machine keeps, whatever else is set for it; 0 is no bound.',
+  },
+  {
+    key: 'KeepRules',
+    name: 'keepRules',
+    section: 'homeward',
+    type: 'keep-rules',
+    default: 'hourly=7d,daily=4w,tags=4w',
+    applies: 'restart',
+    doc: 'Which points stay when the window has passed, and how long; see docs/retention.md.',
+  },
+  {
+    key: 'FloorHours',
+    name: 'floorMs',
+    section: 'homeward',
+    type: 'duration',
+    unit: 'h',
+    default: '4h',
+    least: '0s',
+    most: '52w',
+    applies: 'restart',
+    doc: 'The history that every machine keeps when the retention volume is full and others have more.',
+  },
+  {
+    key: 'WhenFull',
+    name: 'whenFull',
+    section: 'homeward',
+    type: 'choice',
+    choices: ['shorten', 'stop'],
+    default: 'shorten',
+    applies: 'restart',
+    doc: 'A full retention volume: shorten history down to the floors, or keep it and take no more writes.',
+  },
+  {
+    key: 'ApplyBacklogBytes',
+    name: 'applyBacklogBytes',
+    section: 'homeward',
+    type: 'bytes',
+    default: '0',
+    least: '0',
+    most: '4096T',
+    applies: 'restart',
+    doc: 'Redo that may wait to be applied before writers are slowed; 0 is a quarter of the free space.',
   },
   {
     key: 'ReplicaLag',

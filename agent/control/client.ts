@@ -71,7 +71,16 @@ export function controlClient(transport: ControlTransport): ControlClient {
     closeIngest: (machine) => call({ method: 'DELETE', path: `/v1/ingests/${encodeURIComponent(machine)}` }),
     tag: (machine, name) => call({ method: 'POST', path: `${at(machine)}/tags`, body: { name } }),
     status: () => call({ method: 'GET', path: '/v1/status' }),
-    points: (machine) => call({ method: 'GET', path: `${at(machine)}/points` }),
+    points: (machine, options) =>
+      call({ method: 'GET', path: `${at(machine)}/points${options?.rates === true ? '?rates=1' : ''}` }),
+    retention: (machine, change) =>
+      change === null
+        ? call({ method: 'GET', path: `${at(machine)}/retention` })
+        : call({ method: 'POST', path: `${at(machine)}/retention`, body: change }),
+    unpin: (machine) => call({ method: 'DELETE', path: `${at(machine)}/pin` }),
+    lockPoint: ({ machine, ...body }) => call({ method: 'POST', path: `${at(machine)}/locks`, body }),
+    unlockPoint: (machine, when) =>
+      call({ method: 'DELETE', path: `${at(machine)}/locks?at=${encodeURIComponent(when)}` }),
     openView: (request) => call({ method: 'POST', path: '/v1/views', body: request }),
     listViews: () => call({ method: 'GET', path: '/v1/views' }),
     closeViews: (which) => call({ method: 'DELETE', path: viewsPath(which) }),

@@ -2,12 +2,20 @@
 import { z } from 'zod';
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
-import { checkDiskName, checkDiskSize, checkMachineName, parseListen } from '../../core/names.ts';
+import {
+  checkDiskName,
+  checkDiskSize,
+  checkMachineName,
+  checkTagName,
+  parseListen,
+} from '../../core/names.ts';
 import type {
   DiskRequest,
+  LockRequest,
   OpenIngestRequest,
   RecoverRequest,
   RecoverTarget,
+  RetentionChange,
   VerifyRequest,
   ViewRequest,
 } from './service.ts';
@@ -52,9 +60,37 @@ const viewSchema: z.ZodType<ViewRequest> = z.strictObject({
   listen: text,
   writable: z.boolean(),
   leaseMs: z.number().positive().nullable(),
+  scratchBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
+  tls: z.boolean().optional(),
 });
 
 export const closeViewsQuery = z.strictObject({ at: text.optional() });
+
+export const pointsQuery = z.strictObject({ rates: z.enum(['0', '1']).optional() });
+
+const amount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).nullable().optional();
+
+export const retentionSchema: z.ZodType<RetentionChange> = z.strictObject({
+  windowMs: amount,
+  keep: z.string().max(limits.controlTextBytes).nullable().optional(),
+  maxBytes: amount,
+  floorMs: amount,
+});
+
+const lockSchema: z.ZodType<Omit<LockRequest, 'machine'>> = z.strictObject({
+  at: text,
+  until: text,
+  name: text.nullable(),
+});
+
+export const unlockQuery = z.strictObject({ at: text });
+
+/** A lock's name is shown like a tag's, so it is made like one. */
+export function parseLock(value: unknown): Omit<LockRequest, 'machine'> {
+  const request = parseRequest(lockSchema, value);
+  if (request.name !== null) checkTagName(request.name);
+  return request;
+}
 
 const target: z.ZodType<RecoverTarget> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.enum(['raw', 'qcow2', 'vmdk']), directory: text }),
@@ -65,6 +101,7 @@ const target: z.ZodType<RecoverTarget> = z.discriminatedUnion('kind', [
       .min(1)
       .max(limits.disksPerMachine),
   }),
+  z.strictObject({ kind: z.literal('in-place') }),
 ]);
 
 export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
@@ -72,6 +109,10 @@ export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
   at: text,
   target,
   overwrite: z.array(text).max(limits.disksPerMachine),
+  fresh: z.boolean().optional(),
+  verify: z.boolean().optional(),
+  allowDamaged: z.boolean().optional(),
+  count: z.boolean().optional(),
 });
 
 const part = z
@@ -113,6 +154,12 @@ const words: Readonly<Record<string, string>> = {
   disks: '--disk',
   leaseMs: '--for',
   forMs: '--for',
+  until: '--until',
+  name: '--name',
+  windowMs: '--window',
+  keep: '--keep',
+  maxBytes: '--max-size',
+  floorMs: '--floor',
   part: '--part',
   target: '--to',
   overwrite: '--overwrite-disk',

@@ -5,12 +5,16 @@ import { streamWork, type Report } from './long-work.ts';
 import {
   closeViewsQuery,
   machineSchema,
+  parseLock,
   parseOpenIngest,
   parseRequest,
   parseView,
+  pointsQuery,
   recoverSchema,
+  retentionSchema,
   seedsSchema,
   tagSchema,
+  unlockQuery,
   verifySchema,
   viewIdSchema,
 } from './requests.ts';
@@ -25,6 +29,7 @@ export interface RouteContext {
 
 export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addMachineRoutes(app, context);
+  addPointRoutes(app, context);
   addViewRoutes(app, context);
   addLongRoutes(app, context);
 }
@@ -34,11 +39,28 @@ function addMachineRoutes(app: FastifyInstance, { service }: RouteContext): void
   app.get('/v1/status', () => service.status());
   app.post('/v1/ingests', ({ body }) => service.openIngest(parseOpenIngest(body)));
   app.delete('/v1/ingests/:machine', ({ params }) => service.closeIngest(machineOf(params)));
+  app.delete('/v1/machines/:machine/pin', ({ params }) => service.unpin(machineOf(params)));
   app.post('/v1/machines/:machine/seeded', ({ params }) => service.seeded(machineOf(params)));
   app.post('/v1/seed-checks', ({ body }) => service.checkSeeds(parseRequest(seedsSchema, body).seeds));
-  app.get('/v1/machines/:machine/points', ({ params }) => service.points(machineOf(params)));
   app.post('/v1/machines/:machine/tags', ({ params, body }) =>
     service.tag(machineOf(params), checkTagName(parseRequest(tagSchema, body).name)),
+  );
+}
+
+function addPointRoutes(app: FastifyInstance, { service }: RouteContext): void {
+  const machineOf = (params: unknown): string => parseRequest(machineSchema, params).machine;
+  app.get('/v1/machines/:machine/points', ({ params, query }) =>
+    service.points(machineOf(params), { rates: parseRequest(pointsQuery, query).rates === '1' }),
+  );
+  app.get('/v1/machines/:machine/retention', ({ params }) => service.retention(machineOf(params), null));
+  app.post('/v1/machines/:machine/retention', ({ params, body }) =>
+    service.retention(machineOf(params), parseRequest(retentionSchema, body)),
+  );
+  app.post('/v1/machines/:machine/locks', ({ params, body }) =>
+    service.lockPoint({ machine: machineOf(params), ...parseLock(body) }),
+  );
+  app.delete('/v1/machines/:machine/locks', ({ params, query }) =>
+    service.unlockPoint(machineOf(params), parseRequest(unlockQuery, query).at),
   );
 }
 

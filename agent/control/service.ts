@@ -64,13 +64,78 @@ export interface Moment {
   time: string | null;
 }
 
+/** A point below the dense window, and why it stays: `locked`, `tag`, `hourly`, `daily` …. */
+export interface KeptReport extends Moment {
+  tag?: string | null;
+  reasons?: string[];
+  /** When the last reason ends, as things are. */
+  until?: string;
+}
+
+/** One minute in which something was written. */
+export interface RateReport {
+  /** Its begin. */
+  time: string;
+  bytes: number;
+  records: number;
+  /** Flushes that writers asked for. */
+  flushes: number;
+}
+
+export interface RetentionReport {
+  machine: string;
+  /** The dense window: every write in it is a point. */
+  windowMs: number;
+  /** Rules for older history: `hourly=7d,daily=4w`, or `none`. */
+  keep: string;
+  /** Of all its history; 0 is no bound. */
+  maxBytes: number;
+  /** What stays when the volume is full and others have more. */
+  floorMs: number;
+  from: Record<'window' | 'keep' | 'maxBytes' | 'floor', 'machine' | 'protection' | 'default'>;
+  changed: boolean;
+}
+
+/** What is left out stays, null takes it back to the default. */
+export interface RetentionChange {
+  windowMs?: number | null | undefined;
+  keep?: string | null | undefined;
+  maxBytes?: number | null | undefined;
+  floorMs?: number | null | undefined;
+}
+
+export interface LockRequest {
+  machine: string;
+  /** WHEN as typed. */
+  at: string;
+  /** A time, or how long from now. */
+  until: string;
+  name: string | null;
+}
+
+export interface LockReport {
+  machine: string;
+  lsn: number;
+  /** Of the point. */
+  time: string | null;
+  until: string;
+  /** When it was locked first. */
+  since: string | null;
+  name: string | null;
+  /** Of the answer to a call: false when the same call had been made before. */
+  changed?: boolean;
+}
+
 export interface PointsReport {
   machine: string;
   /** Null while there is no point yet. */
   window: { from: Moment; to: Moment } | null;
   gaps: { from: number; to: number | null; reason: string; fromTime: string; toTime: string | null }[];
   tags: TagReport[];
-  kept: Moment[];
+  kept: KeptReport[];
+  locks?: Omit<LockReport, 'machine'>[];
+  /** Per minute, oldest first; only when it was asked for. */
+  rate?: RateReport[];
   /** Of a machine with disks that are scanned; `only`: all of them. */
   scan?: { only: boolean; lastTime: string | null };
 }
@@ -82,6 +147,10 @@ export interface ViewRequest {
   listen: string;
   writable: boolean;
   leaseMs: number | null;
+  /** The most that is kept of what is written to it. */
+  scratchBytes?: number | undefined;
+  /** With our own certificates, where none are configured. */
+  tls?: boolean | undefined;
 }
 
 export interface ViewReport {
@@ -98,11 +167,14 @@ export interface ViewReport {
 /** The answer to opening one: the time that was asked for in UTC, or null for an LSN, a tag, the latest. */
 export interface OpenedView extends ViewReport {
   asked: string | null;
+  /** Lines for a shell that reach it over TLS. */
+  use?: string[];
 }
 
 export type RecoverTarget =
   | { kind: 'raw' | 'qcow2' | 'vmdk'; directory: string }
-  | { kind: 'block'; devices: { disk: string; device: string }[] };
+  | { kind: 'block'; devices: { disk: string; device: string }[] }
+  | { kind: 'in-place' };
 
 export interface RecoverRequest {
   machine: string;
@@ -110,6 +182,14 @@ export interface RecoverRequest {
   target: RecoverTarget;
   /** WWIDs of devices that may be overwritten in spite of what is on them. */
   overwrite: string[];
+  /** What an interrupted run has written is given up. */
+  fresh?: boolean | undefined;
+  /** What was written is read back and compared. */
+  verify?: boolean | undefined;
+  /** Content that is damaged or unknown is written as zeros. */
+  allowDamaged?: boolean | undefined;
+  /** Of a plan: the bytes of data are counted, which takes a while on large disks. */
+  count?: boolean | undefined;
 }
 
 export interface RecoverPlan {
@@ -118,12 +198,43 @@ export interface RecoverPlan {
   time: string | null;
   /** The time that was asked for in UTC, or null for an LSN, a tag, the latest. */
   asked: string | null;
-  disks: { name: string; size: number; to: string; format: string; found: string | null }[];
+  disks: {
+    name: string;
+    size: number;
+    to: string;
+    format: string;
+    found: string | null;
+    /** Room on the volume of a file; of a device, its size. */
+    freeBytes?: number;
+    /** What is not holes. */
+    dataBytes?: number;
+    /** The part, from 0 to 1, that an interrupted run has done. */
+    resumes?: number;
+    /** Of a device. */
+    wwid?: string;
+  }[];
+}
+
+/** Bytes [start, end) of a disk. */
+export interface DiskRange {
+  disk: string;
+  start: number;
+  end: number;
 }
 
 export interface RecoverReport extends RecoverPlan {
   bytesWritten: number;
   seconds: number;
+  /** What was damaged or unknown, and was written as zeros. */
+  damaged?: DiskRange[];
+  /** What reads back different: nothing got its name then. Null when it was not read back. */
+  differing?: DiskRange[] | null;
+}
+
+export interface UnpinReport {
+  machine: string;
+  /** False when nothing was held. */
+  changed: boolean;
 }
 
 export interface VerifyRequest {
@@ -135,15 +246,41 @@ export interface VerifyRequest {
 export interface VerifyReport {
   machine: string;
   ok: boolean;
-  covered: { bytes: number; records: number; fromLsn: number; toLsn: number; complete: boolean };
+  covered: {
+    bytes: number;
+    records: number;
+    /** Of redo. */
+    fromLsn: number;
+    toLsn: number;
+    /** All that was asked for was looked at in this run. */
+    complete: boolean;
+    redo?: { files: number; bytes: number };
+    undo?: { files: number; bytes: number };
+    /** `uncheckedBytes`: there are no checksums of them, or steps came too fast. */
+    replica?: { bytes: number; uncheckedBytes: number };
+    /** `cut`: why not all of it counted when the daemon started, or null. */
+    ledger?: { lines: number; cut: string | null };
+    /** `resumed`: it went on where a run that was bounded in time had stopped; `remaining…`: what comes next. */
+    sweep?: { resumed: boolean; remainingPieces: number; remainingBytes: number };
+  };
   damaged: {
     disk: string | null;
     start: number | null;
     end: number | null;
+    /** Of records; of undo, the boundaries of its step; of a replica, where the cursor stands. */
     fromLsn: number;
     toLsn: number;
     file: string;
     what: string;
+    machine?: string;
+    in?: 'redo' | 'undo' | 'replica' | 'ledger' | 'cursor' | 'machine';
+    /** RFC 3339, null where they are not known. */
+    fromTime?: string | null;
+    toTime?: string | null;
+    /** Which points can be recovered all the same, in words. */
+    recoverable?: string;
+    /** The command that copies just that again from the source, or null when there is none. */
+    offer?: string | null;
   }[];
 }
 
@@ -176,11 +313,16 @@ export interface MasterTargetService {
   closeIngest(machine: string): Promise<{ machine: string; changed: boolean }>;
   tag(machine: string, name: string): Promise<TagReport>;
   status(): Promise<StatusReport>;
-  points(machine: string): Promise<PointsReport>;
+  points(machine: string, options?: { rates: boolean }): Promise<PointsReport>;
+  /** Shows how the history of a machine is kept; with a change, sets it first. */
+  retention(machine: string, change: RetentionChange | null): Promise<RetentionReport>;
+  lockPoint(request: LockRequest): Promise<LockReport>;
+  unlockPoint(machine: string, at: string): Promise<LockReport>;
   openView(request: ViewRequest): Promise<OpenedView>;
   listViews(): Promise<ViewReport[]>;
   closeViews(which: { id: string } | { machine: string; at: string | null }): Promise<ViewReport[]>;
   planRecovery(request: RecoverRequest): Promise<RecoverPlan>;
   recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport>;
+  unpin(machine: string): Promise<UnpinReport>;
   verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport>;
 }

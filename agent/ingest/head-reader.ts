@@ -34,7 +34,27 @@ export class HeadReader {
   }
 
   /** Fills `target`; damage is a 'damaged' error. */
-  async read(disk: number, offset: number, target: Buffer): Promise<void> {
+  read(disk: number, offset: number, target: Buffer): Promise<void> {
+    return this.#inOneTurn(() => this.#read(disk, offset, target));
+  }
+
+  extents(disk: number, offset: number, length: number): Promise<BlockExtent[]> {
+    return this.#inOneTurn(() => this.#extents(disk, offset, length));
+  }
+
+  /**
+   * When the cursor goes back meanwhile, the replica may have been read when older content was in it already:
+   * then what it had is in redo again, and all is read once more.
+   */
+  async #inOneTurn<T>(read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const { turns } = this.#journal;
+      const found = await read();
+      if (turns === this.#journal.turns) return found;
+    }
+  }
+
+  async #read(disk: number, offset: number, target: Buffer): Promise<void> {
     const reads: Promise<void>[] = [];
     this.#journal
       .resolveHead(disk, offset, target.length, new Pieces())
@@ -46,7 +66,7 @@ export class HeadReader {
     await Promise.all(reads);
   }
 
-  async extents(disk: number, offset: number, length: number): Promise<BlockExtent[]> {
+  async #extents(disk: number, offset: number, length: number): Promise<BlockExtent[]> {
     const found: { offset: number; length: number; extent: ExtentColumns | null; index: number }[] = [];
     this.#journal.resolveHead(disk, offset, length, new Pieces()).forEach((start, end, extent, index) => {
       found.push({ offset: addressOffset(start), length: end - start, extent, index });

@@ -115,7 +115,7 @@ export class Catalogue {
     return this.tags.findLast((tag) => tag.name === name) ?? null;
   }
 
-  /** Forgets what lies below the oldest point that can be shown. */
+  /** Forgets what lies below the redo that is kept; what is still known of older points, undo knows. */
   forgetBelow(lsn: number): void {
     this.tags = this.tags.filter((tag) => tag.lsn >= lsn);
     this.gaps = this.gaps.filter((gap) => gap.to === null || gap.to > lsn);

@@ -36,7 +36,7 @@ export interface IntakeOptions {
   generation(): number;
   /** A stamp that never goes back. */
   stamp(): number;
-  inserted(segment: Segment, header: RecordHeader, position: number): void;
+  inserted(segment: Segment, header: RecordHeader, position: number, payload: () => Buffer): void;
 }
 
 export class IntakeQueue {
@@ -103,8 +103,10 @@ export class IntakeQueue {
     }
     health.appended();
     const body = log.lastBodyPosition;
-    for (const [index, header] of headers.entries())
-      inserted(segment, header, body + (group.positions[index] ?? 0));
+    for (const [index, header] of headers.entries()) {
+      const payload = (): Buffer => requests[index]?.payload ?? nothing;
+      inserted(segment, header, body + (group.positions[index] ?? 0), payload);
+    }
     this.#complete(requests, group);
   }
 
@@ -153,6 +155,7 @@ export class IntakeQueue {
   }
 }
 
+const nothing = Buffer.alloc(0);
 const noPayload = { table: null, crc: 0 };
 
 /** How far one group reaches: bounded in records and in bytes, at least one request. */

@@ -3,7 +3,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { assert, toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { BackgroundMerger } from '../../core/extents/background-merger.ts';
-import type { ExtentTable } from '../../core/extents/extent-table.ts';
 import type { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
 import type { Log } from '../../core/log.ts';
@@ -13,13 +12,17 @@ import { machineMark, RecordFlags, RecordKind } from '../../core/record/record.t
 import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { ScanVisitor } from '../../core/segment-log/scan.ts';
-import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
+import type { Segment } from '../../core/segment-log/segment.ts';
+import type { LentRedo } from '../replica/undo/undo-step.ts';
 import { AppendHealth } from './append-health.ts';
-import type { Catalogue, DamagedPlace } from './catalogue.ts';
+import { Catalogue, type DamagedPlace } from './catalogue.ts';
 import { IntakeQueue } from './intake.ts';
-import { RedoIndex } from './redo-index.ts';
+import type { RedoLayers } from './lend-layers.ts';
+import { lsnAtTime, timeOf } from './record-times.ts';
+import { RedoStore } from './redo-store.ts';
 import { ReceivedQueue } from './received.ts';
-import { noteRecord, visitSegment, type RecordSource } from './reindex.ts';
+import { visitSegment, type RecordSource } from './reindex.ts';
+import { enterNote, noteOf, payloadAt } from './segment-notes.ts';
 
 export interface JournalOptions {
   files: Files;
@@ -36,34 +39,31 @@ export interface JournalOptions {
   reserveBytes?: number;
   syncBytes: number;
   syncIntervalMs: number;
-  /** From the cursor file. */
+  /** Absolute path of the machine's `derived` directory; null to keep nothing there. */
+  derived: string | null;
+  /** From the cursor file: redo at or below is not needed, and files there are leftovers. */
+  flooredLsn: number;
+  /** The cursor, which is not below that: content up to here is in the replica. */
   appliedLsn: number;
   durableLsn: number;
   /** A gap that is known to be open although its begin may have been pruned. */
   openGap: { from: number; time: number; reason: string } | null;
+  /** Nodes of the index with fewer extents stay in memory; for tests. */
+  spillExtents?: number;
 }
 
 /** Called once: null when the request is done, else why it is not. */
 export type Completion = (error: HomewardError | null) => void;
 
-/** What a view is made of: tables, newest first, and the files that they refer to, held until `release`. */
-export interface JournalSnapshot {
-  lsn: number;
-  tables: readonly ExtentTable[];
-  firstLiveSegment: number;
-  /** By the ordinal that the tables name. */
-  segments: ReadonlyMap<number, { fd: number; firstLsn: number; path: string }>;
-  release(): void;
-}
-
 /**
- * Invariants: LSNs follow each other; the index holds every appended record above the cursor; a request
- * completes after its record is appended (and durable, where asked).
+ * Invariants: LSNs follow each other; what was appended above `flooredLsn` is found, or known as lost; a
+ * request completes after its record is appended (and durable, where asked).
  */
 export class Journal {
   generation: number;
   readonly source: RecordSource;
-  readonly #index: RedoIndex;
+  readonly catalogue: Catalogue;
+  readonly #store: RedoStore;
   readonly #log: SegmentLog;
   readonly #health: AppendHealth;
   readonly #intake: IntakeQueue;
@@ -71,21 +71,15 @@ export class Journal {
   readonly #clock: Clock;
   readonly #events: Log;
   #lastTime: number;
-  /** Of the received record that was appended last. */
-  #lastLsn: number;
 
-  private constructor(
-    log: SegmentLog,
-    index: RedoIndex,
-    options: JournalOptions,
-    found: { lastTime: number; generation: number },
-  ) {
+  private constructor(log: SegmentLog, store: RedoStore, options: JournalOptions, catalogue: Catalogue) {
     this.#log = log;
-    this.#index = index;
+    this.#store = store;
+    this.catalogue = catalogue;
     this.#clock = options.clock;
     this.#events = options.log;
+    const found = store.recovery;
     this.#lastTime = found.lastTime;
-    this.#lastLsn = log.appendedLsn;
     this.generation = Math.max(options.generation, found.generation);
     this.source = sourceOf(options);
     this.#health = new AppendHealth(log);
@@ -101,30 +95,37 @@ export class Journal {
       mark: this.source.mark,
       generation: () => this.generation,
       stamp: () => this.#stamp(),
-      inserted: (segment, header, position) => index.insert(segment, header, position),
+      inserted: (segment, header, position, payload) => store.insert(segment, header, position, payload),
     });
   }
 
-  /** Reads the segments back. Throws `foreign-segment` for another machine's. */
+  /** Takes the segments back, reading those of which no table is there. Throws `foreign-segment`. */
   static async open(options: JournalOptions, stateChanged: () => void = () => undefined): Promise<Journal> {
-    const index = new RedoIndex(options.merger, sourceOf(options), options.appliedLsn);
-    const { openGap } = options;
-    if (openGap !== null) index.catalogue.gapWasOpen(openGap);
-    const found = { lastTime: 0, generation: 0 };
+    const { appliedLsn, flooredLsn, durableLsn } = options;
+    assert(flooredLsn <= appliedLsn, 'redo goes up to the cursor at most');
+    const catalogue = new Catalogue();
+    const store = new RedoStore({ ...options, source: sourceOf(options), catalogue });
+    store.prepare();
     let journal: Journal | null = null;
     const log = await SegmentLog.open({
       ...options,
-      visitor: index.recovery(found),
+      appliedLsn: flooredLsn,
+      durableLsn: Math.max(durableLsn, appliedLsn),
+      visitor: store.recovery,
       events: {
-        sealed: (segment) => index.sealed(segment),
-        relocated: (current) => index.rebuild(log.segments, current),
+        sealed: (segment) => store.sealed(segment),
+        relocated: (current) => store.relocated(current),
         stateChanged: () => {
           if (journal !== null) journal.#appendWaiting();
           stateChanged();
         },
       },
+    }).catch(async (error: unknown) => {
+      await store.close();
+      throw error;
     });
-    journal = new Journal(log, index, options, found);
+    store.opened(log);
+    journal = new Journal(log, store, options, catalogue);
     return journal;
   }
 
@@ -152,18 +153,20 @@ export class Journal {
   get redoBytes(): number {
     return this.#log.bytes;
   }
-  get catalogue(): Catalogue {
-    return this.#index.catalogue;
-  }
   /** Oldest first. */
   get segments(): readonly Segment[] {
     return this.#log.segments;
   }
-  get firstLiveSegment(): number {
-    return this.#index.firstLiveSegment;
+  /** Redo at or below has gone, or may go. */
+  get flooredLsn(): number {
+    return this.#store.flooredLsn;
+  }
+  /** Rises when the cursor goes back: what was read of the replica before does not count then. */
+  get turns(): number {
+    return this.#store.turns;
   }
   segment(ordinal: number): Segment | undefined {
-    return this.#index.segment(ordinal);
+    return this.#store.index.segment(ordinal);
   }
 
   write(
@@ -236,65 +239,38 @@ export class Journal {
 
   /** What [offset, offset + length) of a disk consists of now. */
   resolveHead(disk: number, offset: number, length: number, pieces: Pieces): Pieces {
-    return this.#index.resolveHead(disk, offset, length, pieces);
+    return this.#store.resolveHead(disk, offset, length, pieces);
   }
 
-  /** What a view at `lsn` is made of; `lsn` is durable and not below the cursor, `appliedLsn`. */
-  snapshot(lsn: number, appliedLsn: number): JournalSnapshot {
-    assert(
-      lsn >= appliedLsn && lsn <= this.#log.appendedLsn,
-      'a snapshot lies between the cursor and the head',
-    );
-    this.#index.appliedLsn = appliedLsn;
-    const held = this.segments.filter((segment) => segment.lastLsn > appliedLsn && segment.firstLsn <= lsn);
-    const at = this.segments.findLastIndex((segment) => segment.firstLsn <= lsn);
-    const tables =
-      lsn === appliedLsn ? [] : this.#index.tablesAt(this.segments, at, lsn, this.#log.appendedLsn);
-    for (const segment of held) segment.users += 1;
-    let isHeld = true;
-    return {
-      lsn,
-      tables,
-      segments: byOrdinal(held),
-      // What lies below the cursor is in the replica, though its files may still be waiting for a reader to
-      // let go.
-      firstLiveSegment: Math.max(this.#index.firstLiveSegment, held[0]?.ordinal ?? 0),
-      release() {
-        if (isHeld) for (const segment of held) segment.users -= 1;
-        isHeld = false;
-      },
-    };
+  /**
+   * What shows the redo of (base, lsn], flooredLsn ≤ base ≤ lsn ≤ headLsn; held until `release`. Nothing is
+   * read of segments here.
+   */
+  layers(base: number, lsn: number): RedoLayers {
+    return this.#store.layers(base, lsn);
+  }
+
+  /** The segments that hold (from, to], held until `release`. */
+  lend(from: number, to: number): { redo: LentRedo[]; release(): void } {
+    return this.#store.lend(from, to);
+  }
+
+  /**
+   * The cursor moves to `lsn`: only what lies above it is kept in memory. When it goes back, that is found
+   * once this has resolved, and not before may the replica be written.
+   */
+  cursorMoved(lsn: number): Promise<void> {
+    return this.#store.cursorMoved(lsn);
   }
 
   /** The newest LSN after `from` that is stamped at or before `time` (microseconds), or `from`. */
   lsnAtTime(time: number, from: number): number {
-    const segment = this.segments.findLast(
-      (candidate) => !isEmpty(candidate) && candidate.lastLsn > from && candidate.firstTime <= time,
-    );
-    if (segment === undefined || segment.lastTime <= time) return Math.max(segment?.lastLsn ?? from, from);
-    let found = from;
-    this.visit(segment, {
-      record: (header) => {
-        if (header.time <= time) found = Math.max(found, header.lsn);
-      },
-      lost: () => undefined,
-    });
-    return found;
+    return lsnAtTime(this.source, this.segments, time, from);
   }
 
   /** The stamp of a record in microseconds, or null when its redo is gone. */
   timeOf(lsn: number): number | null {
-    const segment = this.segments.find((candidate) => candidate.firstLsn <= lsn && lsn <= candidate.lastLsn);
-    if (segment === undefined) return null;
-    if (lsn === segment.lastLsn) return segment.lastTime;
-    let time: number | null = null;
-    this.visit(segment, {
-      record: (header) => {
-        if (header.lsn === lsn) time = header.time;
-      },
-      lost: () => undefined,
-    });
-    return time;
+    return timeOf(this.source, this.segments, lsn);
   }
 
   /** Shows `visitor` the records of a segment in LSN order. */
@@ -308,12 +284,12 @@ export class Journal {
     this.#log.roll();
   }
 
-  /** Drops what lies at or below the cursor and is needed by nobody; gives back how many segments went. */
-  prune(appliedLsn: number): number {
-    this.#index.appliedLsn = appliedLsn;
-    const count = this.#log.prune(appliedLsn);
-    if (count > 0) this.#index.drop();
-    return count;
+  /**
+   * Drops segments that end at or below `boundary`, which is not above the cursor, as far as nobody reads
+   * them; gives back how many went.
+   */
+  prune(boundary: number): number {
+    return this.#store.prune(boundary);
   }
 
   /** Looks whether there is room again for a further segment, if there was none. */
@@ -328,6 +304,11 @@ export class Journal {
     this.#events.error('damage-found', { file, lsn: fromLsn, toLsn, disk, start, end });
   }
 
+  /** Resolves when every derived table has been written that is to be, for now. */
+  settled(): Promise<void> {
+    return this.#store.settled();
+  }
+
   /** Gives the disk back what is only kept for heavy writing. */
   trimSpares(): void {
     this.#log.trimSpares();
@@ -335,6 +316,7 @@ export class Journal {
 
   async close(): Promise<void> {
     this.#intake.appendAll();
+    await this.#store.close();
     await this.#log.close();
   }
 
@@ -366,9 +348,10 @@ export class Journal {
   #insertReceived(segment: Segment, position: number, run: RecordRun, at: number): void {
     const header = run.headers[at];
     assert(header !== undefined, 'a run has a header for each position');
-    this.#index.insert(segment, header, position);
-    noteRecord(this.catalogue, header, run.bytes, run.positions[at] ?? 0, this.#lastLsn);
-    this.#lastLsn = header.lsn;
+    const payload = payloadAt(run.bytes, run.positions[at] ?? 0, header);
+    this.#store.insert(segment, header, position, payload);
+    const note = noteOf(header, segment, payload);
+    if (note !== null) enterNote(this.catalogue, note);
     this.#lastTime = Math.max(this.#lastTime, header.time);
     this.generation = Math.max(this.generation, header.generation);
   }
@@ -378,10 +361,6 @@ export class Journal {
     return this.#lastTime;
   }
 }
-
-/** Copies: an ordinal may change while a snapshot lives. */
-const byOrdinal = (segments: readonly Segment[]): JournalSnapshot['segments'] =>
-  new Map(segments.map(({ ordinal, fd, firstLsn, path }) => [ordinal, { fd, firstLsn, path }]));
 
 const sourceOf = (options: JournalOptions): RecordSource => ({
   files: options.files,

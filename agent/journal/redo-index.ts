@@ -1,51 +1,75 @@
-// Which redo record holds every byte of a machine: the extent index together with the segments that it
-// points into.
+// Which redo record holds every byte of a machine: the extent index of what lies above the cursor, together
+// with the segments that it points into.
 import { machineAddress, wholeMachine } from '../../core/extents/address.ts';
 import type { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { buildTable } from '../../core/extents/build.ts';
-import { ContentKind } from '../../core/extents/extent-columns.ts';
-import { ExtentList } from '../../core/extents/extent-list.ts';
-import type { ExtentTable } from '../../core/extents/extent-table.ts';
-import { LevelledIndex } from '../../core/extents/levelled-index.ts';
+import { ContentKind, ExtentColumns } from '../../core/extents/extent-columns.ts';
+import { ExtentTable } from '../../core/extents/extent-table.ts';
+import { LevelledIndex, type PrefixTable } from '../../core/extents/levelled-index.ts';
+import { mergeTables } from '../../core/extents/merge.ts';
 import type { Pieces } from '../../core/extents/pieces.ts';
 import type { RecordHeader } from '../../core/record/record.ts';
-import type { RecoveryVisitor } from '../../core/segment-log/recover.ts';
-import type { Lost } from '../../core/segment-log/scan.ts';
-import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
-import { Catalogue } from './catalogue.ts';
+import type { Segment } from '../../core/segment-log/segment.ts';
+import type { IndexSpill } from './index-spill.ts';
+import type { RedoTables } from './redo-tables.ts';
 import {
   contentKindOf,
   extentOf,
-  extentsOf,
-  noteRecord,
-  pushLost,
-  pushRecord,
+  readContent,
+  reportRecord,
+  scanRedo,
+  unknownTable,
   type RecordSource,
 } from './reindex.ts';
+import { emptyReport, type SegmentReport } from './segment-notes.ts';
+
+export interface RedoIndexOptions {
+  merger: BackgroundMerger;
+  source: RecordSource;
+  tables: RedoTables;
+  spill: IndexSpill;
+  /** The replica is the state after this LSN. */
+  cursor: number;
+}
+
+/** Tables of sealed segments that were read again, with how far those reached then. */
+export type ReadAgain = Map<Segment, { table: ExtentTable; lastLsn: number }>;
+
+export interface Rebuilding {
+  /** What is missing above it is lost, up to the end of the log. */
+  floor: number;
+  end: number;
+  cursor?: number;
+  again?: ReadAgain;
+}
 
 /**
- * Invariants: every sealed segment with records has an ordinal, and its extents are in the index under it;
- * the segment being written has the next ordinal.
+ * Invariants: every segment with records has an ordinal, one after another; the index has the extents of all
+ * records above `indexedFrom`, which is not above the cursor, under the ordinals of their segments; the
+ * segment being written has the next ordinal.
  */
 export class RedoIndex {
-  readonly catalogue = new Catalogue();
-  /**
-   * Records up to here are in the replica, and those that are lost were there before: neither is read
-   * again.
-   */
-  appliedLsn: number;
-  readonly #merger: BackgroundMerger;
-  readonly #source: RecordSource;
+  readonly #options: RedoIndexOptions;
+  #cursor: number;
+  #indexedFrom: number;
   #levels: LevelledIndex;
   #segments = new Map<number, Segment>();
+  /** Of segments that have no table file yet. */
+  #reports = new Map<Segment, SegmentReport>();
 
-  constructor(merger: BackgroundMerger, source: RecordSource, appliedLsn: number) {
-    this.appliedLsn = appliedLsn;
-    this.#merger = merger;
-    this.#source = source;
-    this.#levels = new LevelledIndex({ merger, firstSegment: 0 });
+  constructor(options: RedoIndexOptions) {
+    this.#options = options;
+    this.#cursor = options.cursor;
+    this.#indexedFrom = options.cursor;
+    this.#levels = this.#newLevels(0);
   }
 
+  get cursor(): number {
+    return this.#cursor;
+  }
+  get indexedFrom(): number {
+    return this.#indexedFrom;
+  }
   get firstLiveSegment(): number {
     return this.#levels.firstLiveSegment;
   }
@@ -53,22 +77,35 @@ export class RedoIndex {
   get nextSegment(): number {
     return this.#levels.nextSegment;
   }
+  /** Bytes in memory. */
+  get bytes(): number {
+    return this.#levels.bytes;
+  }
   segment(ordinal: number): Segment | undefined {
     return this.#segments.get(ordinal);
   }
 
-  /** Takes one appended record. */
-  insert(segment: Segment, header: RecordHeader, position: number): void {
+  /** Takes one appended record; its payload is asked for when there is something to remember of it. */
+  insert(segment: Segment, header: RecordHeader, position: number, payload: () => Buffer): void {
     this.#adopt(segment);
+    reportRecord(this.#reportOf(segment), header, segment, payload);
     const kind = contentKindOf(header.kind);
     const extent = extentOf(header);
     if (kind === null || extent === null) return;
     this.#levels.insert(extent.start, extent.end, position, header.lsn - segment.firstLsn, kind);
   }
 
-  sealed(segment: Segment): void {
+  /** Gives back its table; `before` is the last LSN of the segment before. */
+  sealed(segment: Segment, before: number): ExtentTable {
     this.#adopt(segment);
-    this.#levels.sealSegment();
+    const table = this.#levels.sealSegment();
+    const report = this.#reports.get(segment);
+    this.#reports.delete(segment);
+    // What is lost before a segment is in the index with it, but not in its table.
+    const isAlone = segment.precededBy <= before && report !== undefined;
+    this.#options.tables.want(segment, isAlone ? { table, report } : null);
+    this.#spill();
+    return table;
   }
 
   resolveHead(disk: number, offset: number, length: number, pieces: Pieces): Pieces {
@@ -76,109 +113,130 @@ export class RedoIndex {
     return this.#levels.resolveHead(start, start + length, pieces);
   }
 
-  /** Tables, newest first, of the records up to `lsn`, which lies in the segment at `at` of `segments`. */
-  tablesAt(segments: readonly Segment[], at: number, lsn: number, headLsn: number): readonly ExtentTable[] {
-    if (lsn === headLsn) return this.#levels.headTables();
-    const segment = segments[at];
-    if (segment === undefined) return [this.#unknownTable()];
-    if (lsn === segment.lastLsn && segment.ordinal < this.#levels.nextSegment) {
-      return this.#levels.prefixTables(segment.ordinal + 1);
-    }
-    const partial = buildTable(this.#extentsOf(segments, at, lsn));
-    return [partial, ...this.#levels.prefixTables(segment.ordinal)];
+  headTables(): readonly ExtentTable[] {
+    return this.#levels.headTables();
   }
 
-  /** Forgets segments that the log has dropped. */
-  drop(): void {
-    let first = this.#levels.nextSegment;
-    for (const [ordinal, segment] of this.#segments) {
-      if (segment.retired) this.#segments.delete(ordinal);
-      else first = Math.min(first, ordinal);
-    }
-    this.#levels.dropBefore(first);
+  /** Newest first, of the segments before `end` that are in the index. */
+  prefixTables(end: number): PrefixTable[] {
+    return this.#levels.prefixSources(end);
   }
 
-  /** Reads everything again after records have moved to other files; all but `current` are complete. */
-  rebuild(segments: readonly Segment[], current: Segment | null): void {
-    this.#levels = new LevelledIndex({ merger: this.#merger, firstSegment: 0 });
-    this.#segments = new Map();
-    for (const [index, segment] of segments.entries()) {
-      segment.ordinal = this.#levels.nextSegment;
-      this.#segments.set(segment.ordinal, segment);
-      const list = this.#extentsOf(segments, index, segment.lastLsn);
-      if (segment === current) this.#insertAll(list);
-      else this.#levels.addSealed(buildTable(list));
-    }
+  /** A start has found a complete segment; it comes behind those before. */
+  recovered(segment: Segment, before: number, table: () => ExtentTable): void {
+    this.#adopt(segment);
+    this.#take(segment, before, table);
+    this.#spill();
   }
 
-  /** Fills index and catalogue from what the log finds at start. */
-  recovery(report: { lastTime: number; generation: number }): RecoveryVisitor {
-    let list = new ExtentList();
-    let current: Segment | null = null;
-    let before = this.appliedLsn;
-    return {
-      segmentBegin: (segment) => {
-        list = new ExtentList();
-        current = segment;
-      },
-      record: (header, position, content) => {
-        report.lastTime = Math.max(report.lastTime, header.time);
-        report.generation = Math.max(report.generation, header.generation);
-        if (header.lsn > this.appliedLsn) {
-          pushRecord(list, this.#levels.nextSegment, current?.firstLsn ?? header.lsn, header, position);
-        }
-        noteRecord(this.catalogue, header, content, position, before);
-        before = header.lsn;
-      },
-      lost: (lost) => {
-        this.#noteLost(lost, current);
-        // Lost behind the last file: first of what the next segment says.
-        if (current === null) this.#insertUnknown();
-        else pushLost(list, this.#levels.nextSegment, lost.from - current.firstLsn);
-      },
-      segmentEnd: (segment) => {
-        current = null;
-        if (isEmpty(segment)) return;
-        this.#adopt(segment);
-        this.#levels.addSealed(buildTable(list));
-      },
-    };
-  }
-
-  #noteLost(lost: Lost, segment: Segment | null): void {
-    this.catalogue.lost.push({
-      from: lost.from,
-      to: lost.to,
-      file: segment?.path ?? '',
-      start: lost.start,
-      end: lost.end,
-    });
-  }
-
-  #insertUnknown(): void {
+  /** Records are lost behind the last segment: the next one carries that on. */
+  lostAtEnd(to: number): void {
+    if (to <= this.#cursor) return;
     this.#levels.insert(wholeMachine.start, wholeMachine.end, 0, 0, ContentKind.unknown);
   }
 
-  #unknownTable(): ExtentTable {
-    const list = new ExtentList(1);
-    pushLost(list, this.#levels.nextSegment, 0);
-    return buildTable(list);
+  /** The cursor is lower, but not below `indexedFrom`. */
+  moveBack(lsn: number): void {
+    this.#cursor = Math.min(this.#cursor, lsn);
+  }
+
+  /** The cursor has moved on: what it has passed is read from the replica. */
+  moveOn(lsn: number, segments: readonly Segment[]): void {
+    this.#cursor = Math.max(this.#cursor, lsn);
+    this.drop(segments);
+  }
+
+  /** Forgets segments that the log has dropped, and in the index those that the cursor has passed. */
+  drop(segments: readonly Segment[]): void {
+    for (const [ordinal, segment] of this.#segments)
+      if (segment.retired) {
+        this.#segments.delete(ordinal);
+        this.#reports.delete(segment);
+      }
+    let first = Math.min(this.#levels.firstLiveSegment, this.#levels.nextSegment);
+    for (const { ordinal, lastLsn } of segments) {
+      if (ordinal < 0 || ordinal >= this.#levels.nextSegment || lastLsn > this.#cursor) continue;
+      first = Math.max(first, ordinal + 1);
+      this.#indexedFrom = Math.max(this.#indexedFrom, lastLsn);
+    }
+    this.#options.spill.remove(this.#levels.dropBefore(first));
   }
 
   /**
-   * The extents of the records up to `lsn` of one of `segments`, after what is lost between it and the one
-   * before.
+   * Makes the index anew after records have moved to other files, or for a lower cursor; all segments but
+   * `current` are complete. What has been read already is in `again`.
    */
-  #extentsOf(segments: readonly Segment[], at: number, lsn: number): ExtentList {
-    const before = segments[at - 1]?.lastLsn ?? this.appliedLsn;
-    return extentsOf(this.#source, segments[at]!, { afterLsn: Math.max(before, this.appliedLsn), lsn });
+  rebuild(
+    segments: readonly Segment[],
+    current: Segment | null,
+    { floor, end, cursor = this.#cursor, again = new Map() }: Rebuilding,
+  ): void {
+    const known = segments.findIndex(({ ordinal }) => ordinal >= 0);
+    const first = known < 0 ? this.#levels.nextSegment : Math.max(segments[known]!.ordinal - known, 0);
+    this.#options.spill.clear();
+    this.#cursor = cursor;
+    this.#indexedFrom = cursor;
+    this.#levels = this.#newLevels(first);
+    this.#segments = new Map();
+    this.#reports = new Map();
+    let before = floor;
+    for (const segment of segments) {
+      segment.ordinal = -1;
+      this.#adopt(segment);
+      if (segment === current) this.#insertCurrent(segment, before);
+      else this.#take(segment, before, () => this.#tableOf(segment, again));
+      before = segment.lastLsn;
+    }
+    if (before < end) this.lostAtEnd(end);
+    this.#spill();
   }
 
-  #insertAll(list: ExtentList): void {
-    for (let at = 0; at < list.count; at++) {
-      const extent = list.columns.extent(at);
-      this.#levels.insert(extent.start, extent.end, extent.position, extent.lsnDelta, extent.kind);
+  /** The table of a complete segment: of its file, or read from the segment. */
+  tableOf(segment: Segment): ExtentTable {
+    const { tables, source } = this.#options;
+    const loaded = tables.load(segment);
+    if (loaded !== null) return loaded.table;
+    const { list } = scanRedo(source, readContent(source.files, segment), segment, segment.lastLsn);
+    tables.want(segment);
+    return buildTable(list);
+  }
+
+  #tableOf(segment: Segment, again: ReadAgain): ExtentTable {
+    const read = again.get(segment);
+    return read?.lastLsn === segment.lastLsn
+      ? withOrdinal(read.table, segment.ordinal)
+      : this.tableOf(segment);
+  }
+
+  /** Only what lies above the cursor: the rest is in the replica, and what is lost there was before. */
+  #take(segment: Segment, before: number, whole: () => ExtentTable): void {
+    const { ordinal, firstLsn, precededBy, lastLsn } = segment;
+    if (lastLsn <= this.#cursor) {
+      this.#levels = this.#newLevels(ordinal + 1);
+      return;
     }
+    const table = firstLsn <= this.#cursor ? tableAbove(whole(), this.#cursor - firstLsn) : whole();
+    const isLostBefore = precededBy > Math.max(before, this.#cursor);
+    this.#levels.addSealed(isLostBefore ? mergeTables(unknownTable(ordinal), table) : table);
+  }
+
+  #insertCurrent(segment: Segment, before: number): void {
+    const { source } = this.#options;
+    if (segment.precededBy > Math.max(before, this.#cursor)) this.lostAtEnd(segment.precededBy);
+    const { list, report } = scanRedo(source, readContent(source.files, segment), segment, segment.lastLsn);
+    this.#reports.set(segment, report);
+    for (let at = 0; at < list.count; at++) {
+      const { start, end, position, lsnDelta, kind } = list.columns.extent(at);
+      this.#levels.insert(start, end, position, lsnDelta, kind);
+    }
+  }
+
+  #reportOf(segment: Segment): SegmentReport {
+    const known = this.#reports.get(segment);
+    if (known !== undefined) return known;
+    const report = emptyReport();
+    this.#reports.set(segment, report);
+    return report;
   }
 
   #adopt(segment: Segment): void {
@@ -186,4 +244,29 @@ export class RedoIndex {
     segment.ordinal = this.#levels.nextSegment;
     this.#segments.set(segment.ordinal, segment);
   }
+
+  #newLevels(firstSegment: number): LevelledIndex {
+    return new LevelledIndex({ merger: this.#options.merger, firstSegment });
+  }
+
+  #spill(): void {
+    this.#options.spill.look(this.#levels, this.#segments);
+  }
+}
+
+/** What of a table has an LSN delta above this. */
+function tableAbove(table: ExtentTable, lsnDelta: number): ExtentTable {
+  const left = ExtentColumns.private(table.count);
+  let count = 0;
+  for (let at = 0; at < table.count; at++)
+    if (table.columns.lsnDeltas[at]! > lsnDelta) left.copyOne(table.columns, at, count++);
+  return ExtentTable.copyOf(left, count);
+}
+
+/** Tables of one segment. */
+function withOrdinal(table: ExtentTable, ordinal: number): ExtentTable {
+  if (table.count === 0 || table.columns.segments[0] === ordinal) return table;
+  const { columns, count } = ExtentTable.copyOf(table.columns, table.count);
+  columns.segments.fill(ordinal);
+  return ExtentTable.copyOf(columns, count);
 }

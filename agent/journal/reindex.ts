@@ -1,21 +1,14 @@
-// Makes extents and catalogue entries out of records read back from segments: at start, and for part of a
-// segment.
+// Makes extents out of records read back from segments: at start, and wherever no table of them is there.
 import { wholeMachine, machineAddress } from '../../core/extents/address.ts';
+import { buildTable } from '../../core/extents/build.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
 import { ExtentList } from '../../core/extents/extent-list.ts';
+import type { ExtentTable } from '../../core/extents/extent-table.ts';
 import type { Files } from '../../core/files/files.ts';
-import { decodeSyncBegin, decodeTagNote } from '../../core/record/notes.ts';
-import {
-  RecordKind,
-  recordHeaderBytes,
-  type MachineMark,
-  type RecordHeader,
-} from '../../core/record/record.ts';
+import { machineMark, RecordKind, type MachineMark, type RecordHeader } from '../../core/record/record.ts';
 import { listFrames } from '../../core/segment-log/frames.ts';
-import { readSegment } from '../../core/segment-log/recover.ts';
 import { scanSegment, type ScanVisitor } from '../../core/segment-log/scan.ts';
-import type { Segment } from '../../core/segment-log/segment.ts';
-import type { Catalogue } from './catalogue.ts';
+import { emptyReport, noteOf, payloadAt, type SegmentReport } from './segment-notes.ts';
 
 /** What a record kind means for content, or null when it has none. */
 export function contentKindOf(kind: RecordKind): ContentKind | null {
@@ -43,49 +36,102 @@ export interface RecordSource {
   mark: MachineMark;
 }
 
+/** What of a segment reading it takes. */
+export interface RedoPart {
+  ordinal: number;
+  fd: number;
+  firstLsn: number;
+  precededBy: number;
+  end: number;
+}
+
 /**
  * Shows `visitor` the records of one segment up to `lsn`, all of which are durable: what is not sound is
  * lost.
  */
-export function visitSegment(
-  source: RecordSource,
-  segment: Segment,
+export function visitSegment(source: RecordSource, part: RedoPart, lsn: number, visitor: ScanVisitor): void {
+  visitContent(source, readContent(source.files, part), part.firstLsn, lsn, visitor);
+}
+
+/** All that a segment holds of content. */
+export function readContent(
+  files: Pick<Files, 'readSync'>,
+  { fd, end }: Pick<RedoPart, 'fd' | 'end'>,
+): Buffer {
+  const content = Buffer.allocUnsafe(end);
+  return content.subarray(0, files.readSync(fd, content, 0));
+}
+
+function visitContent(
+  { machine, mark }: Pick<RecordSource, 'machine' | 'mark'>,
+  content: Buffer,
+  firstLsn: number,
   lsn: number,
   visitor: ScanVisitor,
 ): void {
-  const content = readSegment(source.files, segment).subarray(0, segment.end);
-  const frames = listFrames(content, source.machine, segment.firstLsn);
-  scanSegment({
-    content,
-    frames,
-    machine: source.mark,
-    firstLsn: segment.firstLsn,
-    cutLsn: lsn + 1,
-    durable: lsn,
-    visitor,
-  });
+  const frames = listFrames(content, machine, firstLsn);
+  scanSegment({ content, frames, machine: mark, firstLsn, cutLsn: lsn + 1, durable: lsn, visitor });
 }
 
 /**
- * The extents of one segment's records up to `lsn`. Up to `afterLsn` everything is known from elsewhere:
- * from the replica or the segment before.
+ * The table of one segment's records (afterLsn, lsn], after what is lost between `afterLsn` and the segment.
+ * Reads the segment, blocking its thread.
  */
-export function extentsOf(
-  source: RecordSource,
-  segment: Segment,
-  { afterLsn, lsn }: { afterLsn: number; lsn: number },
-): ExtentList {
+export function buildRedoTable(
+  files: Pick<Files, 'readSync'>,
+  machine: Uint8Array,
+  part: RedoPart,
+  afterLsn: number,
+  lsn: number,
+): ExtentTable {
+  const owner = Buffer.from(machine);
+  const { ordinal, firstLsn, precededBy } = part;
   const list = new ExtentList();
-  if (segment.precededBy > afterLsn) pushLost(list, segment.ordinal, 0);
-  visitSegment(source, segment, lsn, {
+  if (precededBy > afterLsn) pushLost(list, ordinal, 0);
+  visitContent({ machine: owner, mark: machineMark(owner) }, readContent(files, part), firstLsn, lsn, {
     record: (header, position) => {
-      if (header.lsn > afterLsn) pushRecord(list, segment.ordinal, segment.firstLsn, header, position);
+      if (header.lsn > afterLsn) pushRecord(list, ordinal, firstLsn, header, position);
     },
-    lost: (lost) => {
-      if (lost.to > afterLsn) pushLost(list, segment.ordinal, lost.from - segment.firstLsn);
+    lost: ({ to }) => {
+      if (to > afterLsn) pushLost(list, ordinal, to - firstLsn);
     },
   });
-  return list;
+  return buildTable(list);
+}
+
+/** All of a complete segment's records, as extents in their order, and what else is remembered of them. */
+export function scanRedo(
+  source: Pick<RecordSource, 'machine' | 'mark'>,
+  content: Buffer,
+  part: RedoPart,
+  lastLsn: number,
+): { list: ExtentList; report: SegmentReport } {
+  const { ordinal, firstLsn } = part;
+  const list = new ExtentList();
+  const report = emptyReport();
+  visitContent(source, content, firstLsn, lastLsn, {
+    record: (header, position) => {
+      pushRecord(list, ordinal, firstLsn, header, position);
+      reportRecord(report, header, part, payloadAt(content, position, header));
+    },
+    lost: (lost) => {
+      pushLost(list, ordinal, lost.to - firstLsn);
+      report.lost.push(lost);
+    },
+  });
+  return { list, report };
+}
+
+/** Remembers a record of the segment at `place`, if there is something to remember. */
+export function reportRecord(
+  report: SegmentReport,
+  header: RecordHeader,
+  place: { firstLsn: number; precededBy: number },
+  payload: () => Buffer,
+): void {
+  report.generation = Math.max(report.generation, header.generation);
+  const note = noteOf(header, place, payload);
+  if (note !== null) report.notes.push(note);
 }
 
 export function pushRecord(
@@ -101,31 +147,17 @@ export function pushRecord(
   list.push(extent.start, extent.end, ordinal, position, header.lsn - firstLsn, kind);
 }
 
-/** Lost records may have been anywhere: all that is older is unknown from here on. */
+/**
+ * Lost records may have been anywhere: all that is older is unknown from here on. `lsnDelta` is that of the
+ * last of them: from there on it is all in the replica, or it is not.
+ */
 export function pushLost(list: ExtentList, ordinal: number, lsnDelta: number): void {
   list.push(wholeMachine.start, wholeMachine.end, ordinal, 0, Math.max(lsnDelta, 0), ContentKind.unknown);
 }
 
-/**
- * Enters tags and the begin and end of syncs. `before` is the LSN of the record before, which is not
- * always the next lower one.
- */
-export function noteRecord(
-  catalogue: Catalogue,
-  header: RecordHeader,
-  content: Buffer,
-  position: number,
-  before: number,
-): void {
-  if (header.kind === RecordKind.unknown) catalogue.unknown.push(header.lsn);
-  if (header.kind < RecordKind.tag || header.kind > RecordKind.syncEnd) return;
-  const start = position + recordHeaderBytes;
-  const payload = content.subarray(start, start + header.payloadBytes);
-  if (header.kind === RecordKind.syncBegin) {
-    const note = decodeSyncBegin(payload);
-    catalogue.syncBegins({ ...note, lsn: header.lsn, before, time: header.time });
-  }
-  if (header.kind === RecordKind.syncEnd) catalogue.syncEnds(header.lsn, header.time);
-  const tag = header.kind === RecordKind.tag ? decodeTagNote(payload) : null;
-  if (tag !== null) catalogue.tags.push({ lsn: header.lsn, time: header.time, ...tag });
+/** A table that says of everything that it is unknown. */
+export function unknownTable(ordinal: number): ExtentTable {
+  const list = new ExtentList(1);
+  pushLost(list, ordinal, 0);
+  return buildTable(list);
 }

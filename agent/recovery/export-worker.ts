@@ -1,119 +1,107 @@
-// The thread that copies disks of a view to raw files or block devices; it reports progress and ends.
+// A thread of a recovery: takes stretches of a disk as long as there are any, and copies, compares or counts
+// them.
 import { parentPort, workerData } from 'node:worker_threads';
-import { toHomewardError, type ErrorCode } from '../../core/errors.ts';
-import { writeFully } from '../../core/full-io.ts';
-import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
+import fs from 'node:fs';
+import { assert, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
-import { ViewReader, type ViewContent } from '../replica/view-content.ts';
+import type { ViewContent } from '../replica/view-content.ts';
+import { ViewReader } from '../replica/view-reader.ts';
+import { compareStretch } from './formats/compare-stretch.ts';
+import { DiskSource, type ByteRange } from './formats/disk-source.ts';
+import { openImage } from './formats/image-reader.ts';
+import { Qcow2Writer } from './formats/qcow2-writer.ts';
+import { RawWriter } from './formats/raw-writer.ts';
+import {
+  compareFirstBit,
+  SharedTurns,
+  type DiskWriter,
+  type ImageFormat,
+  type Stretch,
+  type StretchDone,
+} from './formats/stretch.ts';
+import { VmdkWriter } from './formats/vmdk-writer.ts';
 
-/** `fd` is open for writing, lent, and as large as the disk. A `blank` output reads as zeros already. */
-export interface ExportJob {
-  content: ViewContent;
-  outputs: { disk: number; fd: number; blank: boolean }[];
+/** `fd` is lent, open for reading and writing. */
+export interface ExportTask {
+  kind: 'copy' | 'compare' | 'count';
+  disk: number;
+  format: ImageFormat;
+  fd: number;
+  /** What was never written in the output reads as zeros. */
+  blank: boolean;
+  allowDamaged: boolean;
+  /** Indexes of stretches, in order; `compareFirst` added where what is there may be right. */
+  todo: Uint32Array<SharedArrayBuffer>;
+  turns: SharedArrayBuffer;
 }
+
 export type ExportReply =
-  | { progress: { done: number; disk: string } }
-  | { result: { bytesWritten: number } }
-  | { failed: { code: ErrorCode; message: string } };
-
-/**
- * Two buffers in turn: one is written by the thread pool while the other is read into. The disk begins to
- * write early, so that little is left for the sync at the end.
- */
-class OverlappedWriter {
-  readonly store: FileStore;
-  readonly #buffers = [
-    Buffer.allocUnsafeSlow(limits.exportBufferBytes),
-    Buffer.allocUnsafeSlow(limits.exportBufferBytes),
-  ];
-  #turn = 0;
-  #writing: Promise<void> = Promise.resolve();
-  #flushing: Promise<void> | null = null;
-  #unflushedBytes = 0;
-
-  constructor(fd: number) {
-    this.store = lentFileStore(fd);
-  }
-
-  /** The buffer that is not being written, at most `most` bytes of it. */
-  free(most: number): Buffer {
-    this.#turn = 1 - this.#turn;
-    return (this.#buffers[this.#turn] ?? Buffer.alloc(0)).subarray(0, most);
-  }
-
-  /** Resolves when the write before has ended; this one goes on. */
-  async write(piece: Buffer, offset: number): Promise<void> {
-    await this.#writing;
-    this.#writing = writeFully(this.store.fd, piece, offset);
-    this.#writing.catch(() => undefined); // whoever awaits it next hears of it
-    this.#unflushedBytes += piece.length;
-    if (this.#unflushedBytes >= limits.exportFlushBytes) this.#flushBeside();
-  }
-
-  async finish(): Promise<void> {
-    await this.#writing;
-    await this.#flushing;
-    await this.store.flush();
-  }
-
-  #flushBeside(): void {
-    if (this.#flushing !== null) return;
-    this.#unflushedBytes = 0;
-    this.#flushing = this.store.flush().then(() => {
-      this.#flushing = null;
-    });
-    this.#flushing.catch(() => undefined); // stays there as it is, for `finish` to hear of
-  }
-}
+  | { done: StretchDone }
+  | { differing: { index: number; ranges: ByteRange[] } }
+  | { counted: { index: number; dataBytes: number } }
+  | { idle: true }
+  | { failed: { code: ErrorCode; message: string; hint: string } };
 
 const say = (reply: ExportReply): void => parentPort?.postMessage(reply);
+const reader = new ViewReader(workerData as ViewContent);
 
-async function exportAll({ content, outputs }: ExportJob): Promise<number> {
-  const reader = new ViewReader(content);
-  let written = 0;
-  let before = 0;
-  for (const output of outputs) {
-    const { name, size } = content.disks[output.disk] ?? { name: '', size: 0 };
-    const target = new OverlappedWriter(output.fd);
-    for (let offset = 0; offset < size; offset += limits.exportStretchBytes) {
-      const length = Math.min(limits.exportStretchBytes, size - offset);
-      written += await exportStretch(reader, output, target, offset, length);
-      say({ progress: { done: before + offset + length, disk: name } });
-    }
-    await target.finish();
-    before += size;
-  }
-  return written;
+parentPort?.on('message', (task: ExportTask) => {
+  carryOut(task).then(
+    () => say({ idle: true }),
+    (error: unknown) => {
+      const { code, message, hint } = toHomewardError(error);
+      say({ failed: { code, message, hint } });
+    },
+  );
+});
+
+async function carryOut(task: ExportTask): Promise<void> {
+  const { disk: index, allowDamaged } = task;
+  const disk = reader.content.disks[index];
+  assert(disk !== undefined, 'the view has the disk');
+  const { name, size } = disk;
+  const source = new DiskSource({ reader, disk: { index, name, size }, allowDamaged });
+  const turns = new SharedTurns(task.turns);
+  const work = workOf(task, source, turns);
+  for (let at = turns.nextStretch(); at < task.todo.length; at = turns.nextStretch())
+    say(await work(stretchAt(task.todo[at] ?? 0, size)));
 }
 
-/** Writes what is data; holes stay holes in a blank output and are made in any other. */
-async function exportStretch(
-  reader: ViewReader,
-  output: ExportJob['outputs'][number],
-  target: OverlappedWriter,
-  from: number,
-  length: number,
-): Promise<number> {
-  let offset = from;
-  let written = 0;
-  for (const extent of reader.extents(output.disk, from, length)) {
-    const end = offset + extent.length;
-    if (extent.zero && !output.blank) await target.store.zero(offset, extent.length, { punch: true });
-    while (offset < end && !extent.zero) {
-      const piece = target.free(end - offset);
-      reader.read(output.disk, offset, piece);
-      await target.write(piece, offset);
-      written += piece.length;
-      offset += piece.length;
-    }
-    offset = end;
-  }
-  return written;
+function stretchAt(entry: number, size: number): Stretch {
+  const index = entry % compareFirstBit;
+  const from = index * limits.recoveryStretchBytes;
+  const to = Math.min(from + limits.recoveryStretchBytes, size);
+  return { index, from, to, compareFirst: entry >= compareFirstBit };
 }
 
-try {
-  say({ result: { bytesWritten: await exportAll(workerData as ExportJob) } });
-} catch (error) {
-  const { code, message } = toHomewardError(error);
-  say({ failed: { code, message } });
+type Work = (stretch: Stretch) => ExportReply | Promise<ExportReply>;
+
+function workOf(task: ExportTask, source: DiskSource, turns: SharedTurns): Work {
+  if (task.kind === 'count') {
+    return ({ index, from, to }) => {
+      const runs = source.dataRuns(from, to, 1);
+      return { counted: { index, dataBytes: runs.reduce((sum, [start, end]) => sum + end - start, 0) } };
+    };
+  }
+  if (task.kind === 'compare') {
+    const image = openImage(task.format, task.fd, source.size, fs.fstatSync(task.fd).size);
+    return (stretch) => ({
+      differing: { index: stretch.index, ranges: compareStretch(source, image, stretch) },
+    });
+  }
+  const writer = writerOf(task, source, turns);
+  return async (stretch) => {
+    const written = await writer.write(stretch);
+    return { done: { index: stretch.index, ...written, damaged: source.takeDamaged() } };
+  };
+}
+
+function writerOf(
+  { format, fd, blank, todo }: ExportTask,
+  source: DiskSource,
+  turns: SharedTurns,
+): DiskWriter {
+  if (format === 'qcow2') return new Qcow2Writer(source, fd, turns);
+  if (format === 'vmdk') return new VmdkWriter(source, fd, turns, (todo[0] ?? 0) % compareFirstBit);
+  return new RawWriter(source, fd, blank);
 }

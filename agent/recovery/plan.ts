@@ -1,37 +1,50 @@
 // What a recovery would write where: looked up and judged before anything is written.
 import fs from 'node:fs';
-import { join } from 'node:path';
-import { HomewardError } from '../../core/errors.ts';
+import { dirname, join } from 'node:path';
+import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { systemError } from '../../core/system-error.ts';
 import type { RecoverPlan, RecoverRequest, RecoverTarget } from '../control/service.ts';
 import { devicePath, inspectDevice, refuseUnsafeTarget } from '../replica/target-device.ts';
+import { stretchesOf } from './formats/stretch.ts';
+import { findDone, type PlannedDisk } from './recovery-target.ts';
 import { targetError } from './target-error.ts';
 import { targetsInUse } from './targets-in-use.ts';
 
 export interface PlanInput {
-  machine: { name: string; disks: readonly { name: string; size: number }[] };
+  machine: { id: string; name: string; disks: readonly { name: string; size: number }[] };
   lsn: number;
   /** RFC 3339, or null. */
   time: string | null;
   /** The time that was asked for, RFC 3339, or null. */
   asked: string | null;
   request: RecoverRequest;
+  /** The directory of the notes of recoveries onto devices. */
+  notes: string;
 }
 
 /**
  * Throws when a target would be refused: `exists`, `conflict`, `target-missing`, `target-too-small`,
  * `target-signature` ….
  */
-export function planRecovery({ machine, lsn, time, asked, request }: PlanInput): RecoverPlan {
+export function planRecovery(input: PlanInput): RecoverPlan {
+  const { machine, lsn, time, asked, request } = input;
   const { target, overwrite } = request;
+  if (target.kind === 'in-place')
+    throw new HomewardError('not-in-this-version', 'recovery in place is not there yet');
   const disks =
     target.kind === 'block'
       ? planDevices(machine, target, overwrite)
       : machine.disks.map((disk) => planFile(disk, target.kind, target.directory));
-  return { machine: machine.name, lsn, time, asked, disks };
+  return { machine: machine.name, lsn, time, asked, disks: disks.map((disk) => withDone(disk, input)) };
 }
 
-type PlannedDisk = RecoverPlan['disks'][number];
+/** What an interrupted run of the same recovery has done; throws 'conflict' when it was of another one. */
+function withDone(disk: PlannedDisk, { machine, lsn, request, notes }: PlanInput): PlannedDisk {
+  const identity = { machine: machine.id, lsn, disk: disk.name, size: disk.size, format: disk.format };
+  const found = findDone({ disk, identity, notes, fresh: request.fresh ?? false });
+  if (found === null || found.done.size === 0) return disk;
+  return { ...disk, resumes: found.done.size / stretchesOf(disk.size) };
+}
 
 function planFile(
   disk: { name: string; size: number },
@@ -42,7 +55,19 @@ function planFile(
   targetsInUse.refuseInUse(to);
   refuseUnfit(directory);
   if (isTaken(to, directory)) throw new HomewardError('exists', `${to} exists`);
-  return { name: disk.name, size: disk.size, to, format, found: null };
+  return { name: disk.name, size: disk.size, to, format, found: null, freeBytes: freeBytes(directory) };
+}
+
+/** Of the volume that the directory lies on, or will. */
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = fs.statfsSync(directory);
+    return bavail * bsize;
+  } catch (error) {
+    const parent = dirname(directory);
+    if (errnoOf(error) !== 'ENOENT' || parent === directory) throw targetError(error, directory);
+    return freeBytes(parent);
+  }
 }
 
 /** Whether it can be made and written to is seen when that is done: a plan writes nothing. */
@@ -76,7 +101,8 @@ function planDevices(
     targetsInUse.refuseInUse(devicePath(device));
     const found = inspectDevice(device);
     refuseUnsafeTarget(found, disk.size, overwrite);
-    return { name, size: disk.size, to: found.path, format: 'block', found: found.signature };
+    const { path, size, wwid, signature } = found;
+    return { name, size: disk.size, to: path, format: 'block', found: signature, freeBytes: size, wwid };
   });
   for (const key of ['name', 'to'] as const) {
     const values = planned.map((disk) => disk[key]);

@@ -1,26 +1,7 @@
-// Runs qemu-img, which writes the formats that are not ours.
+// Runs qemu-img, which reads the formats that a seed may have.
 import { spawn } from 'node:child_process';
-import { dirname } from 'node:path';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { isNearlyFull, noSpace } from './target-error.ts';
-
-export interface Conversion {
-  format: 'qcow2' | 'vmdk';
-  /** An NBD URI. */
-  source: string;
-  /** A file that exists already; it keeps its inode. */
-  to: string;
-  signal: AbortSignal;
-  /** From 0 to 1. */
-  progress(part: number): void;
-}
-
-/** Resolves when the file is written, not yet synced. Rejects as `runQemuImg` does. */
-export function convert({ format, source, to, signal, progress }: Conversion): Promise<void> {
-  const options = format === 'vmdk' ? ['-o', 'subformat=streamOptimized'] : [];
-  const args = ['convert', '-p', '-f', 'raw', '-O', format, ...options, source, to];
-  return runQemuImg({ args, directory: dirname(to), signal, progress });
-}
 
 export interface QemuImgRun {
   args: readonly string[];
@@ -75,8 +56,6 @@ function failed(status: number | string | null, complaint: string, directory: st
   const message = `qemu-img ended with ${status}: ${complaint}`;
   if (full) return noSpace(directory, new Error(message));
   return new HomewardError('tool-failed', message, {
-    hint:
-      'Mend what qemu-img names, or recover to raw:DIR, which needs no qemu-img; ' +
-      'what was begun has been removed.',
+    hint: 'Mend what qemu-img names, or give the seed as a raw image, which needs no qemu-img.',
   });
 }

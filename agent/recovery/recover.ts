@@ -1,216 +1,214 @@
-// Carries out a recovery: raw files and devices by a thread of ours, qcow2 and vmdk by qemu-img reading a
-// view.
+// Carries out a recovery: disks of a view into files or onto devices, by threads that share the stretches of
+// each, so that it can go on where it was interrupted.
 import fs from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import { openFileStore } from '../../core/block/file-store.ts';
+import { lentFileStore } from '../../core/block/file-store.ts';
 import { assert, HomewardError } from '../../core/errors.ts';
-import type { OnProgress, RecoverPlan, ViewReport } from '../control/service.ts';
-import type { ViewContent } from '../replica/view-content.ts';
-import type { ExportJob, ExportReply } from './export-worker.ts';
-import { convert } from './qemu-img.ts';
-import { noSpace, noSpaceOnDevice, targetError } from './target-error.ts';
-import { publish, TargetFile } from './target-file.ts';
+import { limits } from '../../core/limits.ts';
+import type { DiskRange, OnProgress, RecoverPlan, RecoverRequest } from '../control/service.ts';
+import type { HeldContent } from '../replica/view-content.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { ExportCrew, type CrewTask } from './export-crew.ts';
+import type { ByteRange } from './formats/disk-source.ts';
+import { finishImage } from './formats/finish-image.ts';
+import { planImage, type ImagePlan } from './formats/image-plan.ts';
+import { compareFirstBit, stretchesOf, type StretchDone } from './formats/stretch.ts';
+import { explainFailure } from './recovery-failure.ts';
+import { imageFormat, openTarget, type RecoveryTarget } from './recovery-target.ts';
+import { publish } from './target-file.ts';
 import { targetsInUse } from './targets-in-use.ts';
 
 export interface RecoverExecution {
   plan: RecoverPlan;
-  content: ViewContent;
+  /** The machine's id. */
+  machine: string;
+  /** The same content for each thread; `recoveryThreads()` of them. */
+  contents: readonly HeldContent[];
+  /** The directory of devices' notes. */
+  notes: string;
+  options: Pick<RecoverRequest, 'fresh' | 'verify' | 'allowDamaged'>;
   progress: OnProgress;
   signal: AbortSignal;
-  /** Serves the same content on a socket, for tools that read NBD. */
-  serve(path: string): Promise<{ view: ViewReport; close(): Promise<void> }>;
 }
 
-const workerFile = new URL('./export-worker.ts', import.meta.url);
+export interface RecoverOutcome {
+  bytesWritten: number;
+  /** What was damaged, and is zeros now. */
+  damaged: DiskRange[];
+  /** What reads back different; nothing was published then. Null when it was not read. */
+  differing: DiskRange[] | null;
+}
 
 /**
- * Gives back the bytes written. Throws 'conflict', before anything is written, when another recovery writes
- * to one of the targets. When it fails or is aborted, no file that it began is left.
+ * Throws 'conflict', before anything is written, when another recovery writes to one of the targets. When
+ * it fails or is aborted, what it wrote is kept under hidden names, and noted, for the same recovery to go
+ * on with.
  */
-export async function executeRecovery(execution: RecoverExecution): Promise<number> {
+export async function executeRecovery(execution: RecoverExecution): Promise<RecoverOutcome> {
   const release = targetsInUse.claim(execution.plan.disks.map(({ to }) => to));
+  const targets: RecoveryTarget[] = [];
+  const crew = new ExportCrew(execution.contents);
   try {
-    return isOntoDevices(execution.plan) ? await copyToDevices(execution) : await writeFiles(execution);
+    const { plan, machine, notes, options } = execution;
+    for (const disk of plan.disks) {
+      const identity = { machine, lsn: plan.lsn, disk: disk.name, size: disk.size, format: disk.format };
+      targets.push(openTarget({ disk, identity, notes, fresh: options.fresh ?? false }));
+    }
+    const recovery = new Recovery(execution, crew, targets);
+    return await recovery.run();
+  } catch (error) {
+    throw explainFailure(error, execution, targets);
   } finally {
+    await crew.close();
+    for (const target of targets) target.close();
     release();
   }
 }
 
-async function writeFiles(execution: RecoverExecution): Promise<number> {
-  const files: TargetFile[] = [];
-  try {
-    for (const { to } of execution.plan.disks) files.push(new TargetFile(to));
-    const raw = execution.plan.disks[0]?.format === 'raw';
-    const written = raw ? await copyToFiles(execution, files) : await convertDisks(execution, files);
-    publish(files);
-    return written;
-  } catch (error) {
-    const failure = asTargetError(error, execution.plan);
-    const left = files.map((file) => file.tryDiscard()).filter((why) => why !== null);
-    if (left.length === 0) throw failure;
-    throw new HomewardError(failure.code, [failure.message, ...left].join('; '), { cause: failure });
-  } finally {
-    for (const file of files) file.close();
+class Recovery {
+  readonly #execution: RecoverExecution;
+  readonly #crew: ExportCrew;
+  readonly #targets: readonly RecoveryTarget[];
+  readonly #total: number;
+  readonly #outcome: RecoverOutcome = { bytesWritten: 0, damaged: [], differing: null };
+  #doneBytes = 0;
+
+  constructor(execution: RecoverExecution, crew: ExportCrew, targets: readonly RecoveryTarget[]) {
+    this.#execution = execution;
+    this.#crew = crew;
+    this.#targets = targets;
+    const passes = execution.options.verify ? 2 : 1;
+    this.#total = passes * execution.plan.disks.reduce((sum, { size }) => sum + size, 0);
   }
-}
 
-async function copyToFiles(execution: RecoverExecution, files: readonly TargetFile[]): Promise<number> {
-  const outputs = execution.plan.disks.map(({ name, size }, at) => {
-    const { fd } = fileAt(files, at);
-    fs.ftruncateSync(fd, size);
-    return { disk: diskIndex(execution, name), fd, blank: true };
-  });
-  return copyDisks(execution, outputs);
-}
-
-/** A device is claimed (O_EXCL) while we write it. */
-async function copyToDevices(execution: RecoverExecution): Promise<number> {
-  const outputs: ExportJob['outputs'] = [];
-  try {
-    for (const { name, to } of execution.plan.disks)
-      outputs.push({ disk: diskIndex(execution, name), fd: openDevice(to), blank: false });
-    return await copyDisks(execution, outputs);
-  } catch (error) {
-    if (isFull(error)) throw noSpaceOnDevice(execution.plan.disks.map(({ to }) => to).join(', '), error);
-    throw error;
-  } finally {
-    for (const { fd } of outputs) fs.closeSync(fd);
-  }
-}
-
-function openDevice(path: string): number {
-  try {
-    return openFileStore(path).fd;
-  } catch (error) {
-    throw targetError(error, path);
-  }
-}
-
-function copyDisks(
-  { plan, content, progress, signal }: RecoverExecution,
-  outputs: ExportJob['outputs'],
-): Promise<number> {
-  return runWorker({ content, outputs }, totalBytes(plan), progress, signal);
-}
-
-function runWorker(
-  job: ExportJob,
-  total: number,
-  progress: OnProgress,
-  signal: AbortSignal,
-): Promise<number> {
-  const worker = new Worker(workerFile, { workerData: job });
-  return new Promise((resolve, reject) => {
-    let outcome: (() => void) | null = null;
-    const abort = (): void => {
-      outcome = () => reject(interrupted());
-      void worker.terminate();
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    worker.on('message', (reply: ExportReply) => {
-      if ('progress' in reply) progress({ done: reply.progress.done, total, what: reply.progress.disk });
-      else if ('result' in reply) outcome ??= () => resolve(reply.result.bytesWritten);
-      else outcome ??= () => reject(new HomewardError(reply.failed.code, reply.failed.message));
-    });
-    worker.once('error', (error) => {
-      outcome ??= () => reject(error);
-    });
-    // Only when the thread has ended are the files that it was lent nobody's.
-    worker.once('exit', () => {
-      signal.removeEventListener('abort', abort);
-      if (outcome === null) reject(new HomewardError('bug', 'the copying thread ended without a word'));
-      else outcome();
-    });
-    if (signal.aborted) abort();
-  });
-}
-
-async function convertDisks(
-  { plan, progress, signal, serve }: RecoverExecution,
-  files: readonly TargetFile[],
-): Promise<number> {
-  const directory = await mkdtemp(join(tmpdir(), 'homeward-recover-')).catch((error: unknown) => {
-    throw new HomewardError(
-      'tool-failed',
-      `nothing can be made in ${tmpdir()}, where qemu-img is to meet the view`,
-      {
-        cause: error,
-        hint: 'Make room there and let it be written to, or recover to raw:DIR, which needs nothing there.',
-      },
-    );
-  });
-  const socket = join(directory, 'view.sock');
-  const total = totalBytes(plan);
-  let before = 0;
-  let written = 0;
-  try {
-    const served = await serve(socket);
-    try {
-      for (const [at, { name, size, format }] of plan.disks.entries()) {
-        assert(format === 'qcow2' || format === 'vmdk', `${format} is for qemu-img`);
-        const { partial, fd } = fileAt(files, at);
-        const from = before;
-        await convert({
-          format,
-          source: `nbd+unix:///${encodeURIComponent(name)}?socket=${encodeURIComponent(socket)}`,
-          to: partial,
-          signal,
-          progress: (part) => progress({ done: Math.round(from + part * size), total, what: name }),
-        });
-        await sync(fd);
-        written += fs.fstatSync(fd).size;
-        before += size;
-      }
-    } finally {
-      await served.close();
+  async run(): Promise<RecoverOutcome> {
+    for (const target of this.#targets) this.#refuseDamaged(target);
+    for (const target of this.#targets) await this.#copy(target);
+    if (this.#execution.options.verify) await this.#verify();
+    const isRight = (this.#outcome.differing ?? []).length === 0;
+    if (isRight) publish(this.#targets.flatMap(({ file }) => file ?? []));
+    for (const target of this.#targets) {
+      if (isRight) target.note.remove();
+      else target.tryDiscard();
     }
-    return written;
-  } catch (error) {
-    throw signal.aborted ? interrupted() : error;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
+    return this.#outcome;
+  }
+
+  /** The run before had leave to write zeros; this one has not. */
+  #refuseDamaged({ damaged, disk, note }: RecoveryTarget): void {
+    const [first] = damaged;
+    if (first === undefined || this.#execution.options.allowDamaged) return;
+    const where = `bytes ${first[0]} to ${first[1]} of disk ${disk.name}`;
+    throw new HomewardError('damaged', `${where} are damaged: the interrupted run wrote zeros there`, {
+      hint: `Go on with --allow-damaged, or begin anew with --fresh; ${note.path} is the note of that run.`,
+    });
+  }
+
+  async #copy(target: RecoveryTarget): Promise<void> {
+    const { disk } = target;
+    const format = imageFormat(disk.format);
+    const image = planImage(format, disk.size, target.done);
+    const placed = new Map(image.kept);
+    const isRawFile = format === 'raw' && target.file !== null;
+    // A new one grows as it is written, which the file system has less work with.
+    if (isRawFile && target.isResumed) fs.ftruncateSync(target.fd, disk.size);
+    if (target.file !== null) {
+      this.#note(disk.name, target.damaged);
+      this.#advance(disk, disk.size - bytesOf(image.todo, disk.size));
+    }
+    await this.#write(target, image, (stretch) => {
+      placed.set(stretch.index, stretch.parts);
+      this.#outcome.bytesWritten += stretch.bytesWritten;
+      this.#note(disk.name, stretch.damaged);
+      this.#advance(disk, bytesOf([stretch.index], disk.size));
+    });
+    assert(placed.size === stretchesOf(disk.size), 'every stretch was written');
+    if (isRawFile) fs.ftruncateSync(target.fd, disk.size);
+    await finishImage({ format, fd: target.fd, size: disk.size, path: disk.to, placed });
+    await lentFileStore(target.fd).flush();
+  }
+
+  async #write(
+    target: RecoveryTarget,
+    image: ImagePlan,
+    written: (stretch: StretchDone) => void,
+  ): Promise<void> {
+    const broken = new AbortController();
+    const checkpoints = new Checkpoints(target.fd, target.note, (error) => broken.abort(error));
+    // Others may have written to a device meanwhile: what was done is looked at once more.
+    const again = target.file === null ? [...image.kept.keys()].map((index) => index + compareFirstBit) : [];
+    const todo = [...again, ...image.todo];
+    try {
+      const task = { ...this.#task(target, 'copy'), todo, free: image.free };
+      const signal = AbortSignal.any([this.#execution.signal, broken.signal]);
+      await this.#crew.run(
+        task,
+        (reply) => {
+          if (!('done' in reply)) return;
+          checkpoints.add(reply.done);
+          written(reply.done);
+        },
+        signal,
+      );
+      await checkpoints.finish();
+    } catch (error) {
+      // What cannot be noted is written again by the run that goes on.
+      await checkpoints.finish().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #verify(): Promise<void> {
+    const differing: DiskRange[] = [];
+    for (const target of this.#targets) {
+      const { name, size } = target.disk;
+      const todo = Array.from({ length: stretchesOf(size) }, (_, index) => index);
+      const found: { index: number; ranges: ByteRange[] }[] = [];
+      await this.#crew.run(
+        { ...this.#task(target, 'compare'), todo, free: {} },
+        (reply) => {
+          if (!('differing' in reply)) return;
+          found.push(reply.differing);
+          this.#advance(target.disk, bytesOf([reply.differing.index], size), ' (reading back)');
+        },
+        this.#execution.signal,
+      );
+      for (const { ranges } of found.toSorted((one, other) => one.index - other.index))
+        differing.push(...ranges.map(([start, end]) => ({ disk: name, start, end })));
+    }
+    this.#outcome.differing = differing;
+  }
+
+  #task(
+    { disk, fd, file, isResumed }: RecoveryTarget,
+    kind: CrewTask['kind'],
+  ): Omit<CrewTask, 'todo' | 'free'> {
+    const index =
+      this.#execution.contents[0]?.content.disks.findIndex(({ name }) => name === disk.name) ?? -1;
+    assert(index >= 0, `the view has ${disk.name}`);
+    return {
+      kind,
+      disk: index,
+      format: imageFormat(disk.format),
+      fd,
+      blank: file !== null && !isResumed,
+      // Damage that the first pass let through is compared as what it wrote: zeros.
+      allowDamaged: this.#execution.options.allowDamaged ?? false,
+    };
+  }
+
+  #note(disk: string, damaged: readonly ByteRange[]): void {
+    this.#outcome.damaged.push(...damaged.map(([start, end]) => ({ disk, start, end })));
+  }
+
+  #advance({ name }: { name: string }, bytes: number, doing = ''): void {
+    this.#doneBytes += bytes;
+    this.#execution.progress({ done: this.#doneBytes, total: this.#total, what: name + doing });
   }
 }
 
-/** In the thread pool: the rest of what qemu-img wrote may be gigabytes. */
-function sync(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fs.fsync(fd, (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
+/** Bytes of these stretches of a disk, the last of which ends with it. */
+function bytesOf(indexes: readonly number[], size: number): number {
+  const last = stretchesOf(size) - 1;
+  const short = indexes.includes(last) ? (last + 1) * limits.recoveryStretchBytes - size : 0;
+  return indexes.length * limits.recoveryStretchBytes - short;
 }
-
-const isOntoDevices = (plan: RecoverPlan): boolean => plan.disks[0]?.format === 'block';
-
-/** The copying thread says what happened, not where. */
-function asTargetError(error: unknown, plan: RecoverPlan): HomewardError {
-  const directory = dirname(plan.disks[0]?.to ?? '');
-  return isFull(error) ? noSpace(directory, error) : targetError(error, directory);
-}
-
-const isFull = (error: unknown): boolean => error instanceof HomewardError && error.code === 'no-space';
-
-function diskIndex({ content }: RecoverExecution, name: string): number {
-  const index = content.disks.findIndex((disk) => disk.name === name);
-  assert(index >= 0, `the view has ${name}`);
-  return index;
-}
-
-function fileAt(files: readonly TargetFile[], at: number): TargetFile {
-  const file = files[at];
-  assert(file !== undefined, 'every disk has its file');
-  return file;
-}
-
-function totalBytes(plan: RecoverPlan): number {
-  assert(plan.disks.length > 0, 'a plan has disks');
-  return plan.disks.reduce((sum, disk) => sum + disk.size, 0);
-}
-
-const interrupted = (): HomewardError =>
-  new HomewardError('interrupted', 'the recovery was interrupted; what it had written was removed');

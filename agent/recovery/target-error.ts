@@ -5,8 +5,8 @@ import { MiB } from '../../core/units.ts';
 
 const badDirectory = 'Choose a directory that exists, or one that can be made.';
 const full =
-  'Make room on the target volume, or choose another, and run the command again; ' +
-  'what was begun has been removed.';
+  'Make room on the target volume and run the command again, which goes on where it was; ' +
+  'or choose another volume.';
 /** A writer that needs some blocks at once fails with so much left. */
 const nearlyFullBytes = 4 * MiB;
 
@@ -38,7 +38,9 @@ export function noSpace(path: string, cause?: unknown): HomewardError {
 
 /** For a device that takes fewer blocks than it has, such as a thin one; what it carried is gone already. */
 export function noSpaceOnDevice(path: string, cause: unknown): HomewardError {
-  const hint = 'Make room where the device lies, or choose another, and run the command again.';
+  const hint =
+    'Make room where the device lies and run the command again, which goes on where it was; ' +
+    'or choose another device.';
   return new HomewardError('no-space', `${path} has no room left`, { cause, hint });
 }
 

@@ -4,11 +4,10 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { syncDirectorySync } from '../../core/atomic-file.ts';
-import { ensureDirectorySync } from '../../core/directory.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { targetError } from './target-error.ts';
 
-const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 const fileMode = 0o640;
 
 /** It removes only what it made itself: before a name goes, the file behind it is compared with ours. */
@@ -18,17 +17,45 @@ export class TargetFile {
   readonly partial: string;
   readonly fd: number;
 
-  /** Makes the directory too where it is missing. */
-  constructor(path: string) {
-    const directory = dirname(path);
+  private constructor(path: string, partial: string, fd: number) {
     this.path = path;
-    this.partial = join(directory, `.${basename(path)}.${randomBytes(8).toString('hex')}.partial`);
+    this.partial = partial;
+    this.fd = fd;
+  }
+
+  /** `name` is a name of ours, in the directory of `path`, which is there. */
+  static create(path: string, name: string): TargetFile {
+    const partial = join(dirname(path), name);
     try {
-      ensureDirectorySync(directory, 0o777);
-      this.fd = fs.openSync(this.partial, O_RDWR | O_CREAT | O_EXCL, fileMode);
+      return new TargetFile(path, partial, fs.openSync(partial, O_RDWR | O_CREAT | O_EXCL, fileMode));
     } catch (error) {
-      throw targetError(error, directory);
+      throw targetError(error, dirname(path));
     }
+  }
+
+  /** One that an interrupted run has made; null when it is gone, or when another lies there. */
+  static tryReopen(path: string, name: string, inode: string): TargetFile | null {
+    const partial = join(dirname(path), name);
+    let fd: number;
+    try {
+      fd = fs.openSync(partial, O_RDWR | O_NOFOLLOW);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ELOOP') return null;
+      throw targetError(error, dirname(path));
+    }
+    const file = new TargetFile(path, partial, fd);
+    if (file.inode === inode && fs.fstatSync(fd).isFile()) return file;
+    file.close();
+    return null;
+  }
+
+  /** A name that nobody else has. */
+  static hiddenName(path: string): string {
+    return `.${basename(path)}.${randomBytes(8).toString('hex')}.partial`;
+  }
+
+  get inode(): string {
+    return String(fs.fstatSync(this.fd, { bigint: true }).ino);
   }
 
   /** The name is taken only now, and only when nobody has it: link(2) never replaces. */

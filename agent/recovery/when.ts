@@ -3,6 +3,7 @@ import { HomewardError } from '../../core/errors.ts';
 import { formatTime } from '../../core/clock.ts';
 import { microseconds, parseDuration } from '../../core/units.ts';
 import { formatTyped, parseTime, type TypedTime } from '../../core/when-time.ts';
+import type { Consistency } from '../../core/record/notes.ts';
 import type { Catalogue, Gap } from '../journal/catalogue.ts';
 
 /** Times are microseconds since 1970. */
@@ -43,10 +44,20 @@ function parseAgo(text: string): number {
   }
 }
 
+/** A point whose neighbours are gone: the state from `time` until (excluding) `untilTime`, as far as is known. */
+export interface KeptMoment {
+  lsn: number;
+  time: number;
+  untilTime: number;
+  tag: { name: string; consistency: Consistency } | null;
+}
+
 /** What resolving needs to know of a machine. */
 export interface Moments {
-  /** The least LSN that can be shown, and its time; null while there is no point. */
+  /** Where the dense window begins, in which every LSN can be shown; null while there is no point. */
   oldest: { lsn: number; time: number } | null;
+  /** The points before it that are kept, oldest first. */
+  kept: readonly KeptMoment[];
   /** The newest durable LSN, and its time. */
   newest: { lsn: number; time: number };
   now: number;
@@ -63,7 +74,8 @@ export function resolveWhen(when: When, moments: Moments): number {
   const { oldest, newest, catalogue } = moments;
   if (oldest === null)
     throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
-  if (lsn < oldest.lsn || lsn > newest.lsn) throw outside(`lsn:${lsn}`, moments);
+  if (moments.kept.some((point) => point.lsn === lsn)) return lsn;
+  if (lsn < oldest.lsn || lsn > newest.lsn) throw unavailable(`lsn:${lsn}`, lsn, moments);
   const gap = catalogue.gapAt(lsn);
   if (gap !== null)
     throw inGap(when.kind === 'time' ? `${formatTyped(when)}, lsn:${lsn},` : `lsn:${lsn}`, gap);
@@ -75,18 +87,24 @@ export function resolveWhen(when: When, moments: Moments): number {
 }
 
 function wantedLsn(when: When, moments: Moments): number {
-  const { catalogue, newest, now } = moments;
+  const { newest, now } = moments;
   switch (when.kind) {
     case 'latest':
       return latestPoint(moments);
     case 'latest-tag':
-      return tagLsn(catalogue.tags.at(-1)?.lsn, 'there is no tag');
+      return tagLsn(
+        newestTag(moments, () => true),
+        'there is no tag',
+      );
     case 'latest-app': {
-      const tag = catalogue.tags.findLast(({ consistency }) => consistency === 'application');
-      return tagLsn(tag?.lsn, 'there is no application-consistent tag');
+      const lsn = newestTag(moments, ({ consistency }) => consistency === 'application');
+      return tagLsn(lsn, 'there is no application-consistent tag');
     }
     case 'tag':
-      return tagLsn(catalogue.findTag(when.name)?.lsn, `there is no tag "${when.name}"`);
+      return tagLsn(
+        newestTag(moments, ({ name }) => name === when.name),
+        `there is no tag "${when.name}"`,
+      );
     case 'lsn':
       return when.lsn;
     case 'ago':
@@ -105,6 +123,13 @@ function latestPoint({ newest, catalogue }: Moments): number {
   return gap === null ? newest.lsn : gap.from - 1;
 }
 
+function newestTag(
+  { catalogue, kept }: Moments,
+  fits: (tag: { name: string; consistency: Consistency }) => boolean,
+): number | undefined {
+  return catalogue.tags.findLast(fits)?.lsn ?? kept.findLast(({ tag }) => tag !== null && fits(tag))?.lsn;
+}
+
 function tagLsn(lsn: number | undefined, message: string): number {
   if (lsn === undefined) throw new HomewardError('no-such-tag', message);
   return lsn;
@@ -113,11 +138,41 @@ function tagLsn(lsn: number | undefined, message: string): number {
 function atTime(time: number, what: string, moments: Moments): number {
   const { oldest } = moments;
   if (oldest === null) return 0; // refused by the caller
-  if (time < oldest.time) throw outside(what, moments);
+  if (time < oldest.time) return keptAt(time, what, moments);
   return Math.min(moments.lsnAtTime(time), moments.newest.lsn);
 }
 
-function outside(what: string, { oldest, newest }: Moments): HomewardError {
+/** Exact there, too: the point whose state it was at `time`, if that is kept. */
+function keptAt(time: number, what: string, moments: Moments): number {
+  const { kept } = moments;
+  const at = kept.findLastIndex((point) => point.time <= time);
+  const point = kept[at];
+  if (point === undefined) throw outside(what, moments);
+  if (time >= point.untilTime) throw thinned(what, point, kept[at + 1] ?? moments.oldest);
+  return point.lsn;
+}
+
+function unavailable(what: string, lsn: number, moments: Moments): HomewardError {
+  const { kept, oldest } = moments;
+  const at = kept.findLastIndex((point) => point.lsn < lsn);
+  const before = kept[at];
+  if (before === undefined || lsn > (oldest?.lsn ?? 0)) return outside(what, moments);
+  return thinned(what, before, kept[at + 1] ?? oldest);
+}
+
+function thinned(what: string, before: Neighbour, after: Neighbour | null): HomewardError {
+  const next = after === null ? '' : `, the next is ${spellPoint(after)}`;
+  return new HomewardError(
+    'thinned',
+    `${what} is in thinned history: the point before is ${spellPoint(before)}${next}`,
+  );
+}
+
+type Neighbour = { lsn: number; time: number };
+const spellPoint = ({ lsn, time }: Neighbour): string => `lsn:${lsn} (${spell(time)})`;
+
+function outside(what: string, { oldest: dense, kept, newest }: Moments): HomewardError {
+  const oldest = kept[0] ?? dense;
   const from = `lsn:${oldest?.lsn} (${spell(oldest?.time ?? 0)})`;
   return new HomewardError(
     'outside-window',

@@ -6,8 +6,10 @@ import { HomewardError } from '../../core/errors.ts';
 export interface Cursor {
   /** The replica is the state after this LSN, unless a step is open. */
   lsn: number;
-  /** A step to this LSN is open: the replica is a mix, and nothing below is shown. Null when none is. */
+  /** A step to this LSN is open without undo: nothing below is shown. Null when none is. */
   stepTo: number | null;
+  /** The boundary up to which redo may be gone. */
+  pruned: number;
   /** Where the cursor is held, or null. */
   pin: number | null;
   generation: number;
@@ -42,7 +44,7 @@ export function readCursor(file: string): Cursor {
 
 function parseCursor(body: unknown, file: string): Cursor {
   if (body === null) throw new HomewardError('damaged', `${file} is missing`);
-  const { lsn, stepTo, pin, generation, durable, firstPoint, time, gap, unknown } = body as Partial<
+  const { lsn, stepTo, pin, generation, durable, firstPoint, time, gap, unknown, pruned } = body as Partial<
     Record<keyof Cursor, unknown>
   >;
   const numbers = isLsn(lsn) && isLsn(generation) && isLsn(durable) && isLsn(time);
@@ -52,6 +54,7 @@ function parseCursor(body: unknown, file: string): Cursor {
   return {
     lsn,
     stepTo,
+    pruned: isLsn(pruned) ? pruned : lsn, // files of the first version kept no redo below the cursor
     pin,
     generation,
     durable,

@@ -13,6 +13,27 @@ export interface ProtectedDisk {
   replica: ReplicaPlace;
 }
 
+/** How its history is kept, where that was set for the machine; what is left out is as configured. */
+export interface MachineRetention {
+  windowMs?: number;
+  /** Rules, as they are typed. */
+  keep?: string;
+  /** Of all its history; 0 is no bound. */
+  maxBytes?: number;
+  floorMs?: number;
+}
+
+/** Nothing that the point at `lsn` needs goes before `until`. Times are RFC 3339. */
+export interface PointLock {
+  lsn: number;
+  until: string;
+  /** When it was locked first. */
+  since?: string;
+  /** Of the point. */
+  time?: string;
+  name?: string;
+}
+
 export interface MachineFile {
   /** UUID. */
   id: string;
@@ -24,8 +45,11 @@ export interface MachineFile {
   seeding: boolean;
   /** Its records come over the chain; left out: it takes direct ingest. */
   path?: 'chain';
-  /** How long its points are kept, in milliseconds; left out: as the configuration says. */
+  /** The dense window that its protection asks for, in milliseconds; `retention` goes before it. */
   windowMs?: number;
+  retention?: MachineRetention;
+  /** In LSN order, one for an LSN. */
+  locks?: PointLock[];
   /** Disks whose replica began as a copy of a seed, and has it whole. */
   seeded?: string[];
   /** Which disks it had before the LSN, in LSN order: a moment has the disks of its time. */
@@ -95,14 +119,31 @@ function tryReadOne(file: string): MachineFile | null {
 }
 
 function isMachineFile(body: unknown): body is MachineFile {
-  const { id, name, disks, seeding } = body as Partial<Record<keyof MachineFile, unknown>>;
+  const { id, name, disks, seeding, retention, locks } = body as Partial<Record<keyof MachineFile, unknown>>;
   return (
     typeof id === 'string' &&
     typeof name === 'string' &&
     typeof seeding === 'boolean' &&
     Array.isArray(disks) &&
-    disks.every(isDisk)
+    disks.every(isDisk) &&
+    (retention === undefined || isRetention(retention)) &&
+    (locks === undefined || (Array.isArray(locks) && locks.every(isLock)))
   );
+}
+
+function isRetention(value: unknown): value is MachineRetention {
+  if (typeof value !== 'object' || value === null) return false;
+  const { windowMs, keep, maxBytes, floorMs } = value as Partial<Record<keyof MachineRetention, unknown>>;
+  const isAmount = (amount: unknown): boolean =>
+    amount === undefined || (Number.isFinite(amount) && Number(amount) >= 0);
+  return [windowMs, maxBytes, floorMs].every(isAmount) && (keep === undefined || typeof keep === 'string');
+}
+
+/** A lock that cannot be read must not be taken for none. */
+function isLock(value: unknown): value is PointLock {
+  if (typeof value !== 'object' || value === null) return false;
+  const { lsn, until } = value as Partial<Record<keyof PointLock, unknown>>;
+  return Number.isSafeInteger(lsn) && typeof until === 'string' && !Number.isNaN(Date.parse(until));
 }
 
 function isDisk(disk: unknown): disk is ProtectedDisk {

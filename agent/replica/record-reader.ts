@@ -1,7 +1,8 @@
 // Reads pieces of records for a view, blocking its thread, each checked; remembers the large record it read
 // last.
-import fs from 'node:fs';
 import { HomewardError } from '../../core/errors.ts';
+import type { Files } from '../../core/files/files.ts';
+import { hostFiles } from '../../core/files/host-files.ts';
 import { limits } from '../../core/limits.ts';
 import { recordHeaderBytes, type MachineMark, type RecordHeader } from '../../core/record/record.ts';
 import {
@@ -13,6 +14,9 @@ import {
   type Stretch,
   type Wanted,
 } from '../../core/segment-log/read-record.ts';
+
+/** What reading records needs of the file system. */
+export type ReadFiles = Pick<Files, 'readSync'>;
 
 export interface RecordPlace {
   fd: number;
@@ -34,17 +38,18 @@ interface Remembered {
 
 /**
  * A large record that small writes have cut into pieces is asked for piece by piece: remembering it saves
- * reading and
- * checking the same block again for each.
+ * reading and checking the same block again for each.
  */
 export class RecordReader {
   readonly #mark: MachineMark;
+  readonly #files: ReadFiles;
   readonly #head = Buffer.allocUnsafeSlow(recordHeaderBytes + limits.checkBlockBytes);
   #body = Buffer.allocUnsafeSlow(2 * limits.checkBlockBytes);
   #last: Remembered | null = null;
 
-  constructor(mark: MachineMark) {
+  constructor(mark: MachineMark, files: ReadFiles = hostFiles) {
     this.#mark = mark;
+    this.#files = files;
   }
 
   /** Fills `target` with what is wanted; throws 'damaged' when it does not fit its checksums. */
@@ -58,7 +63,7 @@ export class RecordReader {
       data.copy(target);
       return;
     }
-    const first = judgeFirst(wanted, readStretch(segment.fd, firstRead(wanted), this.#head), this.#mark);
+    const first = judgeFirst(wanted, this.#read(segment.fd, firstRead(wanted), this.#head), this.#mark);
     if (first.kind === 'damaged') throw damagedRecord(segment.path, wanted);
     if (first.kind === 'data') first.data.copy(target);
     else this.#readOn(segment, wanted, first).copy(target);
@@ -68,7 +73,7 @@ export class RecordReader {
     const { length } = more.stretch;
     this.#last = null;
     if (this.#body.length < length) this.#body = Buffer.allocUnsafeSlow(length);
-    const data = judgeSecond(wanted, readStretch(segment.fd, more.stretch, this.#body), more);
+    const data = judgeSecond(wanted, this.#read(segment.fd, more.stretch, this.#body), more);
     if (data === null) throw damagedRecord(segment.path, wanted);
     if (more.table !== null) {
       const from = more.header.offset + more.firstBlock * limits.checkBlockBytes;
@@ -79,13 +84,14 @@ export class RecordReader {
     }
     return data;
   }
+
+  #read(fd: number, { length, position }: Stretch, into: Buffer): Buffer {
+    const target = into.subarray(0, length);
+    return target.subarray(0, this.#files.readSync(fd, target, position));
+  }
 }
 
 export function damagedRecord(path: string, wanted: Wanted): HomewardError {
   const where = `record ${wanted.lsn} at byte ${wanted.position} of ${path}`;
   return new HomewardError('damaged', `${where} does not fit its checksum`);
-}
-
-function readStretch(fd: number, stretch: Stretch, into: Buffer): Buffer {
-  return into.subarray(0, fs.readSync(fd, into, 0, stretch.length, stretch.position));
 }

@@ -1,144 +1,90 @@
-// The content of a machine as of a moment, as data that can be posted to another thread, and its reader
-// there.
-import fs from 'node:fs';
-import { addressOffset, machineAddress } from '../../core/extents/address.ts';
-import { ContentKind, type ExtentColumns } from '../../core/extents/extent-columns.ts';
-import { ExtentTable, type SharedExtents } from '../../core/extents/extent-table.ts';
-import { Pieces } from '../../core/extents/pieces.ts';
-import { resolve } from '../../core/extents/resolve.ts';
-import { appendExtent, dataExtent, holeExtent } from '../../core/block/append-extent.ts';
-import type { BlockExtent } from '../../core/block/block-store.ts';
-import { HomewardError } from '../../core/errors.ts';
-import { seekData, seekHole } from '../../core/linux.ts';
+// The content of a machine as of a moment, as data that can be posted to another thread, and what keeps it
+// true there while the replica moves on.
+import type { MessagePort } from 'node:worker_threads';
 import type { MachineMark } from '../../core/record/record.ts';
-import { RecordReader } from './record-reader.ts';
+import type { LayerSource } from './undo/undo-step.ts';
 
-/** Everything that a view needs, and nothing that changes: files are lent by the thread that opened them. */
+/** Undo segments are numbered from here on, redo segments below. */
+export const firstUndoOrdinal = 2 ** 31;
+
+/**
+ * A segment that extents point into. Of an undo segment (A, B], `firstLsn` is A, which is the LSN of all its
+ * records, `lastLsn` is B and `precededBy` does not count.
+ */
+export interface ViewSegment {
+  ordinal: number;
+  /** Lent, and open until the content is released. */
+  fd: number;
+  path: string;
+  firstLsn: number;
+  /** The LSN before `firstLsn`, which is lower than that by more than one where LSNs were skipped. */
+  precededBy: number;
+  lastLsn: number;
+  /** Where its content ends. */
+  end: number;
+}
+
+/** Where the content of a view lies, true from the moment of `counter` on; see `LiveFeed`. */
+export interface ViewPlan {
+  counter: number;
+  /** The cursor, when no step is open: what checksums of the replicas have to be of to count. */
+  cursor?: number;
+  /** Newest first. */
+  redo: LayerSource[];
+  /** The boundary that redo is read from: see `Layers.floor`. */
+  floor: { segment: number; lsnDelta: number };
+  /** Oldest step first, the open one included. */
+  undo: LayerSource[];
+  segments: ViewSegment[];
+  /** Machine addresses [start, end) whose content in the replicas is unknown, in order. */
+  unknown: readonly [number, number][];
+}
+
+export interface ViewDisk {
+  name: string;
+  size: number;
+  /** The replica, lent. */
+  fd: number;
+  /** A file of our own, where holes can be seen. */
+  sparse: boolean;
+  /** The file of the replica's checksums, if there is one. */
+  sums: string | null;
+}
+
+/**
+ * What keeps a view true while steps open and end. `counter` is one Int32 for the machine, odd while a step
+ * is open. Who opens a step first posts the new plan of each open view on its port, then raises the counter,
+ * and only then writes the replica; at the end of the step it posts `ended`, then raises the counter again.
+ * So a view that has read from the replica and then finds the counter of its plan has read what its plan says
+ * lies there. Nobody listens on the port: plans are taken from it in the midst of a read.
+ */
+export interface LiveFeed {
+  counter: SharedArrayBuffer;
+  port: MessagePort;
+}
+
+/**
+ * What is posted on the port: a new plan, or the counter up to which the plan before it holds, and where the
+ * cursor is now that the step has ended.
+ */
+export type PlanMessage = { plan: ViewPlan } | { ended: number; cursor?: number };
+
+/** Everything that a view needs; files are lent by the thread that opened them. */
 export interface ViewContent {
   mark: MachineMark;
+  /** The UUID of the machine, 16 bytes. */
+  machine: Uint8Array;
   lsn: number;
-  /** Newest first. */
-  tables: SharedExtents[];
-  firstLiveSegment: number;
-  segments: { ordinal: number; fd: number; firstLsn: number; path: string }[];
-  disks: { name: string; size: number; fd: number; sparse: boolean }[];
-  /** Addresses whose content in the replicas is unknown, in order. */
-  unknown: readonly [number, number][];
+  disks: ViewDisk[];
+  plan: ViewPlan;
+  /** Null when nothing will change. */
+  live: LiveFeed | null;
 }
 
 /** A view's content, with everything it needs held until `release`. */
 export interface HeldContent {
   content: ViewContent;
+  /** Goes into the `transferList` of what carries the content to its thread; posted once only. */
+  transfer: MessagePort[];
   release(): void;
-}
-
-/** Reads a view, blocking its thread; damage is a 'damaged' error that names the place, never other bytes. */
-export class ViewReader {
-  readonly content: ViewContent;
-  readonly #tables: ExtentTable[];
-  readonly #segments: Map<number, ViewContent['segments'][number]>;
-  readonly #pieces = new Pieces();
-  readonly #records: RecordReader;
-
-  constructor(content: ViewContent) {
-    this.content = content;
-    this.#records = new RecordReader(content.mark);
-    this.#tables = content.tables.map((table) => ExtentTable.from(table));
-    this.#segments = new Map(content.segments.map((segment) => [segment.ordinal, segment]));
-  }
-
-  /** Fills `target` with the disk's content from `offset`. */
-  read(disk: number, offset: number, target: Buffer): void {
-    const start = machineAddress(disk, offset);
-    const { starts, ends, columns, indexes, count } = this.#resolve(start, start + target.length);
-    for (let at = 0; at < count; at++) {
-      const from = starts[at]! - start;
-      const piece = target.subarray(from, ends[at]! - start);
-      const extent = columns[at] ?? null;
-      if (extent === null) this.#readReplica(disk, offset + from, piece);
-      else this.#readExtent(disk, offset + from, piece, extent, indexes[at]!);
-    }
-  }
-
-  /** What [offset, offset + length) consists of: data, or zeros that no storage stands behind. */
-  extents(disk: number, offset: number, length: number): BlockExtent[] {
-    const extents: BlockExtent[] = [];
-    this.#resolve(machineAddress(disk, offset), machineAddress(disk, offset) + length).forEach(
-      (start, end, extent, index) => {
-        if (extent === null) this.#replicaExtents(disk, addressOffset(start), end - start, extents);
-        else if (extent.kinds[index] === ContentKind.zero) appendExtent(extents, holeExtent(end - start));
-        else appendExtent(extents, dataExtent(end - start));
-      },
-    );
-    return extents;
-  }
-
-  #resolve(start: number, end: number): Pieces {
-    return resolve(this.#tables, start, end, this.#pieces, this.content.firstLiveSegment);
-  }
-
-  #readReplica(disk: number, offset: number, target: Buffer): void {
-    if (this.#isUnknown(disk, offset, target.length)) throw this.#unknown(disk, offset, target.length);
-    const fd = this.content.disks[disk]?.fd ?? -1;
-    for (let done = 0; done < target.length;) {
-      const read = fs.readSync(fd, target, done, target.length - done, offset + done);
-      if (read === 0)
-        throw new HomewardError(
-          'damaged',
-          `the replica of disk ${this.#diskName(disk)} ends at ${offset + done}`,
-        );
-      done += read;
-    }
-  }
-
-  #readExtent(disk: number, offset: number, target: Buffer, extent: ExtentColumns, index: number): void {
-    const kind = extent.kinds[index];
-    if (kind === ContentKind.zero) {
-      target.fill(0);
-      return;
-    }
-    const segment = this.#segments.get(extent.segments[index]!);
-    if (kind !== ContentKind.data || segment === undefined) throw this.#unknown(disk, offset, target.length);
-    this.#records.read(segment, target, {
-      position: extent.positions[index]!,
-      lsn: segment.firstLsn + extent.lsnDeltas[index]!,
-      disk,
-      start: offset,
-      end: offset + target.length,
-    });
-  }
-
-  #replicaExtents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
-    const { fd, sparse } = this.content.disks[disk] ?? { fd: -1, sparse: false };
-    const end = offset + length;
-    if (!sparse || this.#isUnknown(disk, offset, length)) {
-      appendExtent(extents, dataExtent(length));
-      return;
-    }
-    for (let at = offset; at < end;) {
-      const data = Math.min(seekData(fd, at) ?? end, end);
-      if (data > at) appendExtent(extents, holeExtent(data - at));
-      const hole = data < end ? Math.min(seekHole(fd, data) ?? end, end) : end;
-      if (hole > data) appendExtent(extents, dataExtent(hole - data));
-      at = hole;
-    }
-  }
-
-  #isUnknown(disk: number, offset: number, length: number): boolean {
-    if (this.content.unknown.length === 0) return false;
-    const from = machineAddress(disk, offset);
-    return this.content.unknown.some(([start, end]) => start < from + length && from < end);
-  }
-
-  #unknown(disk: number, offset: number, length: number): HomewardError {
-    const where = `bytes ${offset} to ${offset + length} of disk ${this.#diskName(disk)}`;
-    return new HomewardError(
-      'damaged',
-      `${where} are unknown at lsn:${this.content.lsn}: a record that may have written them is lost`,
-    );
-  }
-
-  #diskName(disk: number): string {
-    return this.content.disks[disk]?.name ?? String(disk);
-  }
 }

@@ -1,33 +1,43 @@
-// Carries out the retention policy: applies redo that no wanted point needs, and prunes it.
+// Looks after every machine in turn: the cursor follows at its lag, and history is kept as the policy says.
 import type { Clock } from '../../core/clock.ts';
 import { toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
-import { nextStep, type Appliable, type Applier } from '../replica/applier.ts';
-import { outsideGaps, unwantedUpTo, type RetentionPolicy } from './policy.ts';
+import { Follower, type Followed, type FollowPolicy } from './follow.ts';
+import type { PrunePolicy } from './prune.ts';
+import { retain, type RetainDemand, type Retained } from './retain.ts';
 
-export interface Kept extends Appliable {
+export interface Kept extends Followed, Retained {
   readonly id: string;
   readonly name: string;
-  readonly oldestLsn: number | null;
-  readonly leastShownLsn: number | null;
-  /** How long its points are kept, where it has a window of its own. */
-  readonly windowMs: number | null;
+  readonly history: Retained['history'];
   /** Writes down how much is known durable, if that has grown. */
   noteDurable(): void;
 }
 
-export interface JanitorOptions {
-  machines(): readonly Kept[];
-  applier: Applier;
-  policy: RetentionPolicy;
+/** What is asked of one machine just now. */
+export interface KeepOrder {
+  follow: FollowPolicy;
+  retain: PrunePolicy;
+  demand: RetainDemand;
+}
+
+export interface JanitorOptions<M extends Kept> {
+  machines(): readonly M[];
+  /** By machine, in the order of `machines`; `now` is in microseconds. */
+  orders(machines: readonly M[], now: number): KeepOrder[];
+  /** Work that may wait for everything else: tables of undo, hashes. */
+  afterwards(machine: M): void;
+  /** Ends the thread that carries out steps: one under way is left open. */
+  endWork(): Promise<void>;
   clock: Clock;
   log: Log;
   intervalMs: number;
 }
 
-export class Janitor {
-  readonly #options: JanitorOptions;
+export class Janitor<M extends Kept> {
+  readonly #options: JanitorOptions<M>;
   readonly #problems = new Map<string, HomewardError>();
+  readonly #followers = new WeakMap<M, Follower>();
   /** Head LSNs of the last look, by machine. */
   readonly #heads = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
@@ -35,7 +45,7 @@ export class Janitor {
   #again = false;
   #stopped = false;
 
-  constructor(options: JanitorOptions) {
+  constructor(options: JanitorOptions<M>) {
     this.#options = options;
   }
 
@@ -57,38 +67,41 @@ export class Janitor {
     });
   }
 
-  /** A step under way is left open: it is repeated after the next start. */
+  /** Resolves when all that `wake` asked for has been looked at. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  /** A step under way is left open: it is finished after the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    await this.#options.applier.close();
+    await this.#options.endWork();
     await this.#running;
   }
 
   async #work(): Promise<void> {
     while (this.#again && !this.#stopped) {
       this.#again = false;
-      for (const machine of this.#options.machines()) await this.#tidy(machine);
+      const { machines, orders, clock } = this.#options;
+      const all = machines();
+      const wanted = orders(all, clock.now());
+      for (const [at, machine] of all.entries()) {
+        const order = wanted[at];
+        if (order !== undefined) await this.#tidy(machine, order);
+      }
     }
   }
 
   /** Never rejects: a machine whose apply fails keeps its redo, and the others go on. */
-  async #tidy(machine: Kept): Promise<void> {
-    const { applier, log } = this.#options;
+  async #tidy(machine: M, order: KeepOrder): Promise<void> {
+    const { log } = this.#options;
     try {
       machine.journal.retrySpace();
-      const target = this.#target(machine);
-      for (
-        let step = this.#next(machine, target);
-        step !== null && !this.#stopped;
-        step = this.#next(machine, target)
-      ) {
-        const bytes = await applier.apply(machine, step);
-        log.debug('step-applied', { machine: machine.name, from: step.from, to: step.to, bytes });
-        this.#prune(machine);
-      }
-      this.#prune(machine);
+      await this.#follow(machine, order);
+      await this.#retain(machine, order);
       this.#noteIdle(machine);
+      this.#options.afterwards(machine);
       this.#problems.delete(machine.id);
     } catch (error) {
       const problem = toHomewardError(error);
@@ -99,55 +112,41 @@ export class Janitor {
     }
   }
 
-  #next(machine: Kept, target: number): ReturnType<typeof nextStep> {
-    // A view may have opened during the step before: nothing above what it shows is applied under it.
-    const bound = Math.min(target, machine.leastShownLsn ?? Infinity);
-    return nextStep(machine.journal.segments, machine.cursor.lsn, bound, machine.journal.catalogue.tags);
+  async #follow(machine: M, order: KeepOrder): Promise<void> {
+    const { clock, log } = this.#options;
+    const follower = this.#followers.get(machine) ?? new Follower(machine, log);
+    this.#followers.set(machine, follower);
+    await follower.finish();
+    while (!this.#stopped && (await follower.step(order.follow, clock.now())))
+      await this.#retain(machine, order);
   }
 
-  #target(machine: Kept): number {
-    const { journal, cursor } = machine;
-    const { policy } = this.#options;
-    const open = unwantedUpTo(
-      {
-        sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
-        bytes: journal.redoBytes,
-        cursorLsn: cursor.lsn,
-        durableLsn: journal.durableLsn,
-        firstPoint: cursor.firstPoint,
-        leastShownLsn: machine.leastShownLsn,
-      },
-      { ...policy, windowMs: machine.windowMs ?? policy.windowMs },
-      this.#options.clock.now(),
-    );
-    const { gaps, sync } = journal.catalogue;
-    const settled = outsideGaps(open, {
-      cursorLsn: cursor.lsn,
-      firstPoint: cursor.firstPoint,
-      bound: Math.min(journal.durableLsn, machine.leastShownLsn ?? Infinity),
-      gaps,
-      sync,
-    });
-    // A step that a crash left open is finished whatever the policy says.
-    return Math.max(settled, cursor.stepTo ?? 0);
+  async #retain(machine: M, { retain: policy, demand }: KeepOrder): Promise<void> {
+    const { log, clock } = this.#options;
+    if (this.#stopped) return;
+    const done = await retain(machine, policy, { ...demand, now: clock.now() });
+    const { firstPoint } = machine.cursor;
+    const oldest = machine.history.denseLsn;
+    // A gap that the cursor has not left is remembered.
+    if (done.segments > 0 && firstPoint !== null && oldest !== null)
+      machine.journal.catalogue.forgetBelow(Math.min(Math.max(firstPoint, machine.cursor.pruned), oldest));
+    this.#again ||= done.again;
+    const { pruned, lsn: appliedLsn } = machine.cursor;
+    const { name } = machine;
+    const { segments, steps, merged } = done;
+    if (segments > 0) log.info('redo-pruned', { machine: name, segments, pruned, appliedLsn });
+    if (steps > 0) log.info('undo-dropped', { machine: name, steps, oldestLsn: machine.history.oldestLsn });
+    if (merged > 0) log.debug('undo-merged', { machine: name, steps: merged });
+    for (const given of done.givenUp) log.warn('point-given-up', { machine: machine.name, lsn: given });
   }
 
   /** The cursor of an idle machine says what is durable: should its newest file vanish, that is missed. */
-  #noteIdle(machine: Kept): void {
+  #noteIdle(machine: M): void {
     const { headLsn, durableLsn } = machine.journal;
     if (durableLsn === headLsn && this.#heads.get(machine.id) === headLsn) {
       machine.noteDurable();
       machine.journal.trimSpares();
     }
     this.#heads.set(machine.id, headLsn);
-  }
-
-  #prune(machine: Kept): void {
-    const { journal, cursor } = machine;
-    const count = journal.prune(cursor.lsn);
-    if (count === 0) return;
-    // A gap that the cursor has not left is remembered.
-    if (cursor.firstPoint !== null) journal.catalogue.forgetBelow(Math.max(cursor.firstPoint, cursor.lsn));
-    this.#options.log.info('redo-pruned', { machine: machine.name, segments: count, appliedLsn: cursor.lsn });
   }
 }

@@ -1,11 +1,18 @@
-// Measures the extent index alone: inserts, seals, look-ups over many tables, one large merge.
+// Measures the extent index alone: inserts, seals, look-ups over many tables in memory and in files, merges.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { buildTable } from '../../core/extents/build.ts';
 import { ExtentList } from '../../core/extents/extent-list.ts';
 import { LevelledIndex } from '../../core/extents/levelled-index.ts';
+import { mergeTableFiles } from '../../core/extents/merge-pages.ts';
 import { mergeTables } from '../../core/extents/merge.ts';
+import { PagedTable } from '../../core/extents/paged-table.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
 import { resolve } from '../../core/extents/resolve.ts';
+import { writeTableFile } from '../../core/extents/table-file-writer.ts';
+import { hostFiles } from '../../core/files/host-files.ts';
 import { createLog } from '../../core/log.ts';
 import { KiB } from '../../core/units.ts';
 
@@ -132,4 +139,51 @@ say(`build of 1 000 000: ${(building * 1000).toFixed(0)} ms`);
 for (let run = 0; run < 3; run++) {
   const took = seconds(() => void mergeTables(older, newer));
   say(`merge of ${older.count} and ${newer.count}: ${(took * 1000).toFixed(0)} ms`);
+}
+
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'homeward-bench-'));
+try {
+  benchFiles(directory);
+} finally {
+  fs.rmSync(directory, { recursive: true });
+}
+
+/** Eight table files, look-ups over them, and their merge into one. */
+function benchFiles(inDirectory: string): void {
+  const blocks = 25_000_000;
+  const paths = Array.from({ length: 8 }, (_, at) => path.join(inDirectory, `${at}.table`));
+  const sources = [{ from: 0, to: 1, identity: '' }];
+  let count = 0;
+  const writing = seconds(() => {
+    for (const file of paths) {
+      const table = buildTable(randomList(500_000, blocks));
+      count += table.count;
+      writeTableFile(hostFiles, file, table, { sources }, () => 0);
+    }
+  });
+  say(`table files of ${count} extents built and written: ${(writing * 1000).toFixed(0)} ms`);
+  const fds = paths.map((file) => hostFiles.open(file));
+  const reads = 50_000;
+  const pieces = new Pieces();
+  const lookUpFiles = (name: string, open: readonly number[]): void => {
+    const tables = open.flatMap(
+      (fd) => PagedTable.tryOpen(hostFiles, fd, (meta) => meta.sources.map(() => 0)) ?? [],
+    );
+    for (const near of [blocks, 1_000_000]) {
+      const took = seconds(() => {
+        for (let at = 0; at < reads; at++) {
+          const start = random(near) * blockBytes;
+          resolve(tables, start, start + blockBytes, pieces);
+        }
+      });
+      say(`${name}: ${(reads / took / 1000).toFixed(0)} k look-ups/s within ${near} blocks`);
+    }
+  };
+  lookUpFiles('8 table files', fds);
+  const merged = path.join(inDirectory, 'merged.table');
+  const merging = seconds(() => void mergeTableFiles(hostFiles, fds, merged));
+  say(`merge of 8 table files: ${(merging * 1000).toFixed(0)} ms`);
+  fds.push(hostFiles.open(merged));
+  lookUpFiles('merged into one', fds.slice(-1));
+  for (const fd of fds) hostFiles.close(fd);
 }

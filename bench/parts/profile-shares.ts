@@ -62,6 +62,6 @@ function threadOf({ nodes }: CpuProfile): string {
   if (has('mobility/machine.ts')) return 'source';
   if (has('config-server/daemon.ts')) return 'configuration server';
   if (has('agent/daemon.ts') || has('nbd/transmission.ts')) return 'main thread';
-  if (has('apply-worker.ts')) return 'apply thread';
+  if (has('step-worker.ts')) return 'apply thread';
   return has('merge-worker.ts') ? 'merge thread' : 'other thread';
 }

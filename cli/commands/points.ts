@@ -1,21 +1,59 @@
 // `homeward points`: the moments that a machine can be brought back to.
-import type { PointsReport } from '../../agent/control/client.ts';
+import type { KeptReport, LockReport, PointsReport, RateReport } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
+import { formatSize, parseDuration } from '../../core/units.ts';
+import { parseTime } from '../../core/when-time.ts';
+import { parseAt, required } from '../operands.ts';
 import type { Verb } from '../session.ts';
-import { formatFields, formatMoment, formatTable } from '../table.ts';
+import { formatAsked, formatFields, formatMoment, formatTable } from '../table.ts';
 
-export const points: Verb<object> = async (session, [machine = '', ...more]) => {
-  if (more.length > 0 || machine.startsWith('-')) throw refuseMore(machine, more);
-  const report = await session.withClient((client) => client.points(machine));
+export interface PointsOptions {
+  rates?: boolean;
+}
+
+export const points: Verb<PointsOptions> = async (session, [machine], { rates = false }) => {
+  if (machine === undefined) throw new HomewardError('usage', 'the machine is missing');
+  const report = await session.withClient((client) => client.points(machine, { rates }));
   session.result(report, () => formatPoints(report));
 };
 
-function refuseMore(first: string, more: readonly string[]): HomewardError {
-  if (first === 'lock' || first === 'unlock')
-    return new HomewardError('not-in-this-version', `\`homeward points ${first}\` is not in this version`);
-  const option = [first, ...more].find((each) => each.startsWith('-'));
-  if (option !== undefined) return new HomewardError('usage', `unknown option '${option}'`);
-  return new HomewardError('usage', `"${more[0]}" is one too many: points takes the machine alone`);
+export interface LockOptions {
+  at?: string;
+  until?: string;
+  name?: string;
+}
+
+export const pointsLock: Verb<LockOptions> = async (session, [machine = ''], options) => {
+  const { at, shown } = parseAt(options.at);
+  const until = untilOf(required(options.until, '--until'));
+  const name = options.name ?? null;
+  const report = await session.withClient((client) => client.lockPoint({ machine, at, until, name }));
+  session.result(report, () => {
+    const what = report.changed === false ? 'was locked so already' : 'is locked';
+    const title = `${formatMoment(report)} of ${report.machine} ${what} until ${report.until}`;
+    return `${title}\n${formatAsked(shown)}`;
+  });
+};
+
+export const pointsUnlock: Verb<LockOptions> = async (session, [machine = ''], options) => {
+  const { at } = parseAt(options.at);
+  const report = await session.withClient((client) => client.unlockPoint(machine, at));
+  session.result(report, () => `${formatMoment(report)} of ${report.machine} is not locked any more\n`);
+};
+
+/** A time without an offset is in the zone of whoever types it; how long is reckoned by the master target. */
+function untilOf(text: string): string {
+  const typed = parseTime(text);
+  if (typed !== null) return typed.text;
+  try {
+    parseDuration(text);
+  } catch (cause) {
+    throw new HomewardError('usage', `--until "${text}" is neither a time nor a duration`, {
+      cause,
+      hint: 'Give a time such as 2027-01-31T00:00:00Z, or how long, for example 90d.',
+    });
+  }
+  return text;
 }
 
 /** What a point of the window is. */
@@ -62,16 +100,41 @@ export function formatPoints(report: PointsReport): string {
         tags,
       );
   }
-  if (kept.length > 0) {
-    text +=
-      '\nKept points\n' +
-      formatTable(
-        [
-          { title: 'LSN', right: true, cell: (moment) => String(moment.lsn) },
-          { title: 'TIME', cell: (moment) => moment.time ?? '-' },
-        ],
-        kept,
-      );
-  }
-  return text;
+  return text + formatKept(kept) + formatLocks(report.locks ?? []) + formatRates(report.rate);
+}
+
+function formatKept(kept: readonly KeptReport[]): string {
+  if (kept.length === 0) return '';
+  const columns = [
+    { title: 'LSN', right: true, cell: ({ lsn }: KeptReport) => String(lsn) },
+    { title: 'TIME', cell: ({ time }: KeptReport) => time ?? '-' },
+    { title: 'WHY', cell: ({ reasons = [] }: KeptReport) => reasons.join(', ') || '-' },
+    { title: 'UNTIL', cell: ({ until }: KeptReport) => until ?? '-' },
+    { title: 'TAG', cell: ({ tag }: KeptReport) => tag ?? '' },
+  ];
+  return '\nKept points\n' + formatTable(columns, kept);
+}
+
+function formatLocks(locks: readonly Omit<LockReport, 'machine'>[]): string {
+  if (locks.length === 0) return '';
+  type Lock = (typeof locks)[number];
+  const columns = [
+    { title: 'LSN', right: true, cell: ({ lsn }: Lock) => String(lsn) },
+    { title: 'TIME', cell: ({ time }: Lock) => time ?? '-' },
+    { title: 'LOCKED UNTIL', cell: ({ until }: Lock) => until },
+    { title: 'NAME', cell: ({ name }: Lock) => name ?? '' },
+  ];
+  return '\nLocks, which nobody shortens through Homeward\n' + formatTable(columns, locks);
+}
+
+function formatRates(rate: readonly RateReport[] | undefined): string {
+  if (rate === undefined) return '';
+  if (rate.length === 0) return '\nNo writes are remembered\n';
+  const columns = [
+    { title: 'MINUTE', cell: ({ time }: RateReport) => time },
+    { title: 'WRITTEN', right: true, cell: ({ bytes }: RateReport) => formatSize(bytes) },
+    { title: 'WRITES', right: true, cell: ({ records }: RateReport) => String(records) },
+    { title: 'FLUSHES', right: true, cell: ({ flushes }: RateReport) => String(flushes) },
+  ];
+  return '\nWrites per minute\n' + formatTable(columns, rate);
 }

@@ -2,11 +2,12 @@
 import readline from 'node:readline/promises';
 import type {
   ControlClient,
+  DiskRange,
   RecoverPlan,
   RecoverReport,
   RecoverRequest,
 } from '../../agent/control/client.ts';
-import { HomewardError } from '../../core/errors.ts';
+import { ExitStatus, HomewardError } from '../../core/errors.ts';
 import { formatSize } from '../../core/units.ts';
 import { parseAt, parseTarget, splitOperands } from '../operands.ts';
 import { withProgress } from '../progress.ts';
@@ -19,6 +20,9 @@ export interface RecoverOptions {
   plan?: boolean;
   yes?: boolean;
   overwriteDisk?: string[];
+  fresh?: boolean;
+  verify?: boolean;
+  allowDamaged?: boolean;
 }
 
 export const recover: Verb<RecoverOptions> = async (session, operands, options) => {
@@ -29,20 +33,21 @@ export const recover: Verb<RecoverOptions> = async (session, operands, options) 
     at,
     target: parseTarget(options.to ?? [], more, session.resolve),
     overwrite: options.overwriteDisk ?? [],
+    fresh: options.fresh ?? false,
+    verify: options.verify ?? false,
+    allowDamaged: options.allowDamaged ?? false,
   };
-  await session.withClient(async (client) => {
+  return session.withClient(async (client) => {
     if (options.plan) {
-      const plan = await client.planRecovery(request);
+      const plan = await client.planRecovery({ ...request, count: true });
       session.result(plan, () => formatPlan(plan, shown));
-    } else if (request.target.kind === 'block') {
-      const plan = await client.planRecovery(request);
-      if (!options.yes) await confirm(session, plan, shown);
-      // By its LSN from here on: `latest` may have moved on while the question stood there.
-      const fixed = { ...request, at: `lsn:${plan.lsn}` };
-      await execute(session, client, fixed, { shown, asked: plan.asked });
-    } else {
-      await execute(session, client, request, { shown });
+      return ExitStatus.done;
     }
+    const plan = await client.planRecovery(request);
+    if (request.target.kind === 'block' && !options.yes) await confirm(session, plan, shown);
+    // By its LSN from here on: `latest` may have moved on while the question stood there.
+    const fixed = { ...request, at: `lsn:${plan.lsn}` };
+    return execute(session, client, fixed, { shown, plan });
   });
 };
 
@@ -62,29 +67,30 @@ async function confirm(session: Session, plan: RecoverPlan, shown: string | null
   }
 }
 
-/** `asked` is what the plan said, when the request names its LSN in place of the time. */
+/** The request names the LSN of the plan, which has the time that was asked for. */
 async function execute(
   session: Session,
   client: ControlClient,
   request: RecoverRequest,
-  { shown, ...plan }: { shown: string | null; asked?: string | null },
-): Promise<void> {
+  { shown, plan }: { shown: string | null; plan: RecoverPlan },
+): Promise<ExitStatus> {
   const signal = session.io.interrupts();
   try {
     const done = await withProgress(session, (progress) => client.recover(request, progress, signal), true);
-    const report = { ...done, ...plan };
-    if (session.json) return session.jsonLine({ result: report });
-    session.result(report, () => formatRecovered(report, shown));
+    const report = { ...done, asked: plan.asked };
+    if (session.json) session.jsonLine({ result: report });
+    else session.result(report, () => formatRecovered(report, shown));
+    return (report.differing ?? []).length > 0 ? ExitStatus.found : ExitStatus.done;
   } catch (error) {
-    if (!signal.aborted || request.target.kind !== 'block') throw error;
-    throw new HomewardError(
-      'interrupted',
-      'the recovery was interrupted; the devices hold parts of the machine only',
-      {
-        cause: error,
-        hint: 'Run the same command again to write them from the beginning. The journal is untouched.',
-      },
-    );
+    if (!signal.aborted) throw error;
+    const devices = request.target.kind === 'block' ? '; the devices hold parts of the machine only' : '';
+    const message = `the recovery as of lsn:${plan.lsn} was interrupted${devices}`;
+    throw new HomewardError('interrupted', message, {
+      cause: error,
+      hint:
+        `Run it again with --at lsn:${plan.lsn} to go on where it was, or with --fresh to begin anew. ` +
+        'The journal is untouched.',
+    });
   }
 }
 
@@ -97,15 +103,44 @@ const columns: Column<PlannedDisk>[] = [
   { title: 'TO', cell: (disk) => disk.to },
 ];
 const found: Column<PlannedDisk> = { title: 'FOUND THERE', cell: (disk) => disk.found ?? 'nothing' };
+const data: Column<PlannedDisk> = { title: 'DATA', right: true, cell: (disk) => formatBytes(disk.dataBytes) };
+const free: Column<PlannedDisk> = { title: 'ROOM', right: true, cell: (disk) => formatBytes(disk.freeBytes) };
+
+const formatBytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : formatSize(bytes));
 
 export function formatPlan(plan: RecoverPlan, shown: string | null): string {
   const title = `Machine ${plan.machine} as of ${formatMoment(plan)}\n`;
-  return title + formatAsked(shown) + formatTable([...columns, found], plan.disks);
+  const resumed = plan.disks.filter(({ resumes }) => resumes !== undefined);
+  const lines = resumed.map(
+    ({ name, resumes = 0 }) =>
+      `${name} goes on where it was interrupted, at ${Math.floor(resumes * 100)} %.\n`,
+  );
+  return (
+    title + formatAsked(shown) + formatTable([...columns, data, free, found], plan.disks) + lines.join('')
+  );
 }
 
 function formatRecovered(report: RecoverReport, shown: string | null): string {
   const { machine, disks, bytesWritten, seconds } = report;
   const sum = `${formatSize(bytesWritten)} written in ${formatSeconds(seconds)}`;
-  const title = `Recovered ${machine} as of ${formatMoment(report)}: ${sum}\n`;
-  return title + formatAsked(shown) + formatTable(columns, disks);
+  const differing = report.differing ?? [];
+  const done = differing.length > 0 ? 'NOT recovered' : 'Recovered';
+  const title = `${done} ${machine} as of ${formatMoment(report)}: ${sum}\n`;
+  const read = report.differing?.length === 0 ? 'Read back: everything is the same.\n' : '';
+  const wrong = formatRanges(
+    'reads back different: the target does not keep what is written to it',
+    differing,
+  );
+  const zeros = formatRanges('is damaged or unknown, and zeros there', report.damaged ?? []);
+  return title + formatAsked(shown) + formatTable(columns, disks) + read + wrong + zeros;
+}
+
+const rangesShown = 20;
+
+function formatRanges(what: string, ranges: readonly DiskRange[]): string {
+  const lines = ranges
+    .slice(0, rangesShown)
+    .map(({ disk, start, end }) => `Disk ${disk}, bytes ${start} to ${end}: ${what}.\n`);
+  const more = ranges.length - lines.length;
+  return lines.join('') + (more > 0 ? `And ${more} more such places; --json lists them all.\n` : '');
 }

@@ -33,31 +33,66 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
   return report.ok ? ExitStatus.done : ExitStatus.found;
 };
 
-const notCovered =
-  'The replica, which holds what is older than the window, has no checksums in this version.\n';
+type Covered = VerifyReport['covered'];
+type Damage = VerifyReport['damaged'][number];
 
-function formatVerified({ machine, ok, covered, damaged }: VerifyReport): string {
-  const { records, bytes, fromLsn, toLsn, complete } = covered;
+export function formatVerified({ machine, ok, covered, damaged }: VerifyReport): string {
+  const title = `The history of machine ${machine} is ${ok ? 'sound' : 'damaged'}`;
+  const read = formatCovered(covered).join('');
+  return ok ? `${title}: ${read}` : `${title}: ${read}${formatDamages(damaged)}`;
+}
+
+function formatCovered(covered: Covered): string[] {
+  const { records, bytes, fromLsn, toLsn, complete, redo, undo, replica, ledger, sweep } = covered;
   const rest = complete ? '' : ', not all there is';
-  const read = `${records} records, ${formatSize(bytes)}, LSN ${fromLsn} to ${toLsn}${rest}`;
-  if (ok) return `The journal of machine ${machine} is sound: ${read}\n${notCovered}`;
-  return (
-    `The journal of machine ${machine} is damaged: ${read}\n` +
-    formatTable(
-      [
-        { title: 'FILE', cell: (damage) => damage.file },
-        { title: 'DISK', cell: (damage) => damage.disk ?? '-' },
-        {
-          title: 'BYTES',
-          cell: ({ start, end }) => (start === null || end === null ? '-' : `[${start}, ${end})`),
-        },
-        {
-          title: 'LSN',
-          cell: ({ fromLsn: from, toLsn: to }) => (from === to ? String(from) : `${from} to ${to}`),
-        },
-        { title: 'WHAT', cell: (damage) => damage.what },
-      ],
-      damaged,
-    )
+  const parts = [
+    redo && `redo ${formatSize(redo.bytes)} in ${redo.files} files`,
+    undo && `undo ${formatSize(undo.bytes)} in ${undo.files} files`,
+    replica && `replicas ${formatSize(replica.bytes)}`,
+    ledger && `${ledger.lines} lines of the ledger`,
+  ].filter((part) => part !== undefined);
+  return [
+    `${records} records, ${formatSize(bytes)}, LSN ${fromLsn} to ${toLsn}${rest}\n`,
+    parts.length > 0 ? `Read: ${parts.join(', ')}.\n` : '',
+    sweep?.resumed ? 'It went on where the run before had stopped.\n' : '',
+    sweep && sweep.remainingPieces > 0
+      ? `The next run with --for goes on; ${formatSize(sweep.remainingBytes)} are left.\n`
+      : '',
+    replica && replica.uncheckedBytes > 0
+      ? `${formatSize(replica.uncheckedBytes)} of the replicas have no checksums yet, or changed meanwhile.\n`
+      : '',
+    ledger && ledger.cut !== null
+      ? `Not all of the ledger counted at the last start (${ledger.cut}): what only that knew is unknown.\n`
+      : '',
+  ];
+}
+
+function formatDamages(damaged: readonly Damage[]): string {
+  const table = formatTable(
+    [
+      { title: 'FILE', cell: (damage) => damage.file },
+      { title: 'DISK', cell: (damage) => damage.disk ?? '-' },
+      {
+        title: 'BYTES',
+        cell: ({ start, end }) => (start === null || end === null ? '-' : `[${start}, ${end})`),
+      },
+      {
+        title: 'LSN',
+        cell: ({ fromLsn: from, toLsn: to }) => (from === to ? String(from) : `${from} to ${to}`),
+      },
+      { title: 'WHAT', cell: (damage) => damage.what },
+      { title: 'TIME', cell: formatSpan },
+      { title: 'RECOVERABLE', cell: ({ recoverable }) => recoverable ?? '-' },
+    ],
+    damaged,
   );
+  const offers = [...new Set(damaged.map(({ offer }) => offer ?? null))].filter((offer) => offer !== null);
+  return table + offers.map((offer) => `To copy that again from the source: ${offer}\n`).join('');
+}
+
+function formatSpan({ fromTime, toTime }: Damage): string {
+  const from = fromTime ?? '';
+  const to = toTime ?? '';
+  if (from === '' && to === '') return '-';
+  return from === to ? from : `${from} to ${to}`.trim();
 }

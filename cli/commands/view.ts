@@ -1,6 +1,7 @@
 // `homeward view`, `view close` and `views`: disks as of a moment, served without copying.
-import type { ViewReport } from '../../agent/control/client.ts';
+import type { ViewReport, ViewRequest } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
+import { parseSize } from '../../core/units.ts';
 import { parseAt, parseFor, required, resolveListen } from '../operands.ts';
 import type { Verb } from '../session.ts';
 import { formatAsked, formatFields, formatMoment, formatTable } from '../table.ts';
@@ -10,18 +11,22 @@ export interface ViewOptions {
   at?: string;
   listen?: string;
   writable?: boolean;
+  scratch?: string;
+  tls?: boolean;
   for?: string;
 }
 
 export const view: Verb<ViewOptions> = async (session, [machine], options) => {
   if (machine === undefined) throw new HomewardError('usage', 'the machine is missing');
   const { at, shown } = parseAt(options.at);
-  const request = {
+  const request: ViewRequest = {
     machine,
     at,
     listen: resolveListen(required(options.listen, '--listen'), session.resolve),
     writable: options.writable ?? false,
     leaseMs: parseFor(options.for),
+    ...parseScratch(options),
+    ...(options.tls ? { tls: true } : {}),
   };
   const report = await session.withClient((client) => client.openView(request));
   session.result(report, () => {
@@ -30,7 +35,18 @@ export const view: Verb<ViewOptions> = async (session, [machine], options) => {
     const title = `View ${report.id} of ${report.machine} as of ${formatMoment(report)}`;
     return `${title}\n${formatAsked(shown)}${formatFields([...exports, ...end])}`;
   });
+  if (report.use !== undefined)
+    session.note(['To reach it:', ...report.use].map((line) => `${line}\n`).join(''));
 };
+
+/** What was not asked for is not sent. */
+function parseScratch({ scratch, writable }: ViewOptions): { scratchBytes?: number } {
+  if (scratch === undefined) return {};
+  if (!writable) throw new HomewardError('usage', '--scratch goes with --writable');
+  const scratchBytes = parseSize(scratch);
+  if (scratchBytes === 0) throw new HomewardError('usage', `--scratch ${scratch} is no space at all`);
+  return { scratchBytes };
+}
 
 export const views: Verb<object> = async (session) => {
   const open = await session.withClient((client) => client.listViews());

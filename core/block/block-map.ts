@@ -3,6 +3,14 @@
 /** Blocks that one page of bits stands for. */
 const pageBlocks = 32 * 1024;
 
+/** A page of marks as a file keeps it: bit n % 8 of byte n / 8 is block n of those that it stands for. */
+export interface BlockMapPage {
+  index: number;
+  bits: Uint8Array;
+}
+
+export const blockMapPageBytes = pageBlocks / 8;
+
 export interface BlockRun {
   start: number;
   end: number;
@@ -13,6 +21,8 @@ export class BlockMap {
   /** How many blocks are marked. */
   count = 0;
   private readonly pages = new Map<number, Uint8Array>();
+  /** Pages that have changed since they were last taken by `takeChanged`. */
+  private readonly changed = new Set<number>();
 
   has(block: number): boolean {
     const page = this.pages.get(Math.floor(block / pageBlocks));
@@ -51,12 +61,28 @@ export class BlockMap {
     }
   }
 
+  /** Copies of the pages that have changed since the last call. */
+  takeChanged(): BlockMapPage[] {
+    const pages = [...this.changed].map((index) => ({ index, bits: this.pages.get(index)!.slice() }));
+    this.changed.clear();
+    return pages;
+  }
+
+  /** Puts in a page that `takeChanged` once gave, where nothing is marked yet; it is not changed by that. */
+  load({ index, bits }: BlockMapPage): void {
+    if (this.pages.has(index)) throw new RangeError(`page ${index} has marks`);
+    const page = bits.slice(0, blockMapPageBytes);
+    this.pages.set(index, page);
+    for (const byte of page) for (let left = byte; left !== 0; left &= left - 1) this.count += 1;
+  }
+
   private flip(block: number): void {
     const index = Math.floor(block / pageBlocks);
     let page = this.pages.get(index);
-    if (!page) this.pages.set(index, (page = new Uint8Array(pageBlocks / 8)));
+    if (!page) this.pages.set(index, (page = new Uint8Array(blockMapPageBytes)));
     const bit = block % pageBlocks;
     page[bit >> 3]! ^= 1 << (bit & 7);
+    this.changed.add(index);
     this.count += this.has(block) ? 1 : -1;
   }
 

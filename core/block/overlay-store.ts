@@ -5,6 +5,7 @@ import { appendExtent } from './append-extent.ts';
 import { BlockMap } from './block-map.ts';
 import type { BlockExtent, BlockStore } from './block-store.ts';
 import { checkRange } from './check-range.ts';
+import type { OverlayMap } from './overlay-map.ts';
 
 export const overlayBlockBytes = 4 * KiB;
 
@@ -18,10 +19,47 @@ export interface OverlayOptions {
   changes: BlockStore;
   /** What may be stored in `changes`; a write beyond it is ENOSPC and changes nothing. */
   maxBytes?: number;
+  /** Instead of `maxBytes`: room that several overlays share. */
+  room?: OverlayRoom;
 }
 
+/** Room for the changes of several overlays together. */
+export class OverlayRoom {
+  readonly #mostBlocks: number;
+  #blocks = 0;
+
+  constructor(maxBytes: number) {
+    this.#mostBlocks = Math.floor(maxBytes / overlayBlockBytes);
+  }
+
+  take(blocks: number): void {
+    if (this.#blocks + blocks > this.#mostBlocks) throw systemError('ENOSPC', 'write');
+    this.#blocks += blocks;
+  }
+
+  /** What was there before anybody asked counts, whether it fits or not. */
+  count(blocks: number): void {
+    this.#blocks += blocks;
+  }
+
+  giveBack(blocks: number): void {
+    this.#blocks -= blocks;
+  }
+}
+
+/** An overlay that ends with its process. */
 export function overlayStore(options: OverlayOptions): BlockStore {
-  return new OverlayStore(options);
+  return new OverlayStore(options, null);
+}
+
+/**
+ * An overlay that is there again when it is opened again over the same stores: with all that was flushed, and
+ * any part of what was not. `marks` are closed with it.
+ */
+export async function openOverlay(options: OverlayOptions, marks: OverlayMap): Promise<BlockStore> {
+  const overlay = new OverlayStore(options, marks);
+  await overlay.settle();
+  return overlay;
 }
 
 interface Part {
@@ -39,18 +77,43 @@ class OverlayStore implements BlockStore {
   readonly size: number;
   private readonly base: BlockStore;
   private readonly changes: BlockStore;
-  private readonly maxBlocks: number;
-  private readonly changed = new BlockMap();
+  private readonly room: OverlayRoom;
+  private readonly marks: OverlayMap | null;
+  private readonly changed: BlockMap;
   /** The changed blocks that take space; the others were punched. */
   private readonly stored = new BlockMap();
   private lastChange: Promise<void> = Promise.resolve();
+  private lastFlush: Promise<void> = Promise.resolve();
+  /** The flush that has not begun. */
+  private nextFlush: Promise<void> | null = null;
+  /** What a flush failed with: what was written before may be lost, so nothing is taken or kept any more. */
+  private failure: Error | null = null;
 
-  constructor({ base, changes, maxBytes = Infinity }: OverlayOptions) {
+  constructor({ base, changes, maxBytes = Infinity, room }: OverlayOptions, marks: OverlayMap | null) {
     if (changes.size < base.size) throw new RangeError('the store for changes is smaller than the base');
     this.base = base;
     this.changes = changes;
     this.size = base.size;
-    this.maxBlocks = Math.floor(maxBytes / overlayBlockBytes);
+    this.room = room ?? new OverlayRoom(maxBytes);
+    this.marks = marks;
+    this.changed = marks?.changed ?? new BlockMap();
+  }
+
+  /** After a restart: what was written and is not marked was never flushed, and goes. */
+  async settle(): Promise<void> {
+    let at = 0;
+    for (const { length, hole } of await this.changes.extents(0, this.size)) {
+      const { first, next } = blocksOf(at, at + length);
+      at += length;
+      if (hole) continue;
+      for (const run of this.changed.runs(first, next)) {
+        const start = run.start * overlayBlockBytes;
+        const end = Math.min(run.end * overlayBlockBytes, this.size);
+        if (run.marked) this.stored.mark(run.start, run.end);
+        else await this.changes.zero(start, end - start, { punch: true });
+      }
+    }
+    this.room.count(this.stored.count);
   }
 
   async read(target: Uint8Array, offset: number): Promise<void> {
@@ -83,8 +146,16 @@ class OverlayStore implements BlockStore {
     });
   }
 
-  async flush(): Promise<void> {
-    await this.changes.flush();
+  /** Those who call while one is under way share the one after it. */
+  flush(): Promise<void> {
+    if (this.nextFlush === null) {
+      this.nextFlush = this.lastFlush.then(() => {
+        this.nextFlush = null;
+        return this.flushNow();
+      });
+      this.lastFlush = this.nextFlush.catch(() => undefined);
+    }
+    return this.nextFlush;
   }
 
   async extents(offset: number, length: number): Promise<BlockExtent[]> {
@@ -98,8 +169,26 @@ class OverlayStore implements BlockStore {
 
   async close(): Promise<void> {
     await this.lastChange;
+    await this.lastFlush;
+    await this.marks?.close();
     await this.changes.close();
     await this.base.close();
+  }
+
+  /**
+   * Crash order: 1 changes, durable · 2 marks of those blocks, durable. A block that is marked while 1 goes
+   * on is for the next flush. A crash before 2 leaves marks of blocks whose content is there.
+   */
+  private async flushNow(): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    const pages = this.marks === null ? [] : this.changed.takeChanged();
+    try {
+      await this.changes.flush();
+      await this.marks?.save(pages);
+    } catch (error) {
+      if (this.marks !== null) this.failure = systemError('EIO', 'fdatasync', '(an earlier one failed)');
+      throw error;
+    }
   }
 
   /** The stores that hold [offset, offset + length), piece by piece. */
@@ -114,25 +203,38 @@ class OverlayStore implements BlockStore {
     }
   }
 
-  /** Crash order does not matter here: an overlay ends with its process. Copy up, then write, then mark. */
+  /** Copy up, then write, then mark: a block is marked when it is whole. */
   private async change(start: number, end: number, write: () => Promise<void>): Promise<void> {
     if (start === end) return;
+    if (this.failure !== null) throw this.failure;
     const { first, next } = blocksOf(start, end);
     const wanted = next - first - this.stored.countIn(first, next);
-    if (this.stored.count + wanted > this.maxBlocks) throw systemError('ENOSPC', 'write');
-    const [startsInside, endsInside] = [start % overlayBlockBytes !== 0, end % overlayBlockBytes !== 0];
-    if (startsInside) await this.copyUp(first);
-    if (endsInside && end !== this.size && !(startsInside && next - 1 === first)) await this.copyUp(next - 1);
-    await write();
+    this.room.take(wanted);
+    try {
+      await this.copyUpEnds(start, end);
+      await write();
+    } catch (error) {
+      this.room.giveBack(wanted);
+      throw error;
+    }
     this.changed.mark(first, next);
     this.stored.mark(first, next);
   }
 
+  private async copyUpEnds(start: number, end: number): Promise<void> {
+    const { first, next } = blocksOf(start, end);
+    const [startsInside, endsInside] = [start % overlayBlockBytes !== 0, end % overlayBlockBytes !== 0];
+    if (startsInside) await this.copyUp(first);
+    if (endsInside && end !== this.size && !(startsInside && next - 1 === first)) await this.copyUp(next - 1);
+  }
+
   private async punch(start: number, end: number): Promise<void> {
     if (start === end) return;
+    if (this.failure !== null) throw this.failure;
     const { first, next } = blocksOf(start, end);
     await this.changes.zero(start, end - start, { punch: true });
     this.changed.mark(first, next);
+    this.room.giveBack(this.stored.countIn(first, next));
     this.stored.clear(first, next);
   }
 

@@ -8,15 +8,18 @@ export interface SharedExtents {
 }
 
 /**
- * Holds: starts ascend, and each extent ends at or before the next one starts. Nothing writes to it again.
+ * Holds: starts ascend, and each extent ends at or before the next one starts. Nothing writes to it again. It
+ * is `ExtentPages` with itself as the only page.
  */
 export class ExtentTable {
   readonly columns: ExtentColumns;
   readonly count: number;
+  readonly pageCount: number;
 
   private constructor(columns: ExtentColumns) {
     this.columns = columns;
     this.count = columns.capacity;
+    this.pageCount = columns.capacity > 0 ? 1 : 0;
   }
 
   static readonly empty = new ExtentTable(ExtentColumns.shared(0));
@@ -29,17 +32,31 @@ export class ExtentTable {
     return new ExtentTable(own);
   }
 
+  /** A table of all of `columns`, which are sorted and disjoint already and belong to the table from now. */
+  static over(columns: ExtentColumns): ExtentTable {
+    return new ExtentTable(columns);
+  }
+
   /** The other side of `transferable`. */
   static from(shared: SharedExtents): ExtentTable {
     return new ExtentTable(new ExtentColumns(shared.buffer, shared.count));
   }
 
+  /** Not for a table over private columns, which other threads cannot see. */
   transferable(): SharedExtents {
     return { buffer: this.columns.buffer as SharedArrayBuffer, count: this.count };
   }
 
   get bytes(): number {
     return this.columns.buffer.byteLength;
+  }
+
+  findPage(address: number, from: number): number {
+    return from < this.pageCount && this.columns.ends[this.count - 1]! > address ? 0 : this.pageCount;
+  }
+
+  page(_index: number): ExtentTable {
+    return this;
   }
 
   /** Index of the first extent that ends after `address`; `count` when none does. */

@@ -3,7 +3,7 @@
 import { assert } from '../errors.ts';
 import type { BackgroundMerger } from './background-merger.ts';
 import type { ContentKind } from './extent-columns.ts';
-import type { ExtentTable } from './extent-table.ts';
+import { ExtentTable } from './extent-table.ts';
 import { mergeTables } from './merge.ts';
 import type { Pieces } from './pieces.ts';
 import { resolveOver } from './resolve.ts';
@@ -17,16 +17,39 @@ export interface LevelledIndexOptions {
   mergeAtOnceExtents?: number;
 }
 
+/** One node of the index: the table of the segments [first, end), which the owner may put into a file. */
+export interface IndexNode {
+  level: number;
+  index: number;
+  first: number;
+  end: number;
+  table: ExtentTable;
+}
+
+/** Where the owner has put the table of the segments [first, end). */
+export interface SpilledNode {
+  first: number;
+  end: number;
+  path: string;
+}
+
+/** A table in memory, or in a file. */
+export type PrefixTable = ExtentTable | SpilledNode;
+
 /**
  * Node `index` of `level` is one table for the sealed segments [index * 2^level, (index + 1) * 2^level). What
  * is asked for is always a prefix: the segments before some ordinal. A prefix is made of left nodes (even
  * index) only, one for each bit of the ordinal; so a right node goes when its parent is there, a left one
  * stays. While a parent is being merged, its children answer in its place.
+ *
+ * The head is the longest prefix, so it needs no node that a larger one covers, nor will it ever again. Those
+ * are kept for shorter prefixes alone; to bound memory the owner may put them into files (`spillable`,
+ * `spilled`).
  */
 export class LevelledIndex {
   readonly #merger: BackgroundMerger;
   readonly #mergeAtOnceExtents: number;
-  readonly #levels: Map<number, ExtentTable>[] = [];
+  readonly #levels: Map<number, PrefixTable>[] = [];
   #tail = new TailIndex();
   #firstLive: number;
   #next: number;
@@ -53,11 +76,11 @@ export class LevelledIndex {
     return this.#next;
   }
 
-  /** Bytes of all tables of sealed segments. */
+  /** Bytes in memory of the tables of sealed segments and of the tail, but not of merges under way. */
   get bytes(): number {
     const tables = new Set(this.#levels.flatMap((level) => [...level.values()]));
-    let bytes = 0;
-    for (const table of tables) bytes += table.bytes;
+    let bytes = this.#tail.bytes;
+    for (const table of tables) if (table instanceof ExtentTable) bytes += table.bytes;
     return bytes;
   }
 
@@ -83,14 +106,43 @@ export class LevelledIndex {
 
   /**
    * Segments before `segment` are gone: their extents come out as holes, and their memory goes bit by bit.
+   * Returns what was spilled and is not needed any more.
    */
-  dropBefore(segment: number): void {
+  dropBefore(segment: number): SpilledNode[] {
     assert(segment <= this.#next, 'only sealed segments are dropped');
     this.#firstLive = Math.max(this.#firstLive, segment);
     this.#sealed = null;
+    const dropped: SpilledNode[] = [];
     for (const [level, nodes] of this.#levels.entries()) {
-      for (const index of nodes.keys()) if (this.#isGone(level, index)) nodes.delete(index);
+      for (const [index, table] of nodes) {
+        if (!this.#isGone(level, index)) continue;
+        nodes.delete(index);
+        if (!(table instanceof ExtentTable)) dropped.push(table);
+      }
     }
+    return dropped;
+  }
+
+  /** Nodes in memory that the head does not need, those of the fewest segments first. */
+  spillable(): IndexNode[] {
+    const nodes: IndexNode[] = [];
+    for (const [level, tables] of this.#levels.entries()) {
+      for (const [index, table] of tables) {
+        if (!(table instanceof ExtentTable) || !this.#isCovered(level, index)) continue;
+        nodes.push({ level, index, first: index * 2 ** level, end: (index + 1) * 2 ** level, table });
+      }
+    }
+    return nodes;
+  }
+
+  /**
+   * What `spillable` gave is in the file `path` now, and its memory goes. False when the node itself has gone
+   * meanwhile; then nobody will ask for the file.
+   */
+  spilled({ level, index, first, end, table }: IndexNode, path: string): boolean {
+    if (this.#node(level, index) !== table) return false;
+    this.#levels[level]?.set(index, { first, end, path });
+    return true;
   }
 
   /** What [start, end) consists of now, unsealed records and all. */
@@ -104,10 +156,15 @@ export class LevelledIndex {
     return this.#tables();
   }
 
-  /** Tables of exactly the sealed segments before `segment` that have not been dropped, newest first. */
+  /** As `prefixSources`, for an index of which nothing is spilled. */
   prefixTables(segment: number): ExtentTable[] {
+    return this.prefixSources(segment).map(inMemory);
+  }
+
+  /** Tables of exactly the sealed segments before `segment` that have not been dropped, newest first. */
+  prefixSources(segment: number): PrefixTable[] {
     assert(segment <= this.#next, 'a prefix is of sealed segments');
-    const tables: ExtentTable[] = [];
+    const tables: PrefixTable[] = [];
     for (let level = 0, rest = segment; rest > 0; level++, rest >>>= 1) {
       if (rest % 2 === 1) this.#cover(level, rest - 1, tables);
     }
@@ -124,11 +181,11 @@ export class LevelledIndex {
     return this.#head;
   }
 
-  #cover(level: number, index: number, tables: ExtentTable[]): void {
+  #cover(level: number, index: number, tables: PrefixTable[]): void {
     if (this.#isGone(level, index)) return;
     const table = this.#node(level, index);
     if (table) {
-      if (table.count > 0) tables.push(table);
+      if (!(table instanceof ExtentTable) || table.count > 0) tables.push(table);
       return;
     }
     assert(level > 0, 'every segment that was not dropped has a node');
@@ -156,19 +213,36 @@ export class LevelledIndex {
     if (!left) {
       // It is still being merged and will call again, or it lies before the window and there is nothing to
       // merge.
-      if (this.#isGone(level - 1, index * 2)) settle(right);
-    } else if (left.count + right.count <= this.#mergeAtOnceExtents) {
-      settle(mergeTables(left, right, this.#firstLive));
+      if (this.#isGone(level - 1, index * 2)) settle(inMemory(right));
+      return;
+    }
+    const [older, newer] = [inMemory(left), inMemory(right)];
+    if (older.count + newer.count <= this.#mergeAtOnceExtents) {
+      settle(mergeTables(older, newer, this.#firstLive));
     } else {
-      this.#merger.merge(left, right, this.#firstLive, settle);
+      this.#merger.merge(older, newer, this.#firstLive, settle);
     }
   }
 
-  #node(level: number, index: number): ExtentTable | undefined {
+  #node(level: number, index: number): PrefixTable | undefined {
     return this.#levels[level]?.get(index);
+  }
+
+  /** Whether some node above it is there; its parent, as a right node, may have gone again. */
+  #isCovered(level: number, index: number): boolean {
+    for (let up = 1; level + up < this.#levels.length; up++) {
+      if (this.#node(level + up, index >>> up)) return true;
+    }
+    return false;
   }
 
   #isGone(level: number, index: number): boolean {
     return (index + 1) * 2 ** level <= this.#firstLive;
   }
+}
+
+/** Only nodes that a larger one covers are spilled: neither the head nor a merge meets one. */
+function inMemory(table: PrefixTable): ExtentTable {
+  assert(table instanceof ExtentTable, 'the head and merges need no table that was spilled');
+  return table;
 }

@@ -31,6 +31,12 @@ export class TailIndex {
     return this.#newestFirst;
   }
 
+  /** Bytes of the tables and, when there is something in it, of the list. */
+  get bytes(): number {
+    const list = this.#list.count > 0 ? this.#list.columns.buffer.byteLength : 0;
+    return this.#tables.reduce((sum, { table }) => sum + table.bytes, list);
+  }
+
   /** Takes the extent of the next record. */
   insert(
     start: number,

@@ -1,5 +1,5 @@
-// The file system seam of the journal: the few calls it makes, so that a test can put a failing or
-// simulated disk under it.
+// The file system seam of the journal and its replicas: the few calls they make, so that a test can put a
+// failing or simulated disk under them.
 
 /** Paths are absolute. Failures are the errors of node:fs, with `code` set (`ENOSPC`, `EIO`, …). */
 export interface Files {
@@ -12,6 +12,18 @@ export interface Files {
   allocate(fd: number, bytes: number): void;
   /** Writes all buffers at `position`, in the page cache when it returns. */
   write(fd: number, buffers: readonly Uint8Array[], position: number): void;
+  /**
+   * Makes [offset, offset + length), which lies within the file or device, read as zeros: a hole where that
+   * can be, else zeros are written. In the page cache when it resolves, as a write is.
+   */
+  zero(fd: number, offset: number, length: number): Promise<void>;
+  /** The first byte at or after `offset` that lies in data; null when only a hole follows. */
+  nextData(fd: number, offset: number): number | null;
+  /**
+   * The first byte at or after `offset` that lies in a hole, and the end counts as one; null beyond the end.
+   * A block device is all data.
+   */
+  nextHole(fd: number, offset: number): number | null;
   /** Reads up to `target.length` bytes, fewer only at the end of the file; returns how many. */
   readSync(fd: number, target: Uint8Array, position: number): number;
   read(fd: number, target: Uint8Array, position: number): Promise<number>;

@@ -1,8 +1,9 @@
 // The file system of the host behind the seam that the journal uses.
 import fs from 'node:fs';
 import { errnoOf } from '../errors.ts';
+import { lentFileStore } from '../block/file-store.ts';
 import { readFully, readFullySync, writeFullySync } from '../full-io.ts';
-import { allocate } from '../linux.ts';
+import { allocate, deviceSize, seekData, seekHole } from '../linux.ts';
 import type { Files } from './files.ts';
 
 // Node opens every file close-on-exec.
@@ -16,6 +17,9 @@ export const hostFiles: Files = {
   size: (fd) => fs.fstatSync(fd).size,
   allocate: allocateFile,
   write: writeFullySync,
+  zero: (fd, offset, length) => lentFileStore(fd).zero(offset, length, { punch: true }),
+  nextData,
+  nextHole,
   readSync: readFullySync,
   read: readFully,
   sync: syncData,
@@ -49,6 +53,30 @@ function writeZeros(fd: number, from: number, to: number): void {
   const zeros = Buffer.alloc(1024 * 1024);
   for (let at = from; at < to; at += zeros.length) {
     writeFullySync(fd, [zeros.subarray(0, Math.min(zeros.length, to - at))], at);
+  }
+}
+
+// A device has no holes to look for: there lseek is refused.
+function nextData(fd: number, offset: number): number | null {
+  const found = trySeek(() => seekData(fd, offset));
+  if (found !== undefined) return found;
+  return offset < deviceSize(fd) ? offset : null;
+}
+
+function nextHole(fd: number, offset: number): number | null {
+  const found = trySeek(() => seekHole(fd, offset));
+  if (found !== undefined) return found;
+  const size = deviceSize(fd);
+  return offset < size ? size : null;
+}
+
+/** Undefined when the file is of a kind that does not know. */
+function trySeek(seek: () => number | null): number | null | undefined {
+  try {
+    return seek();
+  } catch (error) {
+    if (errnoOf(error) === 'EINVAL') return undefined;
+    throw error;
   }
 }
 

@@ -7,6 +7,25 @@ export class GroupPlaces {
   readonly #lsns: number[] = [];
   readonly #positions: number[] = [];
 
+  /** Places that were listed before. */
+  static of(places: readonly (readonly [firstLsn: number, position: number])[]): GroupPlaces {
+    const made = new GroupPlaces();
+    for (const [firstLsn, position] of places) made.add(firstLsn, position);
+    return made;
+  }
+
+  /** In file order. */
+  list(): [firstLsn: number, position: number][] {
+    return this.#lsns.map((lsn, at) => [lsn, this.#positions[at]!]);
+  }
+
+  get count(): number {
+    return this.#lsns.length;
+  }
+  position(at: number): number {
+    return this.#positions[at] ?? 0;
+  }
+
   /** Told of groups in file order. */
   add(firstLsn: number, position: number): void {
     const last = this.#positions.at(-1);

@@ -5,6 +5,7 @@ import type { Files } from '../files/files.ts';
 import type { MachineMark } from '../record/record.ts';
 import { listFrames, precedingLsn, type FrameList } from './frames.ts';
 import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
+import { speaksOf, takeKnown, type KnownSegment } from './known-segment.ts';
 import { scanSegment, type ScanVisitor } from './scan.ts';
 import { isEmpty, parseSegmentFileName, type Segment } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
@@ -14,6 +15,10 @@ export interface RecoveryVisitor extends ScanVisitor {
   /** Called before the records of each segment, and `segmentEnd` behind them. */
   segmentBegin(segment: Segment): void;
   segmentEnd(segment: Segment): void;
+  /** What is known of it from elsewhere; asked of segments that are followed by others. */
+  lookUp?(segment: Segment): KnownSegment | null;
+  /** Called in place of `record` and `lost` for a segment that was known and so is not read. */
+  known?(segment: Segment): void;
 }
 
 export interface RecoveryRequest {
@@ -22,7 +27,7 @@ export interface RecoveryRequest {
   directory: string;
   machine: Buffer;
   mark: MachineMark;
-  /** Everything up to here is in the replica; segments that end at or below it are not read. */
+  /** Nobody needs what lies at or below it; segments that end there are not read. */
   appliedLsn: number;
   /** The highest LSN that anybody outside the log knows to be durable. */
   durable: number;
@@ -41,13 +46,28 @@ export interface Recovered {
   /** Files that hold nothing that counts: below the cursor, empty, or behind a cut. */
   unneeded: Segment[];
   tails: Tail[];
+  /** Those of `segments` that were not read, all of which is durable. */
+  known: Set<Segment>;
   lastLsn: number;
   /** A torn tail was left out. */
   cut: boolean;
 }
 
+/** A segment as it was read. */
+interface Read {
+  segment: Segment;
+  content: Buffer;
+  frames: FrameList;
+}
+
+/** The newest segment is asked first what is durable, and read last: once is enough. */
+interface Reading extends RecoveryRequest {
+  last: Read | null;
+}
+
 /** Reads the log. Changes nothing on disk. */
-export function recoverSegments(request: RecoveryRequest): Recovered {
+export function recoverSegments(asked: RecoveryRequest): Recovered {
+  const request: Reading = { ...asked, last: null };
   const found: Segment[] = [];
   try {
     findSegments(request, found);
@@ -59,12 +79,13 @@ export function recoverSegments(request: RecoveryRequest): Recovered {
   }
 }
 
-function readSegments(request: RecoveryRequest, found: readonly Segment[]): Recovered {
+function readSegments(request: Reading, found: readonly Segment[]): Recovered {
   const durable = Math.max(request.durable, request.appliedLsn, learnDurable(request, found));
   const result: Recovered = {
     segments: [],
     unneeded: [],
     tails: [],
+    known: new Set(),
     lastLsn: request.appliedLsn,
     cut: false,
   };
@@ -77,7 +98,8 @@ function readSegments(request: RecoveryRequest, found: readonly Segment[]): Reco
       result.unneeded.push(segment);
       continue;
     }
-    recoverSegment(request, result, segment, { cutLsn, expected, durable });
+    const place = { cutLsn, expected, durable };
+    if (!takeAsKnown(request, result, segment, place)) recoverSegment(request, result, segment, place);
   }
   if (result.lastLsn < durable) reportMissingEnd(request, result, durable);
   return result;
@@ -89,14 +111,41 @@ interface Place {
   durable: number;
 }
 
-function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Segment, place: Place): void {
-  const { visitor } = request;
-  const { cutLsn, expected, durable } = place;
-  const content = readSegment(request.files, segment);
-  const frames = framesOf(request, segment, content);
+/**
+ * Takes a segment without reading it: what is known must say that it ends where the next one begins, and all
+ * of it must be durable, since only then reading finds the same whatever is known to be durable.
+ */
+function takeAsKnown(
+  { visitor }: RecoveryRequest,
+  result: Recovered,
+  segment: Segment,
+  { cutLsn, expected, durable }: Place,
+): boolean {
+  if (cutLsn > durable + 1) return false;
+  const known = visitor.lookUp?.(segment) ?? null;
+  if (known === null || !speaksOf(known, segment) || known.lastLsn !== cutLsn - 1) return false;
   visitor.segmentBegin(segment);
+  lostBefore(visitor, segment, expected);
+  takeKnown(segment, known);
+  visitor.known?.(segment);
+  result.lastLsn = segment.lastLsn;
+  visitor.segmentEnd(segment);
+  result.segments.push(segment);
+  result.known.add(segment);
+  return true;
+}
+
+function lostBefore(visitor: RecoveryVisitor, segment: Segment, expected: number): void {
   if (segment.precededBy >= expected)
     visitor.lost({ from: expected, to: segment.precededBy, start: 0, end: 0 });
+}
+
+function recoverSegment(request: Reading, result: Recovered, segment: Segment, place: Place): void {
+  const { visitor } = request;
+  const { cutLsn, expected, durable } = place;
+  const { content, frames } = readFrames(request, segment);
+  visitor.segmentBegin(segment);
+  lostBefore(visitor, segment, expected);
   for (const frame of frames.frames)
     if (frame.records > 0) segment.places.add(frame.firstLsn, frame.position);
   const scan = scanSegment({
@@ -110,7 +159,7 @@ function recoverSegment(request: RecoveryRequest, result: Recovered, segment: Se
   });
   segment.lastLsn = scan.nextLsn - 1;
   segment.end = scan.end;
-  segment.lastArrival = frames.frames.at(-1)?.arrival ?? 0;
+  segment.lastArrival = frames.frames.findLast(({ records }) => records > 0)?.arrival ?? 0;
   segment.recyclable = !scan.cut && !holdsMore(frames, cutLsn);
   if (scan.tailStart !== null) result.tails.push({ segment, start: scan.tailStart });
   result.lastLsn = isEmpty(segment) ? Math.max(segment.precededBy, expected - 1) : segment.lastLsn;
@@ -164,36 +213,43 @@ function findSegments(request: RecoveryRequest, found: Segment[]): void {
 }
 
 /** The largest previous durable LSN that any frame states; the newest file says it in its last frame. */
-function learnDurable(request: RecoveryRequest, segments: readonly Segment[]): number {
+function learnDurable(request: Reading, segments: readonly Segment[]): number {
   let durable = 0;
   for (let index = segments.length - 1; index >= 0; index--) {
     const segment = segments[index];
     if (segment === undefined) continue;
-    const list = framesOf(request, segment, readSegment(request.files, segment));
-    durable = Math.max(durable, list.durable);
-    if (list.frames.length > 0) break;
+    const { frames } = readFrames(request, segment);
+    durable = Math.max(durable, frames.durable);
+    if (frames.frames.length > 0) break;
   }
   return durable;
 }
 
-/** Which LSN precedes a segment; that its first frame is sound is the rule. */
+/** Which LSN precedes a segment, and which identity it has; that its first frame is sound is the rule. */
 function findPreceding(request: RecoveryRequest, segment: Segment): number {
   const { files, machine } = request;
   const first = Buffer.alloc(groupHeaderBytes);
   files.readSync(segment.fd, first, 0);
   const frame = decodeGroupHeader(first, 0);
   const isOurs = frame !== null && frame.position === 0 && frame.machine.equals(machine);
-  if (isOurs && frame.firstLsn === segment.firstLsn) return precedingLsn(frame, segment.firstLsn);
+  if (isOurs && frame.firstLsn === segment.firstLsn) {
+    segment.identity = frame.identity.toString('hex');
+    return precedingLsn(frame, segment.firstLsn);
+  }
   const list = listFrames(readSegment(files, segment), machine, segment.firstLsn);
   return precedingLsn(list.frames[0], segment.firstLsn);
 }
 
-function framesOf(request: RecoveryRequest, segment: Segment, content: Buffer): FrameList {
-  const list = listFrames(content, request.machine, segment.firstLsn);
-  if (list.foreign && list.frames.length === 0) {
+/** Reads a segment, unless it was the last that was read. */
+function readFrames(request: Reading, segment: Segment): Read {
+  if (request.last?.segment === segment) return request.last;
+  const content = readSegment(request.files, segment);
+  const frames = listFrames(content, request.machine, segment.firstLsn);
+  if (frames.foreign && frames.frames.length === 0) {
     throw new HomewardError('foreign-segment', `${segment.path} holds records of another machine`);
   }
-  return list;
+  request.last = { segment, content, frames };
+  return request.last;
 }
 
 /** The whole content of a segment. */

@@ -204,6 +204,7 @@ export class SegmentFiles {
       ordinal: -1,
       path,
       fd,
+      identity: '',
       firstLsn,
       precededBy: firstLsn - 1,
       places: new GroupPlaces(),

@@ -18,7 +18,7 @@ export interface SegmentLogOptions {
   reserveBytes?: number;
   syncBytes: number;
   syncIntervalMs: number;
-  /** From the cursor: records up to here are in the replica; and what is known durable from elsewhere. */
+  /** Nobody needs records up to here any more; and what is known durable from elsewhere. */
   appliedLsn: number;
   durableLsn: number;
   visitor: RecoveryVisitor;

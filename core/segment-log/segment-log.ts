@@ -220,7 +220,7 @@ export class SegmentLog {
     const unneeded = [...recovered.unneeded, ...recovered.segments.filter(isEmpty)];
     try {
       for (const tail of recovered.tails) rewriteTail(files, tail);
-      for (const segment of kept) await files.sync(segment.fd);
+      for (const segment of kept) if (!recovered.known.has(segment)) await files.sync(segment.fd);
       for (const segment of unneeded) this.#removeUnneeded(segment);
       this.#segmentFiles.removeLeftovers();
       await this.#segmentFiles.syncDirectory();
@@ -243,6 +243,8 @@ export class SegmentLog {
 
   /** What is not a segment of this log, whatever its name, is kept under another. */
   #removeUnneeded(segment: Segment): void {
+    // Its first frame says that it is what its name says.
+    if (segment.identity !== '') return this.#segmentFiles.remove(segment);
     const { files, machine, appliedLsn, log } = this.options;
     const strangeness = strangenessOf({
       content: readSegment(files, segment),

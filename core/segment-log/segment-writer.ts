@@ -50,6 +50,7 @@ export class SegmentWriter {
     this.#segment = segment;
     this.#suspect = false;
     this.#identity = randomBytes(16);
+    if (segment !== null) segment.identity = this.#identity.toString('hex');
     this.#position = 0;
     this.#alignNext = false;
   }
@@ -69,7 +70,8 @@ export class SegmentWriter {
   /** Writes a group for which there is room. What fails throws as it came, and the segment takes no more. */
   write(segment: Segment, group: Group): void {
     const { records, bodyBytes } = group;
-    this.#encodeFrame(segment, group.frame, group.firstLsn, { records, bodyBytes, crc: group.headersCrc() });
+    const body = { records, bodyBytes, crc: group.headersCrc() };
+    const arrival = this.#encodeFrame(segment, group.frame, group.firstLsn, body);
     try {
       this.#options.files.write(segment.fd, group.parts, this.#position);
     } catch (error) {
@@ -82,7 +84,7 @@ export class SegmentWriter {
     this.#position = this.#bodyPosition + bodyBytes;
     if (isEmpty(segment)) segment.firstTime = group.firstTime;
     segment.lastTime = group.lastTime;
-    segment.lastArrival = this.#options.clock.now();
+    segment.lastArrival = arrival;
     segment.lastLsn = group.lastLsn;
     segment.end = this.#position;
   }
@@ -108,25 +110,28 @@ export class SegmentWriter {
     this.#alignNext = false;
   }
 
+  /** Gives back the arrival that the frame states. */
   #encodeFrame(
     segment: Segment,
     target: Buffer,
     firstLsn: number,
     body: { records: number; bodyBytes: number; crc: number },
-  ): void {
+  ): number {
     const { machine, clock, durableLsn } = this.#options;
+    const arrival = clock.now();
     this.#notedDurable = durableLsn();
     encodeGroupHeader(target, {
       machine,
       identity: this.#identity,
       firstLsn,
       previousDurable: this.#notedDurable,
-      arrival: clock.now(),
+      arrival,
       position: this.#position,
       records: body.records,
       bodyBytes: body.bodyBytes,
       headersCrc: body.crc,
       skippedFrom: segment.precededBy === segment.firstLsn - 1 ? 0 : segment.precededBy + 1,
     });
+    return arrival;
   }
 }

@@ -8,6 +8,8 @@ export interface Segment {
   ordinal: number;
   path: string;
   readonly fd: number;
+  /** The identity in its frames, 32 hex digits; empty while its first frame does not say it. */
+  identity: string;
   readonly firstLsn: number;
   /**
    * The LSN before `firstLsn`: LSNs between, which only a `sync-begin` skips, never existed. firstLsn - 1
@@ -15,7 +17,7 @@ export interface Segment {
    */
   precededBy: number;
   /** Where some of its groups begin. */
-  readonly places: GroupPlaces;
+  places: GroupPlaces;
   /** firstLsn - 1 while it holds no records. */
   lastLsn: number;
   firstTime: number;

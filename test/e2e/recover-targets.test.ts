@@ -137,7 +137,7 @@ t.test('of two disks none has its name when one cannot have it', { skip: tools }
 });
 
 t.test(
-  'a target volume that is full is said to be full, and what was begun is gone',
+  'a target volume that is full from the start is said to be full, and nothing is left there',
   {
     skip: noLoop,
   },

@@ -8,7 +8,15 @@ import { OracleWriter, readExport } from '../support/oracle-writer.ts';
 import { chooseSeed, seededRandom, type Random } from '../support/random.ts';
 
 const size = 16 * MiB;
-const smallWindow = { SegmentBytes: '1M', WindowHours: '1h', WindowMaxBytes: '3M', SyncIntervalMs: '20ms' };
+/** The cursor trails by the whole window, and nothing below that is kept: no undo. */
+const trailing = { ReplicaLag: '1h', KeepRules: 'none' };
+const smallWindow = {
+  SegmentBytes: '1M',
+  WindowHours: '1h',
+  WindowMaxBytes: '3M',
+  SyncIntervalMs: '20ms',
+  ...trailing,
+};
 
 t.setTimeout(240_000);
 
@@ -135,7 +143,7 @@ t.test('an open view holds back apply and stays exact; closed, it lets go', asyn
 });
 
 t.test('redo older than the window goes by time, and the last point stays', async (t) => {
-  const box = await startBox(t, { SegmentBytes: '1M', WindowHours: '1s' });
+  const box = await startBox(t, { SegmentBytes: '1M', WindowHours: '1s', ...trailing });
   const { target } = box;
   const writer = await connect(box);
   await writer.writeMore(400);

@@ -2,14 +2,23 @@
 import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HeadReader } from '../../agent/ingest/head-reader.ts';
-import { Journal, type JournalSnapshot } from '../../agent/journal/journal.ts';
+import { Journal } from '../../agent/journal/journal.ts';
+import type { RedoLayers } from '../../agent/journal/lend-layers.ts';
+import { buildRedoTable } from '../../agent/journal/reindex.ts';
+import type { LayerSource } from '../../agent/replica/undo/undo-step.ts';
 import { memoryStore } from '../../core/block/memory-store.ts';
 import type { Clock } from '../../core/clock.ts';
 import { addressOffset, machineAddress } from '../../core/extents/address.ts';
 import { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
+import { DerivedDamaged } from '../../core/extents/derived-damaged.ts';
+import { ExtentTable } from '../../core/extents/extent-table.ts';
+import { mergeAll } from '../../core/extents/merge.ts';
+import { PageCache } from '../../core/extents/page-cache.ts';
+import { PagedTable } from '../../core/extents/paged-table.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
-import { resolve } from '../../core/extents/resolve.ts';
+import { resolveLayers } from '../../core/extents/resolve.ts';
+import type { Files } from '../../core/files/files.ts';
 import { silentLog } from '../../core/log.ts';
 import { machineMark } from '../../core/record/record.ts';
 import {
@@ -20,11 +29,13 @@ import {
   type Wanted,
 } from '../../core/segment-log/read-record.ts';
 import { microseconds } from '../../core/units.ts';
+import type { Random } from '../support/random.ts';
 import type { SimulatedFiles } from '../support/simulated-files.ts';
 import { directory, machine, newFiles, segmentBytes } from './log-driver.ts';
 
 export const disks = 2;
 export const diskBytes = 8192;
+export const derived = '/retention/derived';
 
 /** One request; `bytes` is null for zeros, and a tag has no length. */
 export interface Request {
@@ -66,21 +77,59 @@ const mark = machineMark(machine);
 let now = 1_700_000_000_000_000;
 const clock: Clock = { now: () => microseconds((now += 10)), monotonicMs: () => 0 };
 
+/** A layer as readers take it, all of it in memory. */
+export function tableOf(files: Files, segments: RedoLayers['segments'], source: LayerSource): ExtentTable {
+  if (source.kind === 'memory') return ExtentTable.from(source.table);
+  if (source.kind === 'file') {
+    const table = PagedTable.tryOpen(files, source.fd, source.ordinals, new PageCache(4));
+    const loaded = table === null ? null : tryLoad(table);
+    if (loaded !== null) return loaded;
+    const wanted = segments.filter(({ ordinal }) => source.ordinals.includes(ordinal));
+    return mergeAll(
+      wanted.map((part) => buildRedoTable(files, machine, part, part.precededBy, part.lastLsn)),
+    );
+  }
+  const segment = segments.find(({ ordinal }) => ordinal === source.ordinal);
+  if (source.kind === 'undo-scan' || segment === undefined) throw new Error('a scan of what was not lent');
+  return buildRedoTable(files, machine, segment, source.afterLsn, source.lsn);
+}
+
+function tryLoad(table: PagedTable): ExtentTable | null {
+  try {
+    return table.load();
+  } catch (error) {
+    if (!(error instanceof DerivedDamaged)) throw error;
+    return null;
+  }
+}
+
+/** Redo of (base, lsn] over the state at `base`, which is the replica or what undo makes of it. */
+export interface View extends RedoLayers {
+  base: number;
+  lsn: number;
+}
+
 export class JournalDriver {
   files: SimulatedFiles;
   /** What was attempted, by LSN less one, and the state of all disks after each. */
   readonly requests: Request[] = [];
   readonly states: Buffer[] = [Buffer.alloc(disks * diskBytes)];
   completed = 0;
+  checks = 0;
   acknowledged = 0;
+  /** The cursor, and up to where redo was pruned. */
   applied = 0;
-  /** Views that are open, with the LSN that each shows. */
-  views: JournalSnapshot[] = [];
+  floored = 0;
+  /** Views that are open. */
+  views: View[] = [];
   readonly replicas = Array.from({ length: disks }, () => memoryStore(diskBytes));
   #journal: Journal | null = null;
 
-  constructor(files = newFiles()) {
+  readonly #derived: string | null;
+
+  constructor(files = newFiles(), options: { derived?: string | null } = {}) {
     this.files = files;
+    this.#derived = options.derived === undefined ? derived : options.derived;
   }
 
   get journal(): Journal {
@@ -105,12 +154,16 @@ export class JournalDriver {
       segmentBytes,
       syncBytes: 1 << 20,
       syncIntervalMs: 200,
+      derived: this.#derived,
+      flooredLsn: this.floored,
       appliedLsn: this.applied,
       durableLsn: this.applied,
       openGap: null,
+      spillExtents: 2,
     });
     const { headLsn, catalogue } = this.journal;
-    if (catalogue.lost.length > 0) throw new Error(`lost ${JSON.stringify(catalogue.lost)}`);
+    if (catalogue.lost.some(({ to }) => to > this.applied))
+      throw new Error(`lost ${JSON.stringify(catalogue.lost)}`);
     if (headLsn < least) throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
     if (headLsn > this.requests.length) throw new Error(`${headLsn} is more than was attempted`);
     this.requests.length = headLsn;
@@ -145,8 +198,9 @@ export class JournalDriver {
     return isDone;
   }
 
-  /** The cursor moves to `lsn`: the replica is the state after it. */
+  /** The cursor moves to `lsn`, forward or back: the replica is the state after it. */
   async apply(lsn: number): Promise<void> {
+    await this.journal.cursorMoved(lsn);
     this.applied = lsn;
     const state = this.#state(lsn);
     for (const [disk, store] of this.replicas.entries()) {
@@ -154,13 +208,25 @@ export class JournalDriver {
     }
   }
 
-  prune(): void {
-    this.journal.prune(this.applied);
+  prune(boundary = this.applied): void {
+    this.floored = Math.max(this.floored, boundary);
+    this.journal.prune(this.floored);
   }
 
-  /** The highest LSN that may be applied: durable, and not above what a view shows. */
+  /** What shows `lsn`, from the state at `base` on. */
+  view(lsn: number, base = Math.min(lsn, this.applied)): View {
+    return { ...this.journal.layers(base, lsn), base, lsn };
+  }
+
+  /** The highest LSN that may be applied: what is durable. */
   get applicable(): number {
-    return Math.min(this.acknowledged, ...this.views.map(({ lsn }) => lsn));
+    return this.acknowledged;
+  }
+
+  /** Somebody deletes some of what is derived. */
+  removeTables(random: Random): void {
+    for (const name of this.files.list(derived))
+      if (random.chance(0.5)) this.files.unlink(`${derived}/${name}`);
   }
 
   restartOn(files: SimulatedFiles): void {
@@ -181,8 +247,12 @@ export class JournalDriver {
    */
   async check(): Promise<void> {
     await this.flush();
-    for (let lsn = this.applied; lsn <= this.journal.durableLsn; lsn++) {
-      const view = this.journal.snapshot(lsn, this.applied);
+    for (let lsn = this.floored; lsn <= this.journal.durableLsn; lsn++) {
+      // From the cursor, or a state that undo would make of it: each in turn.
+      const least = Math.min(lsn, this.applied);
+      const turn = lsn + this.checks++;
+      const back = turn % 2 === 0 ? 0 : turn % (least - this.floored + 1);
+      const view = this.view(lsn, least - back);
       await this.checkView(view);
       view.release();
     }
@@ -202,30 +272,34 @@ export class JournalDriver {
     }
   }
 
-  async checkView(view: JournalSnapshot): Promise<void> {
+  async checkView(view: View): Promise<void> {
     const state = this.#state(view.lsn);
     for (let disk = 0; disk < disks; disk++) {
       const found = await this.#readView(view, disk);
       const wanted = state.subarray(disk * diskBytes, (disk + 1) * diskBytes);
       if (found.equals(wanted)) continue;
       const at = found.findIndex((byte, index) => byte !== wanted[index]);
-      throw new Error(`disk ${disk} at LSN ${view.lsn} differs from byte ${at} on (cursor ${this.applied})`);
+      const places = `from ${view.base}, floor ${this.floored}, cursor ${this.applied}`;
+      throw new Error(`disk ${disk} at LSN ${view.lsn} differs from byte ${at} on (${places})`);
     }
   }
 
-  async #readView(view: JournalSnapshot, disk: number): Promise<Buffer> {
+  async #readView(view: View, disk: number): Promise<Buffer> {
     const found = Buffer.alloc(diskBytes, 0xee);
     const start = machineAddress(disk, 0);
-    const pieces = resolve(view.tables, start, start + diskBytes, new Pieces(), view.firstLiveSegment);
+    const redo = view.redo.map((source) => tableOf(this.files, view.segments, source));
+    const layers = { redo, floor: view.floor, undo: [] };
+    const pieces = resolveLayers(layers, start, start + diskBytes, new Pieces());
+    const below = this.#state(view.base).subarray(disk * diskBytes);
     for (let at = 0; at < pieces.count; at++) {
       const from = addressOffset(pieces.starts[at] ?? 0);
       const target = found.subarray(from, from + (pieces.ends[at] ?? 0) - (pieces.starts[at] ?? 0));
       const columns = pieces.columns[at] ?? null;
       const index = pieces.indexes[at] ?? 0;
-      if (columns === null) await this.replicas[disk]?.read(target, from);
+      if (columns === null) below.copy(target, 0, from);
       else if (columns.kinds[index] === ContentKind.zero) target.fill(0);
       else {
-        const segment = view.segments.get(columns.segments[index] ?? -1);
+        const segment = view.segments.find(({ ordinal }) => ordinal === columns.segments[index]);
         if (segment === undefined) throw new Error(`LSN ${view.lsn} needs a segment that it does not hold`);
         this.#readRecord(segment.fd, target, {
           position: columns.positions[index] ?? 0,

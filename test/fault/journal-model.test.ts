@@ -54,7 +54,22 @@ const actions: Record<string, { weight: number; act: Action }> = {
       await driver.apply(applied + random.below(applicable - applied + 1));
     },
   },
-  prune: { weight: 6, act: async (driver) => driver.prune() },
+  rollBack: {
+    weight: 2,
+    act: async (driver, random) => {
+      const { applied, floored } = driver;
+      await driver.apply(floored + random.below(applied - floored + 1));
+    },
+  },
+  prune: {
+    weight: 6,
+    act: async (driver, random) => {
+      const { applied, floored } = driver;
+      driver.prune(floored + random.below(applied - floored + 1));
+    },
+  },
+  removeTables: { weight: 2, act: async (driver, random) => driver.removeTables(random) },
+  settle: { weight: 2, act: (driver) => driver.journal.settled() },
   view: { weight: 4, act: async (driver, random) => openView(driver, random) },
   closeView: { weight: 3, act: async (driver) => driver.views.shift()?.release() },
   check: { weight: 6, act: (driver) => driver.check() },
@@ -79,8 +94,10 @@ const actions: Record<string, { weight: number; act: Action }> = {
 async function openView(driver: JournalDriver, random: Random): Promise<void> {
   await driver.flush();
   const { durableLsn } = driver.journal;
-  const lsn = driver.applied + random.below(durableLsn - driver.applied + 1);
-  driver.views.push(driver.journal.snapshot(lsn, driver.applied));
+  const lsn = driver.floored + random.below(durableLsn - driver.floored + 1);
+  const most = Math.min(lsn, driver.applied);
+  const base = random.chance(0.5) ? most : driver.floored + random.below(most - driver.floored + 1);
+  driver.views.push(driver.view(lsn, base));
 }
 
 /** A sync fails, once or for a while; readers see the head all the time, and it heals. */

@@ -3,12 +3,20 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { wholeMachine } from '../../core/extents/address.ts';
+import { buildTable } from '../../core/extents/build.ts';
 import { ContentKind, type ExtentColumns } from '../../core/extents/extent-columns.ts';
 import { ExtentList } from '../../core/extents/extent-list.ts';
+import type { ExtentPages, Layers } from '../../core/extents/extent-pages.ts';
 import type { ExtentTable } from '../../core/extents/extent-table.ts';
+import { PageCache } from '../../core/extents/page-cache.ts';
+import { PagedTable } from '../../core/extents/paged-table.ts';
+import { writeTableFile } from '../../core/extents/table-file-writer.ts';
+import type { TableSource } from '../../core/extents/table-file.ts';
 import { limits } from '../../core/limits.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
-import { resolve } from '../../core/extents/resolve.ts';
+import { resolve, resolveLayers } from '../../core/extents/resolve.ts';
+import type { Random } from './random.ts';
+import type { SimulatedFiles } from './simulated-files.ts';
 
 export const cells = 48;
 
@@ -102,7 +110,7 @@ export function cellsOf(pieces: Pieces, place: Place, from = 0, to = cells): Mod
 const pieces = new Pieces();
 
 export function resolveCells(
-  tables: readonly ExtentTable[],
+  tables: readonly ExtentPages[],
   place: Place,
   from = 0,
   to = cells,
@@ -111,6 +119,53 @@ export function resolveCells(
   const { base, cellBytes } = place;
   resolve(tables, base + from * cellBytes, base + to * cellBytes, pieces, firstLiveSegment);
   return cellsOf(pieces, place, from, to);
+}
+
+export function resolveLayerCells(layers: Layers, place: Place, from = 0, to = cells): Model {
+  const { base, cellBytes } = place;
+  resolveLayers(layers, base + from * cellBytes, base + to * cellBytes, pieces);
+  return cellsOf(pieces, place, from, to);
+}
+
+/** Each cell of the first model that says something about it. */
+export function firstOf(models: readonly Model[]): Model {
+  return blank().map((_, cell) => models.find((model) => model[cell] !== '-')?.[cell] ?? '-');
+}
+
+/** Sources for a table whose segments are 0 to `count` - 1. */
+export function sourcesOf(count: number): TableSource[] {
+  return Array.from({ length: count }, (_, at) => ({
+    from: at * 100,
+    to: at * 100 + 99,
+    identity: `id-${at}`,
+  }));
+}
+
+/** A table as a file of the simulated disk, opened. Segments are ordinals from `first` on. */
+export function pagedCopy(
+  files: SimulatedFiles,
+  path: string,
+  table: ExtentPages,
+  { first = 0, segments = 1, cache = new PageCache(2) } = {},
+): PagedTable {
+  writeTableFile(files, path, table, { sources: sourcesOf(segments) }, (ordinal) => ordinal - first);
+  const ordinals = Array.from({ length: segments }, (_, at) => first + at);
+  const paged = PagedTable.tryOpen(files, files.open(path), ordinals, cache);
+  if (paged === null) throw new Error(`${path} is not there`);
+  return paged;
+}
+
+/** A table of `count` extents of one record each, some of which touch, with gaps and of random lengths. */
+export function longTable(random: Random, count: number, segment = 0): ExtentTable {
+  const list = new ExtentList(count);
+  let at = 0;
+  for (let record = 0; record < count; record++) {
+    if (random.chance(0.7)) at += (1 + random.below(5)) * 512;
+    const end = at + (1 + random.below(5)) * 512;
+    list.push(at, end, segment, positionOf(record), record, ContentKind.data);
+    at = end;
+  }
+  return buildTable(list);
 }
 
 /** Throws when what a table promises does not hold. */

@@ -2,6 +2,8 @@
 import type { Random } from './random.ts';
 
 export const sectorBytes = 512;
+/** What is a hole or is none, as a whole. */
+const holeBytes = 4096;
 
 /**
  * How a power cut treats what was not synced: all lost, all there, or each write lost, there or torn by
@@ -50,6 +52,17 @@ export class SimulatedFile {
       this.rememberSectors(size, this.size);
     }
     if (size !== this.size) this.rememberSize(size);
+  }
+
+  /** A block of zeros counts as a hole, however it came to be: a file system may find such blocks itself. */
+  nextData(offset: number): number | null {
+    for (let at = offset; at < this.size; at = nextBlock(at)) if (!this.isHole(at)) return at;
+    return null;
+  }
+
+  nextHole(offset: number): number | null {
+    for (let at = offset; at < this.size; at = nextBlock(at)) if (this.isHole(at)) return at;
+    return offset < this.size ? this.size : null;
   }
 
   /** A mark that `completeSync` takes: what was changed before it is what the sync covers. */
@@ -122,6 +135,11 @@ export class SimulatedFile {
     return left;
   }
 
+  private isHole(at: number): boolean {
+    const start = at - (at % holeBytes);
+    return this.content.subarray(start, Math.min(start + holeBytes, this.size)).every((byte) => byte === 0);
+  }
+
   private rememberSize(size: number): void {
     this.size = size;
     this.sizes.push({ change: this.changes, value: size, clean: false });
@@ -146,6 +164,8 @@ export class SimulatedFile {
     if (this.content.length < size) this.content = grown(this.content, size);
   }
 }
+
+const nextBlock = (at: number): number => at - (at % holeBytes) + holeBytes;
 
 function lastDirty<T>(versions: Version<T>[], mark: number): Version<T> | undefined {
   return versions.findLast((version) => version.change <= mark && !version.clean);

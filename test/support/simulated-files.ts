@@ -1,6 +1,7 @@
 // A file system in memory that remembers what is durable, can lose power or be killed, run full and fail on
 // demand.
 import path from 'node:path';
+import { checkRange } from '../../core/block/check-range.ts';
 import { FaultPlan } from '../../core/fault-plan.ts';
 import { systemError } from '../../core/system-error.ts';
 import type { Files } from '../../core/files/files.ts';
@@ -107,13 +108,32 @@ export class SimulatedFiles implements Files {
   }
 
   write(fd: number, buffers: readonly Uint8Array[], position: number): void {
-    const bytes = Buffer.concat(buffers);
+    this.writeAs('write', fd, Buffer.concat(buffers), position);
+  }
+
+  async zero(fd: number, offset: number, length: number): Promise<void> {
+    checkRange(this.described('fallocate', fd).size, offset, length);
+    this.writeAs('zero', fd, Buffer.alloc(length), offset);
+    await nextTurn();
+  }
+
+  nextData(fd: number, offset: number): number | null {
+    this.begin('nextData');
+    return this.described('lseek', fd).nextData(offset);
+  }
+
+  nextHole(fd: number, offset: number): number | null {
+    this.begin('nextHole');
+    return this.described('lseek', fd).nextHole(offset);
+  }
+
+  private writeAs(name: 'write' | 'zero', fd: number, bytes: Buffer, position: number): void {
     const file = this.described('writev', fd);
     const writePart = (length: number): void => {
       if (length > 0) this.resizing(file, () => file.write(bytes.subarray(0, length), position));
     };
     try {
-      this.begin('write');
+      this.begin(name);
     } catch (error) {
       // A write that fails has often written something first.
       const part = error instanceof SimulatedCrash ? error.writtenPart : 0.5;

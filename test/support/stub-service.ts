@@ -63,6 +63,7 @@ export function stubService(): StubService {
     calls,
     aborted,
     ...stubMachines(heard),
+    ...stubRetention(heard),
     ...stubViews(heard),
     async planRecovery(request) {
       heard('planRecovery', request);
@@ -163,6 +164,44 @@ function stubMachines(heard: Heard): Pick<MasterTargetService, MachineCall> {
   };
 }
 
+/** `tag:held` is locked until 2099. */
+function stubRetention(
+  heard: Heard,
+): Pick<MasterTargetService, 'retention' | 'lockPoint' | 'unlockPoint' | 'unpin'> {
+  const lock = { lsn: 118, time, until: '2099-01-01T00:00:00.000000Z', since: time, name: null };
+  return {
+    async retention(machine, change) {
+      heard('retention', machine, change);
+      ensureKnown(machine);
+      return {
+        machine,
+        windowMs: change?.windowMs ?? 86_400_000,
+        keep: change?.keep ?? 'hourly=7d,daily=4w',
+        maxBytes: 0,
+        floorMs: 14_400_000,
+        from: { window: 'protection', keep: 'machine', maxBytes: 'default', floor: 'default' },
+        changed: change !== null,
+      };
+    },
+    async unpin(machine) {
+      heard('unpin', machine);
+      ensureKnown(machine);
+      return { machine, changed: true };
+    },
+    async lockPoint(request) {
+      heard('lockPoint', request);
+      ensureKnown(request.machine);
+      return { machine: request.machine, ...lock, name: request.name, changed: true };
+    },
+    async unlockPoint(machine, at) {
+      heard('unlockPoint', machine, at);
+      ensureKnown(machine);
+      if (at === 'tag:held') throw new HomewardError('locked', `lsn:118 is locked until ${lock.until}`);
+      return { machine, ...lock, changed: true };
+    },
+  };
+}
+
 function stubViews(heard: Heard): Pick<MasterTargetService, 'openView' | 'listViews' | 'closeViews'> {
   const view = (machine: string, listen: string): ViewReport => ({
     id: 'v1',
@@ -197,6 +236,7 @@ function stubViews(heard: Heard): Pick<MasterTargetService, 'openView' | 'listVi
 function planFor({ machine, target, at }: RecoverRequest): RecoverPlan {
   ensureKnown(machine);
   if (at === 'tag:none') throw new HomewardError('no-such-tag', 'there is no tag "none"');
+  if (target.kind === 'in-place') throw new HomewardError('not-in-this-version', 'not in place');
   const disk = (name: string, to: string, format: string): RecoverPlan['disks'][number] => ({
     name,
     size: 20 * 1024 ** 3,

@@ -80,7 +80,10 @@ export class HashService {
       throw new HomewardError('pruned', `record ${sync} does not begin the sync that goes on here`);
     if (this.#open !== null) this.#end(this.#open);
     const held = machine.holdBefore(sync);
-    const worker = new Worker(workerFile, { workerData: held.content });
+    const worker = new Worker(workerFile, {
+      workerData: held.content,
+      transferList: [...held.transfer],
+    });
     const open: Open = { sync, held, worker, waiting: 0, ended: Promise.resolve() };
     open.ended = new Promise<void>((resolve) => {
       worker.once('exit', () => {

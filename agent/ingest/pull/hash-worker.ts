@@ -3,7 +3,9 @@ import { hash, randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { hashBytes, hashedChunkBytes } from '../../../core/chain/messages.ts';
 import { HomewardError, toHomewardError } from '../../../core/errors.ts';
-import { ViewReader, type ViewContent } from '../../replica/view-content.ts';
+import { limits } from '../../../core/limits.ts';
+import type { ViewContent } from '../../replica/view-content.ts';
+import { ViewReader } from '../../replica/view-reader.ts';
 
 /** Bytes [start, end) of a disk. */
 export interface HashAsked {
@@ -24,6 +26,8 @@ const zeroHashes = new Map<number, Buffer>();
 if (parentPort !== null && workerData !== null) {
   const port = parentPort;
   const reader = new ViewReader(workerData as ViewContent);
+  // A source may ask nothing for a long time; plans that nobody takes would pile up.
+  setInterval(() => reader.refresh(), limits.viewRefreshMs).unref();
   port.on('message', (asked: HashAsked) => port.postMessage(reply(reader, asked)));
 }
 

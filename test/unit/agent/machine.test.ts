@@ -3,10 +3,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { Machine } from '../../../agent/machine.ts';
+import { directStepWork } from '../../../agent/replica/step-work.ts';
 import { machinePaths } from '../../../agent/machine-paths.ts';
 import { hostClock } from '../../../core/clock.ts';
 import { loadConfig } from '../../../core/config.ts';
 import { BackgroundMerger } from '../../../core/extents/background-merger.ts';
+import { hostFiles } from '../../../core/files/host-files.ts';
 import { silentLog } from '../../../core/log.ts';
 import { MiB } from '../../../core/units.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -17,7 +19,7 @@ async function makeMachine(t: Test): Promise<Machine> {
   const config = loadConfig({ file: null, environment: { HOMEWARD_SEGMENT_BYTES: '64K' }, log: silentLog });
   const context = { retention, replicas: path.join(retention, 'replicas'), config, clock: hostClock() };
   const machine = await Machine.create(
-    { ...context, log: silentLog, merger },
+    { ...context, log: silentLog, merger, work: directStepWork(hostFiles) },
     {
       id: crypto.randomUUID(),
       name: 'web',

@@ -51,7 +51,8 @@ t.test('a target is a format with a directory, or devices by the name of the dis
 
 t.test('what is no target is refused with its own code', async (t) => {
   t.throws(() => parseTarget([], [], resolve), { code: 'usage' });
-  t.throws(() => parseTarget(['in-place'], [], resolve), { code: 'not-in-this-version' });
+  t.same(parseTarget(['in-place'], [], resolve), { kind: 'in-place' });
+  t.throws(() => parseTarget(['in-place', 'raw:a'], [], resolve), { code: 'bad-target' });
   for (const texts of [
     ['raw:'],
     ['tape:x'],

@@ -92,11 +92,13 @@ t.test('points show window, gaps, tags and kept points, and only those there are
 });
 
 t.test('a plan says what goes where and what is there', async (t) => {
-  const disks = [{ name: 'root', size: 512, to: '/dev/sdx', format: 'block', found: 'ext4' }];
+  const disk = { name: 'root', size: 512, to: '/dev/sdx', format: 'block', found: 'ext4' };
+  const disks = [{ ...disk, dataBytes: 100, freeBytes: 1024, resumes: 0.429 }];
   t.equal(
     formatPlan({ machine: 'web', lsn: 0, time: null, asked: null, disks }, null),
-    'Machine web as of LSN 0\nDISK   SIZE  FORMAT  TO        FOUND THERE\n' +
-      'root  512 B  block   /dev/sdx  ext4\n',
+    'Machine web as of LSN 0\nDISK   SIZE  FORMAT  TO         DATA   ROOM  FOUND THERE\n' +
+      'root  512 B  block   /dev/sdx  100 B  1 KiB  ext4\n' +
+      'root goes on where it was interrupted, at 42 %.\n',
   );
 });
 

@@ -23,6 +23,10 @@ t.test('without a file every setting has its default', (t) => {
     role: 'MasterTarget',
     windowMs: 86_400_000,
     windowMaxBytes: 0,
+    keepRules: 'hourly=7d,daily=4w,tags=4w',
+    floorMs: 14_400_000,
+    whenFull: 'shorten',
+    applyBacklogBytes: 0,
     replicaLagMs: 300_000,
     segmentBytes: 67_108_864,
     syncIntervalMs: 200,
@@ -82,6 +86,7 @@ t.test('each type refuses what it cannot read, and takes both ends of its range'
     boolean: ['', 'maybe', '2'],
     choice: ['', 'INFO', 'info '],
     path: ['relative/path', './x'],
+    'keep-rules': ['hourly', 'hourly=7', 'dayly=4w', 'hourly=7d,', 'daily=1h'],
     text: [],
   };
   const about = {

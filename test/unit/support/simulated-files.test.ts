@@ -172,3 +172,22 @@ t.test('whatever is synced survives every power cut', async (t) => {
     t.ok(content(files.crash({ seed: random.below(1e9) }), '/d/a').equals(model));
   }
 });
+
+t.test('zeroing is a write: it may be lost, tear and fail, and looking for holes may fail too', async (t) => {
+  const files = withDirectory();
+  const fd = await durableFile(files, '/d/a', Buffer.concat([sector(1), sector(2)]));
+  await files.zero(fd, 0, 1024);
+  t.same(content(files, '/d/a'), Buffer.alloc(1024));
+  t.same(content(files.crash({ mode: 'drop' }), '/d/a'), Buffer.concat([sector(1), sector(2)]));
+  const seen = new Set<string>();
+  for (let seed = 0; seed < 100; seed += 1) {
+    const bytes = content(files.crash({ seed }), '/d/a');
+    seen.add(`${bytes[0]}${bytes[512]}`);
+  }
+  t.same([...seen].sort(), ['00', '02', '10', '12']);
+  for (const call of ['zero', 'nextData', 'nextHole'] as const) files.faults.failAt(1, 'EIO', [call]);
+  await t.rejects(files.zero(fd, 0, 512), { code: 'EIO' });
+  t.throws(() => files.nextData(fd, 0), { code: 'EIO' });
+  t.throws(() => files.nextHole(fd, 0), { code: 'EIO' });
+  t.equal(files.faults.injected, 3);
+});

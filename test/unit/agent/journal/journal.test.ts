@@ -2,12 +2,13 @@
 // once.
 import t from 'tap';
 import { join } from 'node:path';
+import type { RedoLayers } from '../../../../agent/journal/lend-layers.ts';
 import { Journal } from '../../../../agent/journal/journal.ts';
 import { BackgroundMerger } from '../../../../core/extents/background-merger.ts';
 import { silentLog } from '../../../../core/log.ts';
 import { microseconds } from '../../../../core/units.ts';
 import type { SimulatedFiles } from '../../../support/simulated-files.ts';
-import { JournalDriver, tagging, writing, zeroing } from '../../../fault/journal-driver.ts';
+import { derived, JournalDriver, tableOf, tagging, writing, zeroing } from '../../../fault/journal-driver.ts';
 import { directory, frozenTimers, machine, newFiles, segmentBytes } from '../../../fault/log-driver.ts';
 
 t.before(() => frozenTimers(t));
@@ -22,7 +23,7 @@ async function opened(files = newFiles()): Promise<JournalDriver> {
 
 const openWith = (
   files: SimulatedFiles,
-  known: { appliedLsn: number; durableLsn: number },
+  known: { flooredLsn?: number; appliedLsn: number; durableLsn: number },
 ): Promise<Journal> =>
   Journal.open({
     files,
@@ -36,6 +37,8 @@ const openWith = (
     syncBytes: 1 << 20,
     syncIntervalMs: 200,
     openGap: null,
+    derived,
+    flooredLsn: known.appliedLsn,
     ...known,
   });
 
@@ -143,6 +146,14 @@ t.test(
   },
 );
 
+/** The kinds of all extents that a view has, hidden or not. */
+function kindsOf(files: SimulatedFiles, { redo, segments }: RedoLayers): number[] {
+  return redo.flatMap((source) => {
+    const { columns, count } = tableOf(files, segments, source);
+    return [...columns.kinds.subarray(0, count)];
+  });
+}
+
 /** A journal of three segments of one write each, of which the last is gone. */
 async function withoutItsEnd(): Promise<SimulatedFiles> {
   const driver = await opened();
@@ -163,9 +174,10 @@ t.test('lost records at the end: unknown to every view at or after them until wr
   t.match(journal.catalogue.lost, [{ from: 5, to: 6 }]);
   t.equal(journal.headLsn, 6);
   const kinds = (lsn: number): number[] => {
-    const view = journal.snapshot(lsn, 0);
+    const view = journal.layers(0, lsn);
+    const found = kindsOf(files, view);
     view.release();
-    return view.tables.flatMap((table) => [...table.columns.kinds.subarray(0, table.count)]).slice(0, 3);
+    return found;
   };
   t.notOk(kinds(4).includes(3), 'points before stay exact');
   t.ok(kinds(5).includes(3));
@@ -193,15 +205,13 @@ t.test('all redo lost: still unknown', async (t) => {
     await new Promise<void>((done) => journal.write(0, 0, bytes(10, 'd'), false, null, () => done()));
   }
   for (const lsn of [4, 6, 7, 8]) {
-    const view = journal.snapshot(lsn, 2);
-    t.ok(
-      view.tables.some((table) => [...table.columns.kinds].includes(3)),
-      `LSN ${lsn}`,
-    );
+    const view = journal.layers(2, lsn);
+    t.ok(kindsOf(files, view).includes(3), `LSN ${lsn}`);
+    view.release();
   }
 });
 
-t.test('what is lost below the cursor is no loss: the replica has it', async (t) => {
+t.test('what is lost below the cursor is unknown only to points below it: the replica has it', async (t) => {
   const driver = await opened();
   await driver.request([
     writing(0, 0, bytes(1000, 'a')),
@@ -218,8 +228,20 @@ t.test('what is lost below the cursor is no loss: the replica has it', async (t)
   const fd = files.open(name);
   files.write(fd, [Buffer.alloc(64)], 96 + 64 + 1000); // the header of record 2
   await driver.open();
+  t.match(driver.journal.catalogue.lost, [{ from: 2, to: 2 }]);
+  for (const lsn of [3, 4]) await driver.checkView(driver.view(lsn));
+  await driver.checkHead();
+  await driver.checkView(driver.view(1, 0));
+  for (const lsn of [2, 3, 4]) {
+    const view = driver.view(lsn, 0);
+    t.ok(kindsOf(files, view).includes(3), `LSN ${lsn}, from a state before what is lost`);
+    view.release();
+  }
+  driver.prune(3);
+  driver.restartOn(driver.files.kill());
+  await driver.open();
+  t.same(driver.journal.catalogue.lost, [], 'nobody needs it');
   await driver.check();
-  t.same(driver.journal.catalogue.lost, []);
 });
 
 t.test('tags come back after a restart, with their LSNs', async (t) => {

@@ -27,6 +27,7 @@ function moments(change: Partial<Moments> = {}): Moments {
   catalogue.tags.push({ lsn: 60, time: start + 60 * second, name: 'plain', consistency: 'crash' });
   return {
     oldest: { lsn: 10, time: start + 10 * second },
+    kept: [],
     newest: { lsn: 100, time: start + 100 * second },
     now: start + 200 * second,
     catalogue,
@@ -116,4 +117,23 @@ t.test('latest is the point before a gap that is still open', async (t) => {
   const catalogue = new Catalogue();
   catalogue.syncBegins(resync(90));
   t.equal(resolved('latest', { catalogue }), 89);
+});
+
+t.test('before the dense window only what is kept is there, and a neighbour never by silence', async (t) => {
+  const tag = { name: 'monday', consistency: 'application' } as const;
+  const kept = [
+    { lsn: 3, time: start + 3 * second, untilTime: start + 4 * second, tag: null },
+    { lsn: 6, time: start + 6 * second, untilTime: start + 8 * second, tag },
+  ];
+  t.equal(resolved('lsn:3', { kept }), 3);
+  t.equal(resolved('tag:monday', { kept }), 6);
+  t.equal(resolved('2026-01-31T14:00:07Z', { kept }), 6, 'nothing was written until 14:00:08');
+  const between = refusal(() => resolved('lsn:4', { kept }));
+  t.equal(between.code, 'thinned');
+  t.match(between.message, /before is lsn:3 .*next is lsn:6/);
+  const later = refusal(() => resolved('2026-01-31T14:00:09Z', { kept }));
+  t.equal(later.code, 'thinned');
+  t.match(later.message, /before is lsn:6 .*next is lsn:10/);
+  t.equal(refusal(() => resolved('lsn:2', { kept })).code, 'outside-window');
+  t.equal(refusal(() => resolved('2026-01-31T14:00:01Z', { kept })).code, 'outside-window');
 });

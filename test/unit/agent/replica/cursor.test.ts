@@ -8,6 +8,7 @@ import { writeSealedJson } from '../../../../core/atomic-file.ts';
 const cursor: Cursor = {
   lsn: 7,
   stepTo: 9,
+  pruned: 6,
   pin: null,
   generation: 2,
   durable: 11,

@@ -51,3 +51,27 @@ t.test('a mark at each end of 64 TiB is found', (t) => {
   t.equal(map.count, 0);
   t.end();
 });
+
+t.test('pages that have changed are given out once, and make the same map again', (t) => {
+  const map = new BlockMap();
+  map.mark(10, 20);
+  map.mark(70_000, 70_003);
+  const pages = map.takeChanged();
+  t.same(
+    pages.map(({ index }) => index),
+    [0, 2],
+  );
+  t.same(map.takeChanged(), []);
+  map.clear(12, 14);
+  t.equal(pages[0]?.bits[1], 0b1111_1100, 'a copy');
+  const again = new BlockMap();
+  for (const page of pages) again.load(page);
+  t.equal(again.count, 13);
+  t.same(again.takeChanged(), []);
+  t.same(
+    [...again.runs(0, 25)].filter(({ marked }) => marked),
+    [{ start: 10, end: 20, marked: true }],
+  );
+  t.throws(() => again.load(pages[0]!), RangeError);
+  t.end();
+});

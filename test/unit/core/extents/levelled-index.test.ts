@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { BackgroundMerger } from '../../../../core/extents/background-merger.ts';
 import { buildTable } from '../../../../core/extents/build.ts';
 import { ExtentList } from '../../../../core/extents/extent-list.ts';
+import { ExtentTable } from '../../../../core/extents/extent-table.ts';
 import { LevelledIndex } from '../../../../core/extents/levelled-index.ts';
 import { Pieces } from '../../../../core/extents/pieces.ts';
 import { createLog, silentLog } from '../../../../core/log.ts';
@@ -25,13 +26,13 @@ import {
   type Write,
 } from '../../../support/extent-model.ts';
 
-type Work = { write: Write } | 'seal' | 'add' | 'drop' | 'wait';
+type Work = { write: Write } | 'seal' | 'add' | 'drop' | 'wait' | 'spill';
 
 const anyWork: fc.Arbitrary<Work[]> = fc.array(
   fc.oneof(
     { weight: 5, arbitrary: anyWrite.map((write) => ({ write })) },
     { weight: 4, arbitrary: fc.constant('seal' as const) },
-    { weight: 1, arbitrary: fc.constantFrom('add' as const, 'drop' as const, 'wait' as const) },
+    { weight: 1, arbitrary: fc.constantFrom('add', 'drop', 'wait', 'spill') },
   ),
   { maxLength: 120 },
 );
@@ -45,6 +46,8 @@ class Pair {
   /** The model as of the start of each segment. */
   readonly prefixes = new Map<number, Model>();
   record = 0;
+  /** What was spilled, by path. */
+  readonly spilled = new Map<string, ExtentTable>();
 
   constructor(merger: BackgroundMerger, place: Place, firstSegment: number, mergeAtOnceExtents: number) {
     this.index = new LevelledIndex({ merger, firstSegment, mergeAtOnceExtents });
@@ -62,7 +65,11 @@ class Pair {
       index.insert(start, end, positionOf(this.record), this.record, kind);
       writeModel(this.model, work.write, index.nextSegment, this.record++);
     } else if (work === 'drop') {
-      index.dropBefore(Math.ceil((index.firstLiveSegment + index.nextSegment) / 2));
+      for (const { path } of index.dropBefore(Math.ceil((index.firstLiveSegment + index.nextSegment) / 2))) {
+        if (!this.spilled.delete(path)) throw new Error(`${path} was not spilled`);
+      }
+    } else if (work === 'spill') {
+      this.spill();
     } else if (work === 'wait') {
       await this.merger.idle();
     } else {
@@ -71,6 +78,22 @@ class Pair {
       this.prefixes.set(index.nextSegment, [...this.model]);
       this.record = 0;
     }
+  }
+
+  /** Puts all that the head does not need elsewhere. */
+  spill(): void {
+    for (const node of this.index.spillable()) {
+      const path = `${node.first}-${node.end}-${this.record}`;
+      if (this.index.spilled(node, path)) this.spilled.set(path, node.table);
+    }
+  }
+
+  prefix(segment: number): ExtentTable[] {
+    return this.index.prefixSources(segment).map((source) => {
+      const table = source instanceof ExtentTable ? source : this.spilled.get(source.path);
+      if (!table) throw new Error(`${JSON.stringify(source)} was dropped`);
+      return table;
+    });
   }
 
   /** The tail is given up for a table that says something else, as after a sync that failed. */
@@ -99,7 +122,7 @@ class Pair {
     const end = place.base + cells * place.cellBytes;
     same(cellsOf(index.resolveHead(place.base, end, new Pieces()), place), this.#live(this.model), 'head');
     for (const [segment, model] of this.prefixes) {
-      const tables = index.prefixTables(segment);
+      const tables = this.prefix(segment);
       const found = resolveCells(tables, place, 0, cells, index.firstLiveSegment);
       same(found, this.#live(model), `before ${segment}`);
     }
@@ -259,4 +282,50 @@ t.test('the answer of a head look-up may be kept while the index goes on', async
   index.sealSegment();
   t.equal(tables.length, 1);
   t.equal(tables[0]?.columns.positions[0], 77);
+});
+
+t.test('without what the head does not need, memory holds the head alone', async (t) => {
+  const merger = new BackgroundMerger(silentLog);
+  t.teardown(() => merger.close());
+  const pair = await filled(merger, 100);
+  await merger.idle();
+  const before = pair.index.bytes;
+  pair.spill();
+  t.ok(pair.spilled.size > 40);
+  t.same(pair.index.spillable(), []);
+  const head = pair.index.headTables().reduce((sum, { bytes }) => sum + bytes, 0);
+  t.equal(pair.index.bytes, head);
+  t.ok(pair.index.bytes < before / 3, `${pair.index.bytes} of ${before} bytes`);
+  pair.check();
+  pair.checkHeadTables();
+  t.throws(() => pair.index.prefixTables(63), /spilled/);
+  for (let more = 0; more < 28; more++) await pair.do('seal');
+  await merger.idle();
+  pair.check();
+});
+
+t.test('a node that went while it was put into a file takes no file', async (t) => {
+  const merger = new BackgroundMerger(silentLog);
+  t.teardown(() => merger.close());
+  const pair = await filled(merger, 8);
+  await merger.idle();
+  const nodes = pair.index.spillable();
+  const [first, ...others] = nodes;
+  t.ok(first && others.length > 0);
+  t.equal(pair.index.spilled(first!, '/first'), true);
+  t.equal(pair.index.spilled(first!, '/again'), false);
+  t.same(pair.index.dropBefore(8), [{ first: first!.first, end: first!.end, path: '/first' }]);
+  for (const node of others) t.equal(pair.index.spilled(node, '/gone'), false);
+  t.equal(pair.index.bytes, 0);
+});
+
+t.test('the bytes of an index are also those of its tail', async (t) => {
+  const merger = new BackgroundMerger(silentLog);
+  t.teardown(() => merger.close());
+  const index = new LevelledIndex({ merger, firstSegment: 0 });
+  t.equal(index.bytes, 0);
+  for (let at = 0; at < 300; at++) index.insert(at * 512, at * 512 + 512, at, at, 1);
+  t.equal(index.bytes, 2 * 256 * 29);
+  index.sealSegment();
+  t.equal(index.bytes, 300 * 29);
 });

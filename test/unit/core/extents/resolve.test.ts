@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { wholeMachine } from '../../../../core/extents/address.ts';
 import { buildTable } from '../../../../core/extents/build.ts';
 import { ExtentList } from '../../../../core/extents/extent-list.ts';
+import { mergeAll } from '../../../../core/extents/merge.ts';
 import { Pieces } from '../../../../core/extents/pieces.ts';
 import { resolve, resolveOver } from '../../../../core/extents/resolve.ts';
 import {
@@ -11,13 +12,18 @@ import {
   blank,
   cells,
   cellsOf,
+  firstOf,
   listOf,
   modelOf,
+  pagedCopy,
   places,
   resolveCells,
+  resolveLayerCells,
   holds,
   same,
+  type Model,
 } from '../../../support/extent-model.ts';
+import { SimulatedFiles } from '../../../support/simulated-files.ts';
 
 const anyExtent = fc
   .tuple(fc.nat(cells), fc.nat(cells))
@@ -43,6 +49,64 @@ for (const [name, place] of Object.entries(places)) {
         same(cellsOf(pieces, place, from, to), model.slice(from, to));
       }),
       300,
+    );
+  });
+}
+
+const undoFrom = 2 ** 31;
+
+/** What each cell says when what redo says at or below the floor is not seen, nor what it hides in redo. */
+function layersModel(
+  redo: Model,
+  undo: readonly Model[],
+  floor: { segment: number; lsnDelta: number },
+): Model {
+  const below = firstOf(undo);
+  return redo.map((cell, at) => {
+    const [segment = -1, record = -1] = cell.split('/').map(Number);
+    const isSeen =
+      cell !== '-' && (segment > floor.segment || (segment === floor.segment && record > floor.lsnDelta));
+    return isSeen ? cell : below[at]!;
+  });
+}
+
+for (const [name, place] of Object.entries(places)) {
+  t.test(`redo above the floor comes first, then the oldest undo, then the replica, ${name}`, async (t) => {
+    const files = new SimulatedFiles({ directories: ['/d'] });
+    const anySteps = fc.array(fc.array(anyWrite, { maxLength: 6 }), { maxLength: 5 });
+    const anyFloor = fc.record({
+      segment: fc.integer({ min: -1, max: 6 }),
+      lsnDelta: fc.integer({ min: -1, max: 6 }),
+    });
+    await holds(
+      t,
+      fc.property(
+        anySteps,
+        anySteps,
+        anyFloor,
+        anyExtent,
+        fc.nat(5),
+        (redo, undo, floor, [from, to], merged) => {
+          const redoModel = redo.reduce((before, writes, at) => modelOf(writes, at, before), blank());
+          const undoModels = undo.map((writes, at) => modelOf(writes, undoFrom + at));
+          const redoTables = redo.map((writes, at) => buildTable(listOf(writes, place, at)));
+          const undoTables = undo.map((writes, at) => buildTable(listOf(writes, place, undoFrom + at)));
+          // Some of the oldest segments are in one table, as they are in the index.
+          const tables = [mergeAll(redoTables.slice(0, merged)), ...redoTables.slice(merged)].reverse();
+          const wanted = layersModel(redoModel, undoModels, floor).slice(from, to);
+          const memory = { redo: tables, floor, undo: undoTables };
+          same(resolveLayerCells(memory, place, from, to), wanted, 'in memory');
+          const paged = {
+            redo: tables.map((table, at) => pagedCopy(files, `/d/redo-${at}`, table, { segments: 6 })),
+            floor,
+            undo: undoTables.map((table, at) => {
+              return pagedCopy(files, `/d/undo-${at}`, table, { first: undoFrom, segments: 6 });
+            }),
+          };
+          same(resolveLayerCells(paged, place, from, to), wanted, 'in files');
+        },
+      ),
+      200,
     );
   });
 }

@@ -58,3 +58,35 @@ t.test('allocated space is really there', (t) => {
   hostFiles.close(fd);
   t.end();
 });
+
+for (const [name, makeFiles] of [
+  ['host', () => hostFiles],
+  ['simulated', simulated],
+] as const) {
+  t.test(`the ${name} file system zeroes, and tells holes from data`, async (t) => {
+    const files = makeFiles();
+    const directory = name === 'host' ? temporaryDirectory(t) : '/d';
+    const fd = files.create(path.join(directory, 'a'));
+    const block = 64 * 1024;
+    files.write(fd, [Buffer.alloc(1, 1)], 8 * block - 1);
+    t.equal(files.nextData(fd, 0), 8 * block - 4096);
+    files.write(fd, [Buffer.alloc(2 * block, 7)], 2 * block);
+    t.equal(files.nextData(fd, 0), 2 * block);
+    t.equal(files.nextData(fd, 2 * block + 5), 2 * block + 5);
+    t.equal(files.nextHole(fd, 2 * block), 4 * block);
+    t.equal(files.nextHole(fd, 5 * block + 1), 5 * block + 1);
+    t.equal(files.nextHole(fd, 8 * block - 1), 8 * block, 'the end counts as a hole');
+    t.equal(files.nextData(fd, 8 * block), null);
+    t.equal(files.nextHole(fd, 8 * block), null);
+    await files.zero(fd, 2 * block - 3, block + 3 + 512);
+    t.equal(files.nextData(fd, 0), 3 * block);
+    const left = Buffer.alloc(block);
+    files.readSync(fd, left, 3 * block);
+    t.same(left, Buffer.concat([Buffer.alloc(512), Buffer.alloc(block - 512, 7)]), 'parts of blocks too');
+    await files.zero(fd, 8 * block - 4096, 4096);
+    t.equal(files.nextData(fd, 4 * block), null, 'nothing follows');
+    t.equal(files.size(fd), 8 * block);
+    await t.rejects(files.zero(fd, 8 * block - 512, 1024), { name: 'RangeError' }, 'the file does not grow');
+    files.close(fd);
+  });
+}

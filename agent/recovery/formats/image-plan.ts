@@ -1,0 +1,59 @@
+// What is left to write of an image, and where it goes on, from the stretches that are durable; and the
+// runs of a file that is whole.
+import { qcow2Layout, type ClusterRun } from '../../../core/formats/qcow2.ts';
+import { vmdkOverheadSectors } from '../../../core/formats/vmdk.ts';
+import { stretchesOf, type ImageFormat } from './stretch.ts';
+
+/** By stretch, where the format put it; see `StretchDone.parts`. */
+export type Placed = ReadonlyMap<number, readonly number[]>;
+
+export interface ImagePlan {
+  /** Stretches in order. */
+  todo: number[];
+  /** Those of `placed` that count. */
+  kept: Map<number, readonly number[]>;
+  free: { cluster?: number; sector?: number };
+}
+
+/**
+ * A VMDK file goes on behind the first stretch that is missing; the others leave holes and go on anywhere.
+ */
+export function planImage(format: ImageFormat, size: number, placed: Placed): ImagePlan {
+  const kept = new Map<number, readonly number[]>();
+  const todo: number[] = [];
+  for (let index = 0; index < stretchesOf(size); index++) {
+    const parts = format === 'vmdk' && todo.length > 0 ? undefined : placed.get(index);
+    if (parts === undefined) todo.push(index);
+    else kept.set(index, parts);
+  }
+  return { todo, kept, free: freeBehind(format, size, kept) };
+}
+
+function freeBehind(format: ImageFormat, size: number, kept: Placed): ImagePlan['free'] {
+  if (format === 'qcow2') return { cluster: lastEnd(kept, qcow2Layout(size).dataCluster) };
+  return format === 'vmdk' ? { sector: lastEnd(kept, vmdkOverheadSectors) } : {};
+}
+
+/** The end of what was placed, `least` when nothing was. */
+export function lastEnd(placed: Placed, least: number): number {
+  let end = least;
+  for (const parts of placed.values()) end = Math.max(end, parts.at(-1) ?? 0);
+  return end;
+}
+
+/** All runs in order, neighbours joined. */
+export function joinRuns(runs: Iterable<ClusterRun>): [start: number, end: number][] {
+  const joined: [number, number][] = [];
+  for (const [start, end] of [...runs].toSorted((one, other) => one[0] - other[0])) {
+    const last = joined.at(-1);
+    if (last !== undefined && last[1] >= start) last[1] = Math.max(last[1], end);
+    else if (end > start) joined.push([start, end]);
+  }
+  return joined;
+}
+
+/** The pairs [start, end) of `parts`. */
+export function* runsOf(placed: Placed): Generator<ClusterRun> {
+  for (const parts of placed.values())
+    for (let at = 0; at < parts.length; at += 2) yield [parts[at] ?? 0, parts[at + 1] ?? 0];
+}

@@ -1,0 +1,92 @@
+// Recovery in place: the cursor is pinned at a moment and moved there; records go on arriving, and nothing is
+// given up.
+import { HomewardError } from '../../core/errors.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Log } from '../../core/log.ts';
+import type { OnProgress, RecoverPlan, RecoverReport } from '../control/service.ts';
+import type { Cursor } from '../replica/cursor.ts';
+import type { History } from '../history.ts';
+
+/** A machine whose cursor can be held. */
+export interface Pinnable {
+  readonly name: string;
+  readonly cursor: Readonly<Cursor>;
+  readonly history: History;
+  readonly file: { disks: readonly { name: string; size: number }[] };
+  moveCursor(change: Partial<Cursor>): void;
+}
+
+/** Looks after machines; `settled` resolves when it has looked at all of them once more. */
+export interface Keeper {
+  wake(): void;
+  settled(): Promise<void>;
+  problemOf(id: string): HomewardError | null;
+}
+
+/**
+ * Throws 'conflict' when the cursor cannot go there: it can roll back over redo that is there only; or when
+ * the disks were others then.
+ */
+export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonly { size: number }[]): void {
+  const { cursor, file, name } = machine;
+  if (lsn < cursor.pruned && lsn < cursor.lsn) {
+    throw new HomewardError(
+      'conflict',
+      `the replica of ${name} cannot go back to lsn:${lsn}: the writes after it are not kept one by one any more`,
+      { hint: 'Recover that moment to raw:, qcow2:, vmdk: or block:, or open a view of it.' },
+    );
+  }
+  const same =
+    disks.length === file.disks.length && disks.every(({ size }, at) => size === file.disks[at]?.size);
+  if (same) return;
+  const hint = 'Recover that moment to raw:, qcow2:, vmdk: or block:, which makes the disks of then.';
+  throw new HomewardError('conflict', `at lsn:${lsn} ${name} had other disks than its replicas are`, {
+    hint,
+  });
+}
+
+export interface InPlace {
+  machine: Pinnable & { readonly id: string };
+  plan: RecoverPlan;
+  keeper: Keeper;
+  clock: Clock;
+  log: Log;
+  progress: OnProgress;
+  signal: AbortSignal;
+}
+
+/** Resolves when the replica is the state at the plan's LSN. Interrupted, the pin is taken away again. */
+export async function recoverInPlace(recovery: InPlace): Promise<RecoverReport> {
+  const { plan, clock, log } = recovery;
+  const begun = clock.monotonicMs();
+  await movePinned(recovery);
+  log.info('recovered-in-place', { machine: plan.machine, lsn: plan.lsn });
+  return { ...plan, bytesWritten: 0, seconds: (clock.monotonicMs() - begun) / 1000 };
+}
+
+async function movePinned({ machine, plan, keeper, progress, signal }: InPlace): Promise<void> {
+  const { lsn } = plan;
+  const begin = machine.cursor.lsn;
+  const total = Math.abs(lsn - begin);
+  machine.moveCursor({ pin: lsn });
+  while (machine.cursor.lsn !== lsn || machine.history.timeline.open !== null) {
+    if (signal.aborted) {
+      machine.moveCursor({ pin: null });
+      throw new HomewardError('interrupted', 'the recovery in place was interrupted; the cursor goes on', {
+        hint: 'Nothing is lost: give it again when you like.',
+      });
+    }
+    keeper.wake();
+    await keeper.settled();
+    const problem = keeper.problemOf(machine.id);
+    if (problem !== null) throw problem;
+    progress({ done: Math.min(Math.abs(machine.cursor.lsn - begin), total), total, what: machine.name });
+  }
+}
+
+/** The cursor follows again; false when it was not held. */
+export function unpin(machine: Pinnable): boolean {
+  if (machine.cursor.pin === null) return false;
+  machine.moveCursor({ pin: null });
+  return true;
+}

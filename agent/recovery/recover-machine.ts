@@ -1,0 +1,92 @@
+// Recovers a machine: holds the moment for as long as the threads read it, and says in the log what became
+// of it.
+import { toHomewardError } from '../../core/errors.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Log } from '../../core/log.ts';
+import type { OnProgress, RecoverPlan, RecoverReport, RecoverRequest } from '../control/service.ts';
+import type { HeldContent } from '../replica/view-content.ts';
+import { ExportCrew, recoveryThreads } from './export-crew.ts';
+import { stretchesOf } from './formats/stretch.ts';
+import { executeRecovery } from './recover.ts';
+
+export interface MachineRecovery {
+  machine: { id: string; name: string; hold(lsn: number): HeldContent };
+  plan: RecoverPlan;
+  request: RecoverRequest;
+  /** The directory of the notes of recoveries onto devices. */
+  notes: string;
+  clock: Clock;
+  log: Log;
+  progress: OnProgress;
+  signal: AbortSignal;
+}
+
+export async function recoverMachine(recovery: MachineRecovery): Promise<RecoverReport> {
+  const { machine, plan, request, notes, clock, log, progress, signal } = recovery;
+  const { lsn } = plan;
+  const begun = clock.monotonicMs();
+  const contents = holdForThreads(machine, lsn);
+  log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
+  try {
+    const execution = { plan, machine: machine.id, contents, notes, options: request, progress, signal };
+    const outcome = await executeRecovery(execution);
+    const { bytesWritten, damaged, differing } = outcome;
+    log.info('recovery-done', {
+      machine: machine.name,
+      lsn,
+      bytesWritten,
+      damaged: damaged.length,
+      differing: differing?.length ?? 0,
+    });
+    return { ...plan, ...outcome, seconds: (clock.monotonicMs() - begun) / 1000 };
+  } catch (thrown) {
+    const error = toHomewardError(thrown);
+    log.warn('recovery-failed', { machine: machine.name, lsn, code: error.code, error });
+    throw error;
+  } finally {
+    for (const held of contents) held.release();
+  }
+}
+
+/** The plan with the bytes of data of each disk. */
+export async function countData(
+  machine: MachineRecovery['machine'],
+  plan: RecoverPlan,
+  signal: AbortSignal,
+): Promise<RecoverPlan> {
+  const contents = holdForThreads(machine, plan.lsn);
+  const crew = new ExportCrew(contents);
+  try {
+    const disks: RecoverPlan['disks'] = [];
+    for (const disk of plan.disks) {
+      let dataBytes = 0;
+      const index = contents[0]?.content.disks.findIndex(({ name }) => name === disk.name) ?? -1;
+      const todo = Array.from({ length: stretchesOf(disk.size) }, (_, at) => at);
+      const task = { kind: 'count', format: 'raw', fd: -1, blank: false, allowDamaged: false } as const;
+      await crew.run(
+        { ...task, disk: index, todo, free: {} },
+        (reply) => {
+          if ('counted' in reply) dataBytes += reply.counted.dataBytes;
+        },
+        signal,
+      );
+      disks.push({ ...disk, dataBytes });
+    }
+    return { ...plan, disks };
+  } finally {
+    await crew.close();
+    for (const held of contents) held.release();
+  }
+}
+
+/** The same content once for each thread: what keeps it true speaks to one of them only. */
+function holdForThreads(machine: MachineRecovery['machine'], lsn: number): HeldContent[] {
+  const contents: HeldContent[] = [];
+  try {
+    for (let at = 0; at < recoveryThreads(); at++) contents.push(machine.hold(lsn));
+  } catch (error) {
+    for (const held of contents) held.release();
+    throw error;
+  }
+  return contents;
+}

@@ -1,0 +1,228 @@
+// Checksums of a replica's content, in a file of their own that may be deleted: rot in the replica is found
+// before it is copied into undo or shown.
+import { crc32 } from 'node:zlib';
+import { errnoOf } from '../../core/errors.ts';
+import type { Files } from '../../core/files/files.ts';
+import { readU64, writeU64 } from '../../core/record/record.ts';
+import { KiB } from '../../core/units.ts';
+
+/**
+ * One CRC-32 covers this much, sixteen of them what one check of a record covers (64 KiB): most writes are
+ * whole blocks of file systems, so a scattered one brings its new sum with it, and nothing around it has to
+ * be read. The price is a thousandth of the disk.
+ */
+export const sumBlockBytes = 4 * KiB;
+
+/** Sums of one page of the file. The last word of a page is the CRC of the others. */
+export const sumsPerPage = 1023;
+const pageBytes = 4 * KiB;
+/** Bytes of a disk whose sums are on one page. */
+export const sumPageSpan = sumsPerPage * sumBlockBytes;
+const headerBytes = 64;
+const magic = Buffer.from('HWSUMS1\n', 'latin1');
+
+/** Nothing is known of a block with this sum. */
+export const notKnown = 0;
+/** A block whose CRC happens to be 0 is never checked. */
+export const sumOf = (block: Uint8Array): number => crc32(block);
+export const zeroSum = sumOf(Buffer.alloc(sumBlockBytes));
+
+/** Whose sums they are. */
+export interface SumsOwner {
+  /** UUID, 16 bytes. */
+  machine: Uint8Array;
+  disk: number;
+}
+
+/**
+ * Closed (`low` = `high`): the sums are those of the replica at this LSN. Open: a step within [low, high] has
+ * begun; what it touches may have either sum, all else has the right one.
+ */
+export interface SumsState {
+  low: number;
+  high: number;
+  open: boolean;
+}
+
+/** The sums of `sumsPerPage` blocks as they were read or changed. */
+export class SumsPage {
+  readonly words = new Uint32Array(pageBytes / 4);
+  readonly bytes = Buffer.from(this.words.buffer);
+
+  /** A page that is not sound, or not there, says nothing. */
+  settle(read: number): void {
+    const sound = read === pageBytes && this.words[sumsPerPage] === this.#crc();
+    if (!sound) this.words.fill(notKnown);
+  }
+
+  seal(): void {
+    this.words[sumsPerPage] = this.#crc();
+  }
+
+  #crc(): number {
+    return crc32(this.bytes.subarray(0, sumsPerPage * 4));
+  }
+}
+
+/** The file as such: header, then pages from 4 KiB on, which are little-endian words as on all our hosts. */
+export class SumsFile {
+  readonly fd: number;
+  readonly #files: Files;
+  readonly #owner: SumsOwner;
+
+  constructor(files: Files, fd: number, owner: SumsOwner) {
+    this.#files = files;
+    this.fd = fd;
+    this.#owner = owner;
+  }
+
+  /** Null when the header is not a sound one of this owner. */
+  readState(): SumsState | null {
+    const header = Buffer.alloc(headerBytes);
+    if (this.#tryRead(header, 0) < headerBytes) return null;
+    if (magic.compare(header, 0, magic.length) !== 0) return null;
+    if (header.readUInt32LE(60) !== crc32(header.subarray(0, 60))) return null;
+    const { machine, disk } = this.#owner;
+    if (!header.subarray(8, 24).equals(machine) || header.readUInt32LE(24) !== disk) return null;
+    return { open: header.readUInt32LE(28) !== 0, low: readU64(header, 32), high: readU64(header, 40) };
+  }
+
+  /** 64 bytes at the beginning of a sector, which is written whole or not at all. */
+  writeState({ low, high, open }: SumsState): void {
+    const header = Buffer.alloc(headerBytes);
+    magic.copy(header, 0);
+    header.set(this.#owner.machine, 8);
+    header.writeUInt32LE(this.#owner.disk, 24);
+    header.writeUInt32LE(open ? 1 : 0, 28);
+    writeU64(header, 32, low);
+    writeU64(header, 40, high);
+    header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
+    this.#files.write(this.fd, [header], 0);
+  }
+
+  readPage(index: number, page: SumsPage): void {
+    page.settle(this.#tryRead(page.bytes, placeOf(index)));
+  }
+
+  writePage(index: number, page: SumsPage): void {
+    page.seal();
+    this.#files.write(this.fd, [page.bytes], placeOf(index));
+  }
+
+  /** The first page at or after `index` that may say something, or null. */
+  nextPage(index: number): number | null {
+    const data = this.#files.nextData(this.fd, placeOf(index));
+    return data === null ? null : Math.max(Math.floor(data / pageBytes) - 1, index);
+  }
+
+  /** Durably without any content: nothing of it can come back with a header that is written later. */
+  async clear(): Promise<void> {
+    this.#files.allocate(this.fd, 0);
+    await this.sync();
+  }
+
+  sync(): Promise<void> {
+    return this.#files.sync(this.fd);
+  }
+
+  /** What the disk does not give back is as if it had not been written. */
+  #tryRead(target: Buffer, position: number): number {
+    try {
+      return this.#files.readSync(this.fd, target, position);
+    } catch (error) {
+      if (errnoOf(error) !== 'EIO') throw error;
+      return 0;
+    }
+  }
+}
+
+const placeOf = (page: number): number => (page + 1) * pageBytes;
+
+/**
+ * Opens the file of sums at `path`, made new when it is not there and `create` says so; null when there is
+ * none.
+ */
+export function openSums(files: Files, path: string, owner: SumsOwner, create = false): SumsFile | null {
+  try {
+    return new SumsFile(files, files.open(path), owner);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return create ? new SumsFile(files, files.create(path), owner) : null;
+  }
+}
+
+/** Pages that a reader keeps: 1 MiB of them are the sums of 1 GiB. */
+const pagesKept = 256;
+
+/**
+ * Checks what was read from a replica. Only for as long as no step is open: `isValid` is to be asked after
+ * each step, and what was checked counts when no step has begun by the time it was.
+ */
+export class SumsReader {
+  readonly #sums: SumsFile;
+  readonly #pages = new Map<number, SumsPage>();
+
+  constructor(sums: SumsFile) {
+    this.#sums = sums;
+  }
+
+  /** Whether the sums are those of the replica at this LSN. Forgets what was read before. */
+  isValid(lsn: number): boolean {
+    this.#pages.clear();
+    const state = this.#sums.readState();
+    return state !== null && !state.open && state.low === lsn && state.high === lsn;
+  }
+
+  /**
+   * The parts [start, end) of the disk, whole blocks, that do not fit their sums. `bytes` is what was read at
+   * `offset`; of blocks that are in it in part nothing is said.
+   */
+  check(offset: number, bytes: Buffer): [number, number][] {
+    const bad: [number, number][] = [];
+    const end = offset + bytes.length;
+    const first = Math.ceil(offset / sumBlockBytes);
+    for (let block = first; (block + 1) * sumBlockBytes <= end; block++) {
+      const known = this.#page(block).words[block % sumsPerPage]!;
+      if (known === notKnown) continue;
+      const at = block * sumBlockBytes;
+      if (sumOf(bytes.subarray(at - offset, at - offset + sumBlockBytes)) !== known) pushBlock(bad, at);
+    }
+    return bad;
+  }
+
+  /** The same for [start, end) that is a hole. */
+  checkHole(start: number, end: number): [number, number][] {
+    const bad: [number, number][] = [];
+    const last = Math.floor(end / sumBlockBytes);
+    for (let block = Math.ceil(start / sumBlockBytes); block < last;) {
+      const page = Math.floor(block / sumsPerPage);
+      // Holes may be vast, and so may be the part of the file that says nothing of them.
+      const filled = last - block > sumsPerPage ? this.#sums.nextPage(page) : page;
+      if (filled === null) break;
+      block = Math.max(block, filled * sumsPerPage);
+      for (const stop = Math.min((filled + 1) * sumsPerPage, last); block < stop; block++) {
+        const known = this.#page(block).words[block % sumsPerPage]!;
+        if (known !== notKnown && known !== zeroSum) pushBlock(bad, block * sumBlockBytes);
+      }
+    }
+    return bad;
+  }
+
+  #page(block: number): SumsPage {
+    const index = Math.floor(block / sumsPerPage);
+    const known = this.#pages.get(index);
+    if (known !== undefined) return known;
+    const [oldest] = this.#pages.keys();
+    if (this.#pages.size >= pagesKept && oldest !== undefined) this.#pages.delete(oldest);
+    const page = new SumsPage();
+    this.#sums.readPage(index, page);
+    this.#pages.set(index, page);
+    return page;
+  }
+}
+
+function pushBlock(list: [number, number][], start: number): void {
+  const last = list.at(-1);
+  if (last !== undefined && last[1] === start) last[1] = start + sumBlockBytes;
+  else list.push([start, start + sumBlockBytes]);
+}

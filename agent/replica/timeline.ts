@@ -1,0 +1,434 @@
+// The cursor of one machine and the undo behind it: apply, roll back, split, merge, prune, each in crash
+// order.
+import { join } from 'node:path';
+import { assert, errnoOf } from '../../core/errors.ts';
+import type { Files } from '../../core/files/files.ts';
+import type { Cursor } from './cursor.ts';
+import type { UndoLog } from './undo/undo-log.ts';
+import { undoFileName } from './undo/undo-names.ts';
+import type {
+  LentDisk,
+  LentRedo,
+  ReplicaWritten,
+  StepJob,
+  StepWork,
+  UndoMade,
+  UndoNote,
+  UndoStep,
+} from './undo/undo-step.ts';
+
+/** What steps need of a journal. */
+export interface StepJournal {
+  readonly generation: number;
+  /** The segments that hold (from, to], held until `release`. */
+  lend(from: number, to: number): { redo: LentRedo[]; release(): void };
+  /** The cursor moves to `lsn`: what lies above it must be found in redo from now on. */
+  cursorMoved(lsn: number): Promise<void>;
+  /** Drops segments that end at or below `boundary`; gives back how many went. */
+  prune(boundary: number): number;
+}
+
+export interface StepLedger {
+  append(entry: StepEntry): void;
+  /** What was appended is durable when it resolves. */
+  settle(): Promise<void>;
+}
+
+export interface StepEntry {
+  event: 'stepped' | 'rolled' | 'split' | 'merged' | 'pruned';
+  file?: string;
+  from: number;
+  to: number;
+  bytes?: number;
+  hash?: string;
+}
+
+export interface TimelineParts {
+  files: Files;
+  work: StepWork;
+  undo: UndoLog;
+  journal: StepJournal;
+  ledger: StepLedger;
+  /** UUID, 16 bytes. */
+  machine: Buffer;
+  /** Absolute paths of the machine's directories. */
+  undoDirectory: string;
+  derived: string;
+  disks(): LentDisk[];
+  cursor(): Readonly<Cursor>;
+  /** Durable when it returns. When it throws the process goes on with the old one; the file may say either. */
+  moveCursor(change: Partial<Cursor>): void;
+  /** A step is about to change the replica: every reader knows of it when this returns. */
+  stepOpens(): void;
+  /** The replica is whole again. */
+  stepEnded(): void;
+  flushBytes: number;
+}
+
+export interface StepPlan {
+  note: UndoNote;
+  /** False where no point below the end of the step is wanted any more. */
+  keepUndo: boolean;
+}
+
+/**
+ * Invariants: the undo log joins up to the cursor, or to an open step that begins there; while a step is
+ * open nothing but that step is begun; an undo segment is made of a replica that no step is open on.
+ * Calls do not overlap: whoever owns this has one under way at a time. Each may fail at any point, and
+ * `finish` or the next start goes on from there.
+ */
+export class Timeline {
+  readonly #parts: TimelineParts;
+  /** A move of the cursor failed: its file may say what it was to say. */
+  #isUnsure = false;
+  /** Files that are no undo any more, and may still be there after a power cut. */
+  readonly #going = new Set<string>();
+
+  constructor(parts: TimelineParts) {
+    this.#parts = parts;
+  }
+
+  get undo(): UndoLog {
+    return this.#parts.undo;
+  }
+
+  /** The end of the step that is open and how it is kept, or null. */
+  get open(): { to: number; step: UndoStep | null } | null {
+    const { lsn, stepTo } = this.#parts.cursor();
+    const step = this.undo.open(lsn);
+    if (step !== null) return { to: step.to, step };
+    // An undo segment that cannot be read does not lead back; what lay below it is unknown.
+    const to = stepTo ?? this.undo.brokenOpen(lsn)?.to ?? null;
+    return to === null ? null : { to, step: null };
+  }
+
+  /** The largest boundary at or below `lsn` that a view can be read from, or null. */
+  base(lsn: number): number | null {
+    const { lsn: cursor } = this.#parts.cursor();
+    const most = Math.min(lsn, cursor);
+    if (most === cursor) return cursor;
+    return this.undo.boundaries().findLast((boundary) => boundary.lsn <= most)?.lsn ?? null;
+  }
+
+  /**
+   * Moves the cursor forward over the step. Crash order: 1 undo under a temporary name, synced · 2 renamed,
+   * directory synced: the step is open · 3 views know · 4 replica, flushed · 5 cursor. Without undo: 1 the
+   * cursor says where the step ends: nothing below is shown any more · 2 replica, flushed · 3 cursor.
+   */
+  async apply(plan: StepPlan): Promise<ReplicaWritten> {
+    assert(this.open === null, 'a step begins when none is open');
+    assert(plan.note.from === this.#parts.cursor().lsn, 'a step begins at the cursor');
+    this.#beSure();
+    if (plan.keepUndo) await this.#openStep(plan.note);
+    else await this.#openWithoutUndo(plan.note.to);
+    return await this.#forward(plan.note.to, plan.note.toTime);
+  }
+
+  /** Ends a step that a crash or a failure left open: forward, or back when that is wanted. */
+  async finish(direction: 'forward' | 'back'): Promise<void> {
+    const { open } = this;
+    assert(open !== null, 'there is a step to finish');
+    this.#beSure();
+    if (this.#parts.cursor().stepTo !== null) await this.#giveUpUndo(open.to);
+    this.#parts.stepOpens();
+    if (open.step === null) await this.#forward(open.to, null);
+    else if (direction === 'forward') await this.#forward(open.to, open.step.toTime);
+    else await this.#back(open.step);
+  }
+
+  /**
+   * Takes the newest step back. Crash order: 1 redo of it is found again · 2 cursor: the step is open · 3
+   * views know · 4 undo onto the replica, flushed · 5 ledger, undo unlinked.
+   */
+  async rollBack(): Promise<void> {
+    const { undo, journal, cursor } = this.#parts;
+    const step = undo.steps.at(-1);
+    assert(this.open === null && step !== undefined, 'a step is rolled back when none is open');
+    assert(step.to === cursor().lsn, 'the newest step ends at the cursor');
+    assert(step.from >= cursor().pruned, 'redo of a step that is rolled back is there');
+    this.#beSure();
+    await journal.cursorMoved(step.from);
+    this.#move({ lsn: step.from, time: step.fromTime });
+    this.#parts.stepOpens();
+    await this.#back(step);
+  }
+
+  /** Makes `at`, inside a step whose redo is there, a boundary. `middle` says what is known of it. */
+  async split(step: UndoStep, at: number, middle: Middle): Promise<void> {
+    const { undo, journal, work, machine } = this.#parts;
+    const { firstTime, ...end } = noteOf(step);
+    const begin = firstTime === undefined ? {} : { firstTime };
+    const { nextTime, ...boundary } = middle;
+    const outputs = [
+      this.#output({ ...end, ...begin, to: at, ...boundary }),
+      this.#output({
+        ...end,
+        from: at,
+        fromTime: middle.toTime,
+        fromTag: middle.tag,
+        fromPoint: middle.point,
+        firstTime: nextTime,
+      }),
+    ];
+    const lent = journal.lend(step.from, step.to);
+    const old = undo.lend(step);
+    try {
+      const { generation } = journal;
+      const job = { machine, generation, undo: old.undo, redo: lent.redo, at, outputs };
+      const made = await work.split(job);
+      await this.#replace('split', [step], outputs, made);
+    } finally {
+      old.release();
+      lent.release();
+    }
+  }
+
+  /** Makes one step of neighbours whose redo is gone; the boundaries between them are no points any more. */
+  async merge(steps: readonly UndoStep[]): Promise<void> {
+    const { undo, journal, work, machine } = this.#parts;
+    const [first] = steps;
+    const last = steps.at(-1);
+    assert(first !== undefined && last !== undefined && steps.length > 1, 'a merge has steps');
+    assert(last.to <= this.#parts.cursor().pruned, 'redo of steps that are merged is gone');
+    const { to, toTime, tag, point } = last;
+    const output = this.#output({ ...noteOf(first), to, toTime, tag, point });
+    const lent = steps.map((step) => undo.lend(step));
+    try {
+      const { generation } = journal;
+      const made = await work.merge({ machine, generation, undo: lent.map((one) => one.undo), output });
+      await this.#replace('merged', steps, [output], [made]);
+    } finally {
+      for (const one of lent) one.release();
+    }
+  }
+
+  /**
+   * Drops the redo up to a boundary at or below the cursor. Crash order: 1 what was split is gone durably: a
+   * start would take it for the parts, and their boundaries need redo then · 2 cursor file · 3 ledger · 4 files.
+   */
+  async prune(boundary: number): Promise<number> {
+    const { cursor, journal, ledger } = this.#parts;
+    const { lsn, pruned } = cursor();
+    assert(boundary <= lsn && this.base(boundary) === boundary, 'redo goes up to a boundary');
+    if (boundary > pruned) {
+      await this.#unlinkGoing();
+      this.#move({ pruned: boundary });
+      ledger.append({ event: 'pruned', from: pruned, to: boundary });
+      await this.#settleForRoom();
+    }
+    return journal.prune(boundary);
+  }
+
+  /** Gives up all points below `boundary`, whose redo is gone; gives back how many steps went. */
+  async dropBelow(boundary: number): Promise<number> {
+    const { undo, ledger, cursor } = this.#parts;
+    assert(boundary <= cursor().pruned, 'undo goes when its redo has');
+    const dropped = undo.steps.filter(({ to }) => to <= boundary);
+    if (dropped.length === 0) return 0;
+    for (const { from, to, path } of dropped) ledger.append({ event: 'pruned', file: path, from, to });
+    await this.#settleForRoom();
+    undo.dropBelow(boundary);
+    for (const { path } of dropped) this.#unlink(path);
+    return dropped.length;
+  }
+
+  async #openStep(note: UndoNote): Promise<void> {
+    const { work, undo, ledger } = this.#parts;
+    const output = this.#output(note);
+    const made = await this.#withJob(note, (job) => work.saveUndo({ ...job, ...output }));
+    await this.#place([{ output, made }]);
+    const step = stepOf(output, made, this.#pathOf(note));
+    undo.add(step);
+    this.#parts.stepOpens();
+    const { from, to, bytes, hash } = step;
+    ledger.append({ event: 'stepped', file: step.path, from, to, bytes, hash });
+  }
+
+  async #openWithoutUndo(to: number): Promise<void> {
+    const { lsn, pruned } = this.#parts.cursor();
+    this.#move({ stepTo: to, pruned: Math.max(pruned, lsn) });
+    await this.#giveUpUndo(to);
+    this.#parts.stepOpens();
+  }
+
+  /**
+   * Older undo leads to points below a step without undo, which are given up with it. It must be gone before
+   * the cursor says that the step has ended: it would seem to lead there from what the replica is then.
+   */
+  async #giveUpUndo(to: number): Promise<void> {
+    const { undo, ledger } = this.#parts;
+    const dropped = [...undo.steps];
+    if (dropped.length === 0) return;
+    for (const step of dropped)
+      ledger.append({ event: 'pruned', file: step.path, from: step.from, to: step.to });
+    await this.#settleForRoom();
+    undo.dropBelow(to);
+    for (const { path } of dropped) this.#unlink(path);
+    await this.#unlinkGoing();
+  }
+
+  async #forward(to: number, toTime: number | null): Promise<ReplicaWritten> {
+    const { work, cursor, journal, flushBytes } = this.#parts;
+    const { lsn: from, stepTo, time, pruned } = cursor();
+    const written = await this.#withJob({ from, to }, (job) => work.writeReplica({ ...job, flushBytes }));
+    this.#move({
+      lsn: to,
+      stepTo: null,
+      unknown: written.unknown,
+      time: toTime ?? time,
+      pruned: stepTo === null ? pruned : to,
+    });
+    this.#parts.stepEnded();
+    await journal.cursorMoved(to);
+    return written;
+  }
+
+  async #back(step: UndoStep): Promise<void> {
+    const { work, undo, cursor, ledger, machine } = this.#parts;
+    const lent = undo.lend(step);
+    try {
+      const { unknown } = cursor();
+      const disks = this.#parts.disks();
+      const written = await work.rollBack({ machine, undo: lent.undo, disks, unknown });
+      this.#move({ unknown: written.unknown });
+      ledger.append({ event: 'rolled', file: step.path, from: step.from, to: step.to });
+      await ledger.settle();
+      undo.removeNewest();
+      this.#unlink(step.path);
+    } finally {
+      lent.release();
+    }
+    this.#parts.stepEnded();
+  }
+
+  #move(change: Partial<Cursor>): void {
+    this.#isUnsure = true;
+    this.#parts.moveCursor(change);
+    this.#isUnsure = false;
+  }
+
+  /** Before the replica is written anew, the file says where the process believes that it is. */
+  #beSure(): void {
+    if (this.#isUnsure) this.#move({});
+  }
+
+  async #withJob<T>(
+    { from, to }: { from: number; to: number },
+    run: (job: StepJob) => Promise<T>,
+  ): Promise<T> {
+    const { machine, journal, cursor } = this.#parts;
+    const { redo, release } = journal.lend(from, to);
+    try {
+      const { unknown } = cursor();
+      const { generation } = journal;
+      return await run({ machine, generation, from, to, redo, disks: this.#parts.disks(), unknown });
+    } finally {
+      release();
+    }
+  }
+
+  /** In this order: 1 the new files have their names, durably · 2 ledger · 3 the old ones go. */
+  async #replace(
+    event: 'split' | 'merged',
+    olds: readonly UndoStep[],
+    outputs: readonly Output[],
+    made: readonly UndoMade[],
+  ): Promise<void> {
+    const { undo, ledger } = this.#parts;
+    const placed = outputs.map((output, at) => ({ output, made: made[at]! }));
+    await this.#place(placed);
+    const steps = placed.map((one) => stepOf(one.output, one.made, this.#pathOf(one.output.note)));
+    for (const { path: file, from, to, bytes, hash } of steps)
+      ledger.append({ event, file, from, to, bytes, hash });
+    for (const { path: file, from, to } of olds) ledger.append({ event: 'pruned', file, from, to });
+    await ledger.settle();
+    undo.replace(olds, steps);
+    for (const { path } of olds) this.#unlink(path);
+  }
+
+  /** Temporary names become the real ones. What cannot be named durably is as if it had not been made. */
+  async #place(all: readonly { output: Output; made: UndoMade }[]): Promise<void> {
+    const { files, undoDirectory } = this.#parts;
+    try {
+      for (const { output, made } of all) {
+        const path = this.#pathOf(output.note);
+        files.rename(made.path, path);
+        this.#going.delete(path);
+      }
+      await files.syncDirectory(undoDirectory);
+    } catch (error) {
+      for (const { output, made } of all)
+        for (const path of [made.path, this.#pathOf(output.note)]) this.#unlink(path);
+      throw error;
+    }
+  }
+
+  #output(note: UndoNote): Output {
+    const name = undoFileName(note.from, note.to);
+    const tablePath = join(this.#parts.derived, `undo-${name.replace('.seg', '.table')}`);
+    return { undoPath: `${this.#pathOf(note)}.new`, tablePath, note };
+  }
+
+  #pathOf({ from, to }: { from: number; to: number }): string {
+    return join(this.#parts.undoDirectory, undoFileName(from, to));
+  }
+
+  /** A full volume must get room: there the line comes later, and a crash before would show as a missing file. */
+  async #settleForRoom(): Promise<void> {
+    try {
+      await this.#parts.ledger.settle();
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno !== 'ENOSPC' && errno !== 'EDQUOT') throw error;
+    }
+  }
+
+  #unlink(path: string): void {
+    this.#going.add(path);
+    try {
+      this.#parts.files.unlink(path);
+    } catch {
+      // Gone already; or it stays below the cursor or inside another's interval, where the next start finds it.
+    }
+  }
+
+  async #unlinkGoing(): Promise<void> {
+    if (this.#going.size === 0) return;
+    const { files, undoDirectory } = this.#parts;
+    const paths = [...this.#going];
+    for (const path of paths) unlinkIfThere(files, path);
+    await files.syncDirectory(undoDirectory);
+    for (const path of paths) this.#going.delete(path);
+  }
+}
+
+function unlinkIfThere(files: Files, path: string): void {
+  try {
+    files.unlink(path);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** What is known of a boundary made inside a step; `nextTime` is the stamp of the record behind it. */
+export type Middle = Pick<UndoNote, 'toTime' | 'tag' | 'point'> & { nextTime: number };
+
+interface Output {
+  undoPath: string;
+  tablePath: string;
+  note: UndoNote;
+}
+
+/** What a step says of itself, without what its file is like. */
+function noteOf(step: UndoStep): UndoNote {
+  const { path: _path, identity: _identity, bytes: _bytes, hash: _hash, ...note } = step;
+  return note;
+}
+
+const stepOf = ({ note }: Output, { identity, bytes, hash }: UndoMade, path: string): UndoStep => ({
+  ...note,
+  path,
+  identity,
+  bytes,
+  hash,
+});

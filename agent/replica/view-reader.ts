@@ -1,0 +1,184 @@
+// Reads a view, blocking its thread: layers of redo and undo over a replica that moves on meanwhile.
+import { appendExtent, dataExtent, holeExtent } from '../../core/block/append-extent.ts';
+import type { BlockExtent } from '../../core/block/block-store.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { addressOffset, machineAddress } from '../../core/extents/address.ts';
+import { ContentKind, type ExtentColumns } from '../../core/extents/extent-columns.ts';
+import { Pieces } from '../../core/extents/pieces.ts';
+import type { Files } from '../../core/files/files.ts';
+import { hostFiles } from '../../core/files/host-files.ts';
+import type { Log } from '../../core/log.ts';
+import { RecordReader } from './record-reader.ts';
+import { firstUndoOrdinal, type ViewContent } from './view-content.ts';
+import { PlanFeed } from './view-feed.ts';
+import { ViewLayers, type LayersOf } from './view-layers.ts';
+import { touches, ViewReplicas } from './view-replica.ts';
+
+export interface ViewReaderOptions {
+  files?: Files;
+  /** Hears of derived tables that had to be done without. */
+  log?: Log;
+}
+
+/**
+ * Damage is a 'damaged' error that names the place, never other bytes. Making one reads nothing: the first
+ * look-up does.
+ *
+ * What lies in records never changes. What lies in a replica is believed when the plan that led there still
+ * holds after it was read; else just that is looked up again in the new plan.
+ */
+export class ViewReader {
+  readonly content: ViewContent;
+  readonly #layersOf: LayersOf;
+  readonly #feed: PlanFeed;
+  readonly #records: RecordReader;
+  readonly #replicas: ViewReplicas;
+  readonly #pieces = new Pieces();
+  #layers: ViewLayers | null = null;
+
+  constructor(content: ViewContent, { files = hostFiles, log }: ViewReaderOptions = {}) {
+    this.content = content;
+    this.#layersOf = { content, files, log: log ?? null };
+    this.#feed = new PlanFeed(content.plan, content.live);
+    this.#records = new RecordReader(content.mark, files);
+    this.#replicas = new ViewReplicas(content, files);
+  }
+
+  /** Fills `target` with the disk's content from `offset`. */
+  read(disk: number, offset: number, target: Buffer): void {
+    const base = machineAddress(disk, offset);
+    let wanted = [base, base + target.length];
+    for (;;) {
+      const inReplica: number[] = [];
+      for (let at = 0; at < wanted.length; at += 2)
+        this.#readLayers(disk, base, wanted[at]!, wanted[at + 1]!, target, inReplica);
+      if (inReplica.length === 0) return;
+      const failure = this.#tryReadReplica(disk, base, inReplica, target);
+      const change = this.#takePlan();
+      if (change === 'none' && failure !== null) throw failure;
+      if (change !== 'replaced' && failure === null) return;
+      wanted = inReplica;
+    }
+  }
+
+  /** What [offset, offset + length) consists of: data, or zeros that no storage stands behind. */
+  extents(disk: number, offset: number, length: number): BlockExtent[] {
+    const base = machineAddress(disk, offset);
+    for (;;) {
+      const extents: BlockExtent[] = [];
+      this.#resolve(base, base + length).forEach((start, end, extent, index) => {
+        if (extent === null) this.#replicaExtents(disk, addressOffset(start), end - start, extents);
+        else if (extent.kinds[index] === ContentKind.zero) appendExtent(extents, holeExtent(end - start));
+        else appendExtent(extents, dataExtent(end - start));
+      });
+      if (this.#takePlan() !== 'replaced') return extents;
+    }
+  }
+
+  /** Takes the plans that were posted, which wait in memory until somebody does: for views nobody reads. */
+  refresh(): void {
+    this.#takePlan();
+    this.#feed.acknowledge();
+  }
+
+  /** Nothing is read after this. */
+  close(): void {
+    this.#replicas.close();
+    this.#feed.close();
+  }
+
+  #takePlan(): ReturnType<PlanFeed['take']> {
+    const change = this.#feed.take();
+    if (change !== 'none') this.#replicas.settle(this.#feed.replicaLsn);
+    if (change === 'replaced' && this.#layers !== null) {
+      const before = this.#layers;
+      this.#layers = null; // should the next line fail, the next look-up tries again
+      this.#layers = new ViewLayers(this.#layersOf, this.#feed.plan, before);
+    }
+    return change;
+  }
+
+  #resolve(start: number, end: number): Pieces {
+    if (this.#layers === null) {
+      this.#layers = new ViewLayers(this.#layersOf, this.#feed.plan);
+      this.#replicas.settle(this.#feed.replicaLsn);
+    }
+    return this.#layers.resolve(start, end, this.#pieces);
+  }
+
+  /** Reads what is in records of [start, end); the rest goes to `inReplica`, as pairs of addresses. */
+  #readLayers(
+    disk: number,
+    base: number,
+    start: number,
+    end: number,
+    target: Buffer,
+    inReplica: number[],
+  ): void {
+    const { starts, ends, columns, indexes, count } = this.#resolve(start, end);
+    for (let at = 0; at < count; at++) {
+      const from = starts[at]!;
+      const to = ends[at]!;
+      const extent = columns[at] ?? null;
+      if (extent === null) inReplica.push(from, to);
+      else
+        this.#readExtent(
+          disk,
+          addressOffset(from),
+          target.subarray(from - base, to - base),
+          extent,
+          indexes[at]!,
+        );
+    }
+  }
+
+  /** Gives back what went wrong: it counts only when the plan still holds. */
+  #tryReadReplica(disk: number, base: number, pairs: readonly number[], target: Buffer): unknown {
+    try {
+      for (let at = 0; at < pairs.length; at += 2) {
+        const from = pairs[at]!;
+        const piece = target.subarray(from - base, pairs[at + 1]! - base);
+        const offset = addressOffset(from);
+        if (touches(this.#feed.plan.unknown, disk, offset, piece.length))
+          throw this.#unknown(disk, offset, piece.length);
+        this.#replicas.read(disk, offset, piece);
+      }
+      return null;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  #replicaExtents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
+    if (touches(this.#feed.plan.unknown, disk, offset, length)) appendExtent(extents, dataExtent(length));
+    else this.#replicas.extents(disk, offset, length, extents);
+  }
+
+  #readExtent(disk: number, offset: number, target: Buffer, extent: ExtentColumns, index: number): void {
+    const kind = extent.kinds[index];
+    if (kind === ContentKind.zero) {
+      target.fill(0);
+      return;
+    }
+    const segment = this.#layers?.segments.get(extent.segments[index]!);
+    if (kind !== ContentKind.data || segment === undefined) throw this.#unknown(disk, offset, target.length);
+    const delta = extent.lsnDeltas[index]!;
+    const isUndo = segment.ordinal >= firstUndoOrdinal;
+    this.#records.read(segment, target, {
+      position: extent.positions[index]! + (isUndo ? delta * 2 ** 32 : 0),
+      lsn: segment.firstLsn + (isUndo ? 0 : delta),
+      disk,
+      start: offset,
+      end: offset + target.length,
+    });
+  }
+
+  #unknown(disk: number, offset: number, length: number): HomewardError {
+    const name = this.content.disks[disk]?.name ?? String(disk);
+    const where = `bytes ${offset} to ${offset + length} of disk ${name}`;
+    return new HomewardError(
+      'damaged',
+      `${where} are unknown at lsn:${this.content.lsn}: a record that may have written them is lost`,
+    );
+  }
+}

@@ -1,0 +1,144 @@
+// Reads the replicas under a view: bytes and holes against their checksums where these are known.
+import { appendExtent, dataExtent, holeExtent } from '../../core/block/append-extent.ts';
+import type { BlockExtent } from '../../core/block/block-store.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { machineAddress } from '../../core/extents/address.ts';
+import type { Files } from '../../core/files/files.ts';
+import { roundUp } from '../../core/units.ts';
+import { openSums, sumBlockBytes, SumsReader } from './replica-sums.ts';
+import type { ViewContent, ViewDisk } from './view-content.ts';
+
+interface Sums {
+  fd: number;
+  reader: SumsReader;
+}
+
+export class ViewReplicas {
+  readonly #content: ViewContent;
+  readonly #files: Files;
+  /** What the sums that are looked at are of; null while none are. */
+  #lsn: number | null = null;
+  /** By disk; none where there are none for `#lsn`. */
+  #sums: (Sums | null)[] = [];
+  /** Whole blocks, when a piece of one is wanted. */
+  #blocks = Buffer.alloc(0);
+
+  constructor(content: ViewContent, files: Files) {
+    this.#content = content;
+    this.#files = files;
+  }
+
+  /**
+   * Says that the replicas are those of `lsn`, and no step changes them; null when one does, or nobody knows.
+   */
+  settle(lsn: number | null): void {
+    if (lsn === this.#lsn) return;
+    this.#lsn = lsn;
+    if (lsn === null) return;
+    this.#sums = this.#content.disks.map((disk, index) => this.#sumsAt(disk, index, lsn));
+  }
+
+  /** Closes what it has opened. */
+  close(): void {
+    for (const sums of this.#sums) if (sums !== null) this.#files.close(sums.fd);
+    this.#sums = [];
+    this.#lsn = null;
+  }
+
+  read(disk: number, offset: number, target: Buffer): void {
+    const sums = this.#validSums(disk);
+    if (sums === null) {
+      this.#fill(disk, offset, target);
+      return;
+    }
+    const start = offset - (offset % sumBlockBytes);
+    const end = Math.min(roundUp(offset + target.length, sumBlockBytes), this.#disk(disk).size);
+    const isWhole = start === offset && end === offset + target.length;
+    const bytes = isWhole ? target : this.#buffer(end - start);
+    this.#fill(disk, start, bytes);
+    const [bad] = sums.check(start, bytes);
+    if (bad !== undefined) throw this.#rotten(disk, bad);
+    if (!isWhole) bytes.copy(target, 0, offset - start, offset - start + target.length);
+  }
+
+  /** Appends what [offset, offset + length) consists of. A hole that is no hole by its sums is data. */
+  extents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
+    const { fd, sparse } = this.#disk(disk);
+    const end = offset + length;
+    if (!sparse) {
+      appendExtent(extents, dataExtent(length));
+      return;
+    }
+    for (let at = offset; at < end;) {
+      const data = Math.min(this.#files.nextData(fd, at) ?? end, end);
+      if (data > at) this.#hole(disk, at, data, extents);
+      const hole = data < end ? Math.min(this.#files.nextHole(fd, data) ?? end, end) : end;
+      if (hole > data) appendExtent(extents, dataExtent(hole - data));
+      at = hole;
+    }
+  }
+
+  #hole(disk: number, start: number, end: number, extents: BlockExtent[]): void {
+    let at = start;
+    for (const [from, to] of this.#validSums(disk)?.checkHole(start, end) ?? []) {
+      appendExtent(extents, holeExtent(from - at));
+      appendExtent(extents, dataExtent(to - from));
+      at = to;
+    }
+    appendExtent(extents, holeExtent(end - at));
+  }
+
+  #fill(disk: number, offset: number, target: Buffer): void {
+    const { fd, name } = this.#disk(disk);
+    const read = this.#files.readSync(fd, target, offset);
+    if (read < target.length)
+      throw new HomewardError('damaged', `the replica of disk ${name} ends at ${offset + read}`);
+  }
+
+  #validSums(disk: number): SumsReader | null {
+    return this.#lsn === null ? null : (this.#sums[disk]?.reader ?? null);
+  }
+
+  /** A file that is not, or no more, about these replicas is looked for again: it may have been made anew. */
+  #sumsAt({ sums }: ViewDisk, disk: number, lsn: number): Sums | null {
+    const known = this.#sums[disk] ?? null;
+    if (known !== null) {
+      if (known.reader.isValid(lsn)) return known;
+      this.#files.close(known.fd);
+    }
+    const file = sums === null ? null : openSums(this.#files, sums, { machine: this.#content.machine, disk });
+    if (file === null) return null;
+    const reader = new SumsReader(file);
+    if (reader.isValid(lsn)) return { fd: file.fd, reader };
+    this.#files.close(file.fd);
+    return null;
+  }
+
+  #buffer(bytes: number): Buffer {
+    if (this.#blocks.length < bytes) this.#blocks = Buffer.allocUnsafeSlow(bytes);
+    return this.#blocks.subarray(0, bytes);
+  }
+
+  #rotten(disk: number, [start, end]: [number, number]): HomewardError {
+    return new HomewardError(
+      'damaged',
+      `bytes ${start} to ${end} of the replica of disk ${this.#disk(disk).name} do not fit their checksums`,
+    );
+  }
+
+  #disk(disk: number): ViewDisk {
+    return this.#content.disks[disk] ?? { name: String(disk), size: 0, fd: -1, sparse: false, sums: null };
+  }
+}
+
+/** Whether any of the sorted, disjoint `intervals` touches bytes [offset, offset + length) of a disk. */
+export function touches(
+  intervals: readonly (readonly [number, number])[],
+  disk: number,
+  offset: number,
+  length: number,
+): boolean {
+  if (intervals.length === 0) return false;
+  const from = machineAddress(disk, offset);
+  return intervals.some(([start, end]) => start < from + length && from < end);
+}

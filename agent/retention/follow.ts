@@ -1,0 +1,169 @@
+// Moves the cursor of one machine where it is wanted: behind the newest write by the lag, or to its pin.
+import { limits } from '../../core/limits.ts';
+import type { Log } from '../../core/log.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { Cursor } from '../replica/cursor.ts';
+import { LagClock, nextStepEnd, redoBytesBetween } from '../replica/step-plan.ts';
+import type { Timeline } from '../replica/timeline.ts';
+import { middleAt, noteOfStep } from './boundary.ts';
+import { outsideGaps, unwantedUpTo } from './policy.ts';
+
+/** A machine whose cursor moves. */
+export interface Followed {
+  readonly name: string;
+  readonly journal: Journal;
+  readonly cursor: Readonly<Cursor>;
+  readonly history: { readonly timeline: Timeline; readonly shownLsns: readonly number[] };
+  moveCursor(change: Partial<Cursor>): void;
+  timeOf(lsn: number): number | null;
+}
+
+export interface FollowPolicy {
+  windowMs: number;
+  /** 0 is no bound. */
+  windowMaxBytes: number;
+  replicaLagMs: number;
+  /** Room is short: it does not wait for its lag. */
+  hurry: boolean;
+  /** Points below the dense window are wanted, or may be. */
+  keeps: boolean;
+  /** LSNs that are to be boundaries besides tags and edges of gaps. */
+  stops(from: number, to: number): number[];
+}
+
+/** What it remembers of one machine between looks. */
+export class Follower {
+  readonly #machine: Followed;
+  readonly #log: Log;
+  readonly #lag = new LagClock();
+  /** When the last step ended, microseconds. */
+  #stepped = 0;
+
+  constructor(machine: Followed, log: Log) {
+    this.#machine = machine;
+    this.#log = log;
+  }
+
+  /** Ends the step that a crash or a failure left open. */
+  async finish(): Promise<void> {
+    const { history, cursor } = this.#machine;
+    const { open } = history.timeline;
+    if (open === null) return;
+    const back = open.step !== null && cursor.pin !== null && cursor.pin < open.to;
+    await history.timeline.finish(back ? 'back' : 'forward');
+  }
+
+  /** One step, if one is due; false when there is nothing to do now. `now` is in microseconds. */
+  async step(policy: FollowPolicy, now: number): Promise<boolean> {
+    const { cursor, journal, history } = this.#machine;
+    this.#lag.note(now, journal.durableLsn, Math.min(policy.replicaLagMs, policy.windowMs) * 1000);
+    if (cursor.pin !== null && cursor.lsn > cursor.pin) return await this.#stepBack(cursor.pin);
+    const unwanted = this.#trailTarget(policy, now);
+    const target = this.#target(policy, unwanted, now);
+    const end = nextStepEnd({
+      cursorLsn: cursor.lsn,
+      target,
+      segments: journal.segments,
+      stops: [...this.#edges(), cursor.firstPoint ?? 0, ...policy.stops(cursor.lsn, target)],
+      maxBytes: limits.stepBytes,
+    });
+    if (end === null || !this.#isDue({ target, unwanted }, policy, now)) return false;
+    const keepUndo =
+      end > (cursor.firstPoint ?? Infinity) && !(trailsByWindow(policy, cursor) && end <= unwanted);
+    const { bytes } = await history.timeline.apply({ note: noteOfStep(this.#machine, end), keepUndo });
+    this.#stepped = now;
+    this.#log.debug('step-applied', { machine: this.#machine.name, to: end, bytes, undo: keepUndo });
+    return true;
+  }
+
+  #target(policy: FollowPolicy, unwanted: number, now: number): number {
+    const { cursor, journal } = this.#machine;
+    if (cursor.pin !== null) return Math.min(cursor.pin, journal.durableLsn);
+    // Below the first point nothing is ever shown: there is nothing to wait for.
+    const { firstPoint } = cursor;
+    const toFirst =
+      firstPoint === null || cursor.lsn >= firstPoint ? 0 : Math.min(firstPoint, journal.durableLsn);
+    if (trailsByWindow(policy, cursor)) return Math.max(toFirst, unwanted);
+    if (policy.hurry || journal.appendFailure !== null) return journal.durableLsn;
+    return Math.max(toFirst, unwanted, this.#lagTarget(policy, now));
+  }
+
+  /** Where the cursor may go that follows at its lag: also into a gap, since undo leads back. */
+  #lagTarget({ replicaLagMs, windowMs }: FollowPolicy, now: number): number {
+    const { journal } = this.#machine;
+    const then = now - Math.min(replicaLagMs, windowMs) * 1000;
+    // After a start nothing is remembered; what was sealed then says when it came.
+    const sealed = journal.segments.slice(0, -1).findLast(({ lastArrival }) => lastArrival <= then);
+    return Math.min(journal.durableLsn, Math.max(this.#lag.at(then), sealed?.lastLsn ?? 0));
+  }
+
+  /** Where the cursor may go without undo: up to what no wanted point needs. */
+  #trailTarget(policy: FollowPolicy, now: number): number {
+    const { journal, cursor, history } = this.#machine;
+    const shown = history.shownLsns;
+    const leastShownLsn = shown.length === 0 ? null : Math.min(...shown);
+    const open = unwantedUpTo(
+      {
+        sealed: journal.segments.slice(0, -1).filter(({ lastLsn }) => lastLsn > cursor.lsn),
+        bytes: journal.redoBytes,
+        cursorLsn: cursor.lsn,
+        durableLsn: journal.durableLsn,
+        firstPoint: cursor.firstPoint,
+        leastShownLsn,
+      },
+      policy,
+      now,
+    );
+    const { gaps, sync } = journal.catalogue;
+    const bound = Math.min(journal.durableLsn, leastShownLsn ?? Infinity);
+    const { lsn: cursorLsn, firstPoint } = cursor;
+    const settled = outsideGaps(open, { cursorLsn, firstPoint, bound, gaps, sync });
+    return Math.min(settled, leastShownLsn ?? Infinity);
+  }
+
+  /** Small steps cost more than they are worth: one waits until it is large or some time has passed. */
+  #isDue(
+    { target, unwanted }: { target: number; unwanted: number },
+    policy: FollowPolicy,
+    now: number,
+  ): boolean {
+    const { journal, cursor } = this.#machine;
+    if (cursor.pin !== null || journal.appendFailure !== null) return true;
+    const trails = trailsByWindow(policy, cursor);
+    const isBeyond = unwanted > cursor.lsn && journal.redoBytes < limits.stepPatientBytes;
+    if (policy.hurry || isBeyond) return true;
+    const lagMs = trails ? 0 : Math.min(policy.replicaLagMs, policy.windowMs);
+    const waitMs = Math.min(Math.max(lagMs / 5, limits.stepWaitLeastMs), limits.stepWaitMostMs);
+    if (now - this.#stepped >= waitMs * 1000) return true;
+    return redoBytesBetween(journal.segments, cursor.lsn, target) >= limits.stepDueBytes;
+  }
+
+  async #stepBack(pin: number): Promise<boolean> {
+    const { history, cursor } = this.#machine;
+    const { timeline } = history;
+    const step = timeline.undo.steps.at(-1);
+    if (step === undefined || step.to !== cursor.lsn || step.from < cursor.pruned) return false;
+    if (step.from < pin) {
+      await timeline.split(step, pin, middleAt(this.#machine, pin));
+      return true;
+    }
+    await timeline.rollBack();
+    return true;
+  }
+
+  /** Tags, and the last LSN before a gap and the first behind it. */
+  #edges(): number[] {
+    const { tags, gaps } = this.#machine.journal.catalogue;
+    const edges = gaps.flatMap(({ from, to }) => (to === null ? [from - 1] : [from - 1, to]));
+    return [...tags.map(({ lsn }) => lsn), ...edges];
+  }
+}
+
+/**
+ * Undo is not needed when the cursor trails by the whole window and nothing below that is kept, nor before the
+ * first point.
+ */
+export function trailsByWindow(policy: FollowPolicy, { firstPoint, stepTo }: Readonly<Cursor>): boolean {
+  if (firstPoint === null || stepTo !== null) return true;
+  return policy.replicaLagMs >= policy.windowMs && !policy.keeps;
+}

@@ -1,0 +1,102 @@
+// What is asked of every machine just now: its own policy, and its part in the space of the volume.
+import fs from 'node:fs';
+import type { Config } from '../../core/config.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { MachineFile } from '../replica/machine-file.ts';
+import type { UndoLog } from '../replica/undo/undo-log.ts';
+import type { KeepOrder } from './janitor.ts';
+import type { HeldPoint } from './kept-points.ts';
+import { activeLocks } from './locks.ts';
+import { machinePolicy } from './machine-policy.ts';
+import { marksIn } from './marks.ts';
+import { floorBytes, planSpace, type SpaceOrder, type SpaceUse, type SpaceVolume } from './space.ts';
+import type { WriteRates } from './write-rates.ts';
+
+export interface Ordered {
+  readonly id: string;
+  readonly file: MachineFile;
+  readonly journal: Journal;
+  readonly history: { readonly undo: UndoLog };
+  readonly cursor: { readonly lsn: number; readonly pruned: number; readonly time: number };
+  readonly rates: WriteRates;
+  timeOf(lsn: number): number | null;
+}
+
+export interface OrdersInput {
+  machines: readonly Ordered[];
+  config: Config;
+  volume: SpaceVolume;
+  /** Microseconds. */
+  now: number;
+}
+
+/** By machine, in the order of `machines`. */
+export function ordersFor({
+  machines,
+  config,
+  volume,
+  now,
+}: OrdersInput): { order: KeepOrder; space: SpaceOrder }[] {
+  const uses = machines.map((machine) => spaceUse(machine, config, now));
+  const space = planSpace(volume, uses, config.whenFull);
+  return machines.map((machine, at) => {
+    const mine = space[at] ?? { id: machine.id, freeBytes: 0, accept: true };
+    return { order: orderFor(machine, config, mine, { volume, now }), space: mine };
+  });
+}
+
+function orderFor(
+  machine: Ordered,
+  config: Config,
+  { freeBytes }: SpaceOrder,
+  { volume, now }: { volume: SpaceVolume; now: number },
+): KeepOrder {
+  const policy = machinePolicy(machine.file, config);
+  const locks = (): HeldPoint[] => activeLocks(machine.file.locks ?? [], now);
+  const keeps = Object.keys(policy.keep).length > 0 || locks().length > 0;
+  const { windowMs, maxBytes, floorMs, keep } = policy;
+  return {
+    follow: {
+      windowMs,
+      windowMaxBytes: maxBytes,
+      replicaLagMs: config.replicaLagMs,
+      keeps,
+      hurry: freeBytes > 0,
+      stops: (from, to) => [...locks().map(({ lsn }) => lsn), ...markLsns(machine, keep, { from, to, now })],
+    },
+    retain: { windowMs, maxBytes, floorMs, keep },
+    demand: { locks, freeBytes, now, roomBytes: Math.max(0, volume.freeBytes - volume.reserveBytes) },
+  };
+}
+
+/** The last LSN before each full hour, day … that the cursor is about to pass. */
+function markLsns(
+  machine: Ordered,
+  keep: KeepOrder['retain']['keep'],
+  { from, to, now }: { from: number; to: number; now: number },
+): number[] {
+  const last = machine.journal.segments.findLast(({ firstLsn }) => firstLsn <= to);
+  const marks = marksIn(machine.cursor.time, Math.max(last?.lastTime ?? 0, machine.cursor.time), keep, now);
+  return marks.map((mark) => machine.journal.lsnAtTime(mark, from)).filter((lsn) => lsn > from && lsn <= to);
+}
+
+function spaceUse({ id, file, journal, history, rates }: Ordered, config: Config, now: number): SpaceUse {
+  const { floorMs, maxBytes } = machinePolicy(file, config);
+  const bytesPerMinute = rates.bytesPerMinute(now);
+  const since = now - floorMs * 1000;
+  const recent = journal.segments.filter(({ lastArrival }) => lastArrival === 0 || lastArrival >= since);
+  const diskBytes = file.disks.reduce((sum, { size }) => sum + size, 0);
+  const known = rates.knownMinutes(now) >= 60;
+  return {
+    id,
+    bytes: journal.redoBytes + history.undo.bytes,
+    heldBytes: recent.reduce((sum, { bytes }) => sum + bytes, 0),
+    floorBytes: floorBytes({ floorMs, maxBytes, bytesPerMinute: known ? bytesPerMinute : null, diskBytes }),
+    bytesPerMinute,
+  };
+}
+
+export function readVolume(path: string, reserveBytes: number): SpaceVolume {
+  const { blocks, bavail, bsize } = fs.statfsSync(path);
+  return { totalBytes: blocks * bsize, freeBytes: bavail * bsize, reserveBytes };
+}

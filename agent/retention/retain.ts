@@ -1,0 +1,152 @@
+// Carries out what retention asks of one machine: the oldest points are dropped, redo goes, steps are split before
+// that and merged after.
+import type { History } from '../history.ts';
+import { boundariesOf, type Boundary } from '../replica/points.ts';
+import type { UndoStep } from '../replica/undo/undo-step.ts';
+import { middleAt, type Noted } from './boundary.ts';
+import { keptPoints, type HeldPoint } from './kept-points.ts';
+import { planPrune, type PrunePlan, type PrunePolicy } from './prune.ts';
+import { planThinning, type ThinPlan } from './thinning.ts';
+
+export interface Retained extends Noted {
+  readonly history: History;
+}
+
+export interface RetainDemand {
+  /** Asked whenever it matters: points are locked while others go. */
+  locks(): readonly HeldPoint[];
+  /** So much has to go for want of room on the volume, down to the floor; 0 for nothing. */
+  freeBytes: number;
+  /** What merges may write before anything they replace is unlinked. */
+  roomBytes: number;
+  /** Microseconds. */
+  now: number;
+}
+
+export interface RetainDone {
+  /** Redo segments and undo steps that went. */
+  segments: number;
+  steps: number;
+  merged: number;
+  /** LSNs of kept points that went for want of room. */
+  givenUp: number[];
+  /** There is more to do. */
+  again: boolean;
+}
+
+/**
+ * Nothing while a step is open. When room is short the oldest points go first, then redo. At most one merge, so
+ * that the cursor is looked after in between.
+ */
+export async function retain(
+  machine: Retained,
+  policy: PrunePolicy,
+  demand: RetainDemand,
+): Promise<RetainDone> {
+  const { timeline, undo } = machine.history;
+  const done: RetainDone = { segments: 0, steps: 0, merged: 0, givenUp: [], again: false };
+  if (timeline.open !== null) return done;
+  const excess = policy.maxBytes === 0 ? 0 : machine.journal.redoBytes + undo.bytes - policy.maxBytes;
+  const before = undo.bytes;
+  const wanted = Math.max(demand.freeBytes, excess, 0);
+  done.givenUp = await drop(machine, policy, { ...demand, freeBytes: wanted }, done);
+  const freed = before - undo.bytes;
+  const rest = Math.max(0, demand.freeBytes - freed);
+  done.segments = await prune(machine, policy, { ...demand, freeBytes: rest });
+  await drop(machine, policy, { ...demand, freeBytes: 0 }, done);
+  const [first] = thinning(machine, policy, { ...demand, freeBytes: 0 }).merges;
+  if (first !== undefined) {
+    const run = undo.steps.filter(({ from, to }) => from >= first.from && to <= first.to);
+    await timeline.merge(run);
+    done.merged = run.length;
+    done.again = true;
+  }
+  return done;
+}
+
+/** Drops what nobody wants below the oldest point that is wanted; gives back the points given up for room. */
+async function drop(
+  machine: Retained,
+  policy: PrunePolicy,
+  demand: RetainDemand,
+  done: RetainDone,
+): Promise<number[]> {
+  const plan = thinning(machine, policy, demand);
+  done.steps += await machine.history.timeline.dropBelow(plan.dropBelow);
+  return plan.givenUp;
+}
+
+function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): ThinPlan {
+  const { undo } = machine.history;
+  const { pruned } = machine.cursor;
+  return planThinning({
+    steps: undo.steps.filter(({ to }) => to <= pruned),
+    kept: keptPoints(
+      boundaries(machine).filter(({ lsn }) => lsn <= pruned),
+      { rules: policy.keep, locks: demand.locks(), now: demand.now },
+    ),
+    needed: neededBoundaries(machine),
+    freeBytes: demand.freeBytes,
+    floorTime: demand.now - policy.floorMs * 1000,
+    roomBytes: demand.roomBytes,
+  });
+}
+
+/** Redo goes at once when nothing has to be split before; else what is wanted is looked at again after that. */
+async function prune(machine: Retained, policy: PrunePolicy, demand: RetainDemand): Promise<number> {
+  const { timeline, undo } = machine.history;
+  // Without undo there is nothing below the cursor to be shown.
+  if (undo.steps.length === 0) return await timeline.prune(machine.cursor.lsn);
+  for (;;) {
+    const plan = pruning(machine, policy, demand);
+    const splits = plan.splits.filter((at) => stepAround(undo.steps, at) !== null);
+    if (splits.length === 0) return await timeline.prune(plan.to);
+    for (const at of splits) {
+      const step = stepAround(undo.steps, at);
+      if (step !== null) await timeline.split(step, at, middleAt(machine, at));
+    }
+  }
+}
+
+function pruning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): PrunePlan {
+  const { history, journal, cursor } = machine;
+  const { catalogue } = journal;
+  return planPrune(
+    {
+      segments: journal.segments.slice(0, -1),
+      boundaries: boundaries(machine).filter(({ lsn }) => lsn >= cursor.pruned),
+      prunedLsn: cursor.pruned,
+      cursorLsn: cursor.lsn,
+      bytes: journal.redoBytes + history.undo.bytes,
+      firstPoint: cursor.firstPoint,
+      shown: neededMoments(machine),
+      gaps: catalogue.gaps,
+      tags: catalogue.tags,
+      lsnAtTime: (time) => journal.lsnAtTime(time, cursor.pruned),
+    },
+    policy,
+    { ...demand, locks: demand.locks() },
+  );
+}
+
+/** Where steps begin, and the cursor. */
+function boundaries({ history, cursor, journal }: Retained): Boundary[] {
+  const { lsn, time } = cursor;
+  const point = journal.catalogue.gapAt(lsn) === null;
+  return [...boundariesOf(history.undo.steps), { lsn, time, untilTime: time + 1, tag: null, point }];
+}
+
+/** What views show, and what a sync that goes on compares with. */
+function neededMoments({ history, journal }: Retained): number[] {
+  const { sync } = journal.catalogue;
+  return sync?.checksums === true ? [...history.shownLsns, sync.before] : [...history.shownLsns];
+}
+
+/** The boundaries that those are read from. */
+function neededBoundaries(machine: Retained): number[] {
+  const { timeline } = machine.history;
+  return neededMoments(machine).flatMap((lsn) => timeline.base(lsn) ?? []);
+}
+
+const stepAround = (steps: readonly UndoStep[], lsn: number): UndoStep | null =>
+  steps.find(({ from, to }) => from < lsn && lsn < to) ?? null;

@@ -1,0 +1,125 @@
+// Which undo steps are merged and which dropped once their redo is gone: a pure function.
+import { limits } from '../../core/limits.ts';
+import type { KeptPoint } from './kept-points.ts';
+
+/** A step (from, to] whose redo is gone. Times are microseconds. */
+export interface ThinStep {
+  from: number;
+  to: number;
+  toTime: number;
+  bytes: number;
+}
+
+export interface ThinFacts {
+  /** Without holes, oldest first. */
+  steps: readonly ThinStep[];
+  kept: readonly Pick<KeptPoint, 'lsn' | 'time' | 'reasons'>[];
+  /** Boundaries that a view, a recovery or a sync needs. */
+  needed: readonly number[];
+  /** So much has to go for want of room, 0 for nothing: the oldest kept points are given up for it. */
+  freeBytes: number;
+  /** Points after this time are not given up. */
+  floorTime: number;
+  /** What merges may write before anything they replace is unlinked. */
+  roomBytes: number;
+}
+
+export interface ThinPlan {
+  /** What ends here or below is dropped; the `from` of the oldest step when nothing is. */
+  dropBelow: number;
+  /** Runs (from, to] of at least two neighbouring steps, oldest first, each to become one step. */
+  merges: { from: number; to: number }[];
+  /** Kept points that go for want of room, oldest first. */
+  givenUp: number[];
+}
+
+/**
+ * Every boundary that is kept or needed stays the end of a step, and nothing above the least of them is
+ * dropped. Without any of them all steps go.
+ */
+export function planThinning(facts: ThinFacts): ThinPlan {
+  const { steps, kept, needed } = facts;
+  const oldest = steps[0];
+  const newest = steps.at(-1);
+  if (oldest === undefined || newest === undefined) return { dropBelow: 0, merges: [], givenUp: [] };
+  const givenUp = pointsToGiveUp(facts);
+  const gone = new Set(givenUp);
+  const wanted = new Set([...kept.map(({ lsn }) => lsn).filter((lsn) => !gone.has(lsn)), ...needed]);
+  const dropBelow = firstWanted(steps, wanted);
+  const merges = runsBetween(
+    steps.filter(({ from }) => from >= dropBelow),
+    wanted,
+  ).flatMap(({ run, closed }) => mergesOf(run, closed, facts.roomBytes));
+  return { dropBelow, merges, givenUp };
+}
+
+function firstWanted(steps: readonly ThinStep[], wanted: ReadonlySet<number>): number {
+  const [oldest] = steps;
+  if (oldest !== undefined && wanted.has(oldest.from)) return oldest.from;
+  return steps.find(({ to }) => wanted.has(to))?.to ?? steps.at(-1)?.to ?? 0;
+}
+
+/** Steps between one wanted boundary and the next; the last run is closed when it ends at one. */
+function runsBetween(
+  steps: readonly ThinStep[],
+  wanted: ReadonlySet<number>,
+): { run: ThinStep[]; closed: boolean }[] {
+  const runs: { run: ThinStep[]; closed: boolean }[] = [];
+  let run: ThinStep[] = [];
+  for (const step of steps) {
+    run.push(step);
+    if (!wanted.has(step.to)) continue;
+    runs.push({ run, closed: true });
+    run = [];
+  }
+  if (run.length > 0) runs.push({ run, closed: false });
+  return runs;
+}
+
+/**
+ * A run that still grows waits, so that the steps of an hour are read once and not again with each step that
+ * comes. A step that is larger than all others together stays as it is, and what lies before and behind it
+ * becomes one each: so each merge at least doubles what it writes again, and no byte is written often.
+ */
+function mergesOf(run: readonly ThinStep[], closed: boolean, roomBytes: number): ThinPlan['merges'] {
+  if (run.length < 2 || (!closed && run.length < limits.thinOpenSteps)) return [];
+  const total = run.reduce((sum, { bytes }) => sum + bytes, 0);
+  const parts = Math.ceil(run.length / limits.thinSteps);
+  if (parts > 1 || total > roomBytes) {
+    const size = Math.ceil(run.length / Math.max(parts, 2));
+    const chunks = Array.from({ length: Math.ceil(run.length / size) }, (_, at) => at * size);
+    return chunks.flatMap((at) => mergesOf(run.slice(at, at + size), true, roomBytes));
+  }
+  const largest = run.reduce((most, { bytes }, at) => (bytes > (run[most]?.bytes ?? 0) ? at : most), 0);
+  if ((run[largest]?.bytes ?? 0) > total / 2) {
+    return [run.slice(0, largest), run.slice(largest + 1)].flatMap((part) => mergesOf(part, true, roomBytes));
+  }
+  const [first, last] = [run[0], run.at(-1)];
+  return first === undefined || last === undefined ? [] : [{ from: first.from, to: last.to }];
+}
+
+/** The oldest kept points, but those that are locked, needed or within the floor, until enough would go. */
+function pointsToGiveUp({ steps, kept, needed, freeBytes, floorTime }: ThinFacts): number[] {
+  const givenUp: number[] = [];
+  const held = new Set(needed);
+  const end = steps.at(-1)?.to ?? 0;
+  let isOldest = !needed.some((lsn) => lsn <= (kept[0]?.lsn ?? 0));
+  // What no rule keeps goes in any case.
+  let freed = isOldest ? bytesBetween(steps, 0, Math.min(kept[0]?.lsn ?? end, end)) : 0;
+  for (const [at, { lsn, time, reasons }] of kept.entries()) {
+    if (freed >= freeBytes || time > floorTime || lsn >= end) break;
+    if (reasons.includes('locked') || held.has(lsn)) {
+      isOldest = false;
+      continue;
+    }
+    givenUp.push(lsn);
+    const bytes = bytesBetween(steps, lsn, kept[at + 1]?.lsn ?? end);
+    // What is dropped goes whole; of two steps that become one, nobody knows before how much is in both.
+    freed += isOldest ? bytes : Math.min(bytes, bytesBetween(steps, kept[at - 1]?.lsn ?? 0, lsn)) / 2;
+  }
+  return givenUp;
+}
+
+function bytesBetween(steps: readonly ThinStep[], from: number, to: number): number {
+  return steps.reduce((sum, step) => (step.from >= from && step.to <= to ? sum + step.bytes : sum), 0);
+}
