@@ -67,6 +67,7 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const janitor = new Janitor<Machine>({
       machines: () => machines.list(),
       orders: (all, now) => {
+        for (const machine of all) machine.noteRates(now);
         const volume = readVolume(retention, config.retentionReserveBytes);
         return ordersFor({ machines: all, config, volume, now }).map(({ order }) => order);
       },

@@ -48,6 +48,8 @@ export class Machine {
   readonly ledger: Ledger;
   readonly history: History;
   readonly rates = new WriteRates();
+  /** What of `journal.taken` the rates know. */
+  #rated = { records: 0, bytes: 0, flushes: 0 };
   readonly #context: MachineContext;
   #cursor: Cursor;
   /** Opened again since; still lent to readers. */
@@ -316,6 +318,15 @@ export class Machine {
     } finally {
       for (const store of [...this.replicas, ...this.#outgrown]) await store.close();
     }
+  }
+
+  /** Enters what was taken since the last call into the rates; `now` is in microseconds. */
+  noteRates(now: number): void {
+    const { records, bytes, flushes } = this.journal.taken;
+    const before = this.#rated;
+    if (records > before.records) this.rates.note(now, bytes - before.bytes, records - before.records);
+    if (flushes > before.flushes) this.rates.noteFlush(now, flushes - before.flushes);
+    this.#rated = { records, bytes, flushes };
   }
 
   /**

@@ -134,8 +134,21 @@ function gapReport({ from, to, reason, fromTime, toTime }: Gap): PointsReport['g
   return { from, to, reason, fromTime: Machine.spellTime(fromTime) ?? '', toTime: Machine.spellTime(toTime) };
 }
 
-/** The gravest trouble names the state; `detail` tells all of them. */
+/** A replica that is held, or writers that wait, are no trouble, but nobody should forget it. */
 function stateOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> {
+  const { state, detail } = troubleOf(input);
+  const { cursor, journal, name } = input.machine;
+  const pinned =
+    cursor.pin === null
+      ? null
+      : `the replica is pinned at lsn:${cursor.pin} until \`homeward unpin ${name}\``;
+  const held = journal.heldBack === null ? null : `writers wait: ${journal.heldBack}`;
+  const said = [detail, pinned, held].filter((text) => text !== null);
+  return { state, detail: said.length === 0 ? null : said.join('; ') };
+}
+
+/** The gravest trouble names the state; `detail` tells all of them. */
+function troubleOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> {
   const { machine, listen, pull, assignment, refusal } = input;
   const problems = [
     ...failures(machine, machine.journal.failure ?? input.applyProblem),

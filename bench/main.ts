@@ -7,8 +7,13 @@ import type { CaseResult } from './parts/compare.ts';
 import { parseOptions, usage, type BenchOptions } from './parts/options.ts';
 import { killAll } from './parts/processes.ts';
 import { circumstances, formatReport, writeDocs } from './parts/report.ts';
+import { amplificationRow } from './rows/amplification-row.ts';
 import { drainRow } from './rows/drain-row.ts';
+import { memoryRow } from './rows/memory-row.ts';
+import { openRow } from './rows/open-row.ts';
 import { recoverRow } from './rows/recover-row.ts';
+import { restartRow } from './rows/restart-row.ts';
+import { rollRow } from './rows/roll-row.ts';
 import { rpoRow } from './rows/rpo-row.ts';
 import { syncRow } from './rows/sync-row.ts';
 import { viewRow } from './rows/view-row.ts';
@@ -20,9 +25,14 @@ const page = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const others = new Map([
   [5, drainRow],
   [6, rpoRow],
+  [7, amplificationRow],
+  [8, openRow],
   [9, viewRow],
   [10, recoverRow],
+  [11, rollRow],
+  [12, restartRow],
   [13, syncRow],
+  [14, memoryRow],
 ]);
 
 function measureRow(row: number, context: RowContext): Promise<CaseResult[]> {

@@ -7,7 +7,7 @@ import { GiB } from '../core/units.ts';
 import { killAll } from './parts/processes.ts';
 import { readProfiles, shares } from './parts/profile-shares.ts';
 import { Drain, drainLoads } from './rows/drain-row.ts';
-import { diskBytes, findWriteRow, Runs, windowMaxBytes } from './rows/write-rows.ts';
+import { findWriteRow, Runs, warm } from './rows/write-rows.ts';
 
 const seconds = 8;
 const runs = 2;
@@ -32,12 +32,7 @@ async function profileRow(row: number, directory: string): Promise<void> {
 async function write(row: number, directory: string, options: string): Promise<void> {
   const work = new Runs(findWriteRow(row), { directory, pairs: 1, seconds });
   const environment = { NODE_OPTIONS: options };
-  const target = await BenchTarget.start(
-    path.join(directory, 'target'),
-    diskBytes,
-    windowMaxBytes,
-    environment,
-  );
+  const target = await BenchTarget.start(path.join(directory, 'target'), { ...warm, environment });
   for (let run = 0; run < runs; run++) await work.ours(target, run);
   await target.stop();
 }

@@ -153,6 +153,8 @@ export const limits = {
   stepDueBytes: 256 * MiB,
   stepWaitLeastMs: 5_000,
   stepWaitMostMs: 600_000,
+  /** However little room there is, so much redo may wait to be applied before writers do. */
+  applyBacklogLeastBytes: 256 * MiB,
   /** With less redo than this a step without undo does not wait: room is short. */
   stepPatientBytes: 1024 * MiB,
   controlBodyBytes: MiB,
@@ -348,6 +350,27 @@ export const limits = {
   /** What is taken to be written a day until a machine's rate is known: a part of its disks, and the most. */
   assumedDailyChange: 0.05,
   assumedDailyBytes: 4 * GiB,
+  /** Of each stretch of so many bytes that a step writes, one block is looked at for the signal. */
+  signalStretchBytes: 64 * KiB,
+  /** Blocks that are counted together, in the order in which they were written. */
+  signalPieceBlocks: 256,
+  /** The time of the write stream that a mass encryption is looked for in, and the steps in which it slides. */
+  signalWindowMs: 600_000,
+  signalBucketMs: 10_000,
+  /** Less than this is none. */
+  signalLeastBytes: 16 * MiB,
+  /** Of what is rewritten, the part that has to be encrypted; and how much more than what is usual. */
+  signalLeastShare: 0.35,
+  signalTimesUsual: 4,
+  /** What is usual is remembered for about so long. */
+  signalUsualMs: 24 * 3600_000,
+  /** Pauses that a mass encryption may have, and those close to its first block. */
+  signalQuietMs: 60_000,
+  signalOnsetQuietMs: 10_000,
+  /** Moments before an encryption that are kept for one machine. */
+  signalMarks: 100,
+  /** How long its status tells of one that has ended. */
+  signalShownMs: 24 * 3600_000,
 } as const;
 
 assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');

@@ -8,6 +8,9 @@ export class AppendHealth {
   /** What failed was the taking of a further segment, not a write. */
   #failureIsAllocation = false;
 
+  /** Why writers wait just now, in words, or null. */
+  held: string | null = null;
+
   constructor(log: SegmentLog) {
     this.#log = log;
   }
@@ -18,6 +21,11 @@ export class AppendHealth {
    */
   get failure(): HomewardError | null {
     return this.#failure;
+  }
+
+  /** Nothing is appended just now: what comes waits, and with it who sent it. */
+  get isWaiting(): boolean {
+    return this.held !== null || this.#log.suspended;
   }
 
   /** Looks whether there is room again, for as long as there is none. */

@@ -68,7 +68,7 @@ export class IntakeQueue {
   }
 
   /**
-   * Appends what is waiting now, unless a failed sync is being healed: then it stays waiting. Called once
+   * Appends what is waiting now, unless a failed sync is being healed or writers are held: then it stays waiting. Called once
    * more by a request that completes meanwhile, it leaves the rest to the call under way.
    */
   appendAll(): void {
@@ -77,7 +77,7 @@ export class IntakeQueue {
     const waiting = this.#waiting;
     let from = 0;
     try {
-      while (from < waiting.length && !this.#options.log.suspended) {
+      while (from < waiting.length && !this.#options.health.isWaiting) {
         const to = groupEnd(waiting, from);
         this.#appendGroup(waiting.slice(from, to));
         from = to;

@@ -70,6 +70,8 @@ export class Journal {
   readonly #received: ReceivedQueue;
   readonly #clock: Clock;
   readonly #events: Log;
+  /** Taken since the start, for rates. */
+  readonly taken = { records: 0, bytes: 0, flushes: 0 };
   #lastTime: number;
 
   private constructor(log: SegmentLog, store: RedoStore, options: JournalOptions, catalogue: Catalogue) {
@@ -95,7 +97,10 @@ export class Journal {
       mark: this.source.mark,
       generation: () => this.generation,
       stamp: () => this.#stamp(),
-      inserted: (segment, header, position, payload) => store.insert(segment, header, position, payload),
+      inserted: (segment, header, position, payload) => {
+        this.#count(header.payloadBytes);
+        store.insert(segment, header, position, payload);
+      },
     });
   }
 
@@ -205,6 +210,7 @@ export class Journal {
 
   /** Completes when every write completed before, on any connection, is durable. */
   flush(done: Completion): void {
+    this.taken.flushes += 1;
     this.#intake.appendAll();
     this.#received.appendAll();
     this.#log.commit(this.#log.appendedLsn, (error) => done(error === null ? null : toHomewardError(error)));
@@ -292,6 +298,18 @@ export class Journal {
     return this.#store.prune(boundary);
   }
 
+  /** Writers wait as long as there is a reason, in words. */
+  hold(why: string | null): void {
+    const wasHeld = this.#health.held !== null;
+    this.#health.held = why;
+    if (wasHeld !== (why !== null))
+      this.#events.warn(why === null ? 'writers-go-on' : 'writers-wait', { why });
+    if (why === null && wasHeld) this.#appendWaiting();
+  }
+  get heldBack(): string | null {
+    return this.#health.held;
+  }
+
   /** Looks whether there is room again for a further segment, if there was none. */
   retrySpace(): void {
     this.#health.retrySpace();
@@ -348,12 +366,18 @@ export class Journal {
   #insertReceived(segment: Segment, position: number, run: RecordRun, at: number): void {
     const header = run.headers[at];
     assert(header !== undefined, 'a run has a header for each position');
+    this.#count(header.payloadBytes);
     const payload = payloadAt(run.bytes, run.positions[at] ?? 0, header);
     this.#store.insert(segment, header, position, payload);
     const note = noteOf(header, segment, payload);
     if (note !== null) enterNote(this.catalogue, note);
     this.#lastTime = Math.max(this.#lastTime, header.time);
     this.generation = Math.max(this.generation, header.generation);
+  }
+
+  #count(bytes: number): void {
+    this.taken.records += 1;
+    this.taken.bytes += bytes;
   }
 
   #stamp(): number {

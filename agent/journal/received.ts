@@ -113,7 +113,7 @@ export class ReceivedQueue {
     if (this.#appending) return;
     this.#appending = true;
     try {
-      while (this.#waiting.length > 0 && !this.#options.log.suspended) {
+      while (this.#waiting.length > 0 && !this.#options.health.isWaiting) {
         const [first] = this.#waiting.splice(0, 1);
         if (first !== undefined) this.#append(first);
       }

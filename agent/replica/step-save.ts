@@ -1,16 +1,18 @@
 // Saves the old content of what a step will write, out of the replicas into an undo segment.
 import { HomewardError } from '../../core/errors.ts';
-import { addressDisk, addressOffset } from '../../core/extents/address.ts';
+import { addressDisk, addressOffset, machineAddress } from '../../core/extents/address.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
 import type { ExtentTable } from '../../core/extents/extent-table.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
+import type { OldBlocks } from './signal/step-counts.ts';
+import { beginOld, rememberOld } from './signal/step-memory.ts';
 import { OldContent } from './step-old-content.ts';
 import { readStepRedo } from './step-redo.ts';
 import { TrailingFlush } from './step-flush.ts';
 import { UnknownCutter } from './step-unknown.ts';
 import type { SaveUndoJob, UndoSaved } from './undo/undo-step.ts';
-import { UndoWriter } from './undo/undo-writer.ts';
+import { UndoWriter, type FillContent } from './undo/undo-writer.ts';
 
 /**
  * Writes `job.undoPath`. Crash order is the caller's: nothing but files of that name and of the table is
@@ -25,13 +27,15 @@ export async function saveUndo(files: Files, job: SaveUndoJob): Promise<UndoSave
   try {
     for (const [disk, lent] of job.disks.entries())
       sources.push(new OldContent(files, lent, { machine, disk, lsn: job.from }));
-    const saver = new Saver(writer, sources, job.unknown);
+    const old = beginOld();
+    const saver = new Saver(writer, sources, job.unknown, old);
     for (const stretch of stretchesOf(table)) {
       for (const _ of saver.save(stretch))
         if (writer.unsynced >= limits.applyFlushBytes) await flushes.next();
     }
     await flushes.drain();
     const made = await writer.finish();
+    rememberOld(files, job, old);
     return { ...made, damaged: sources.flatMap(({ damaged }) => damaged).slice(0, limits.damagedPlaces) };
   } catch (error) {
     await flushes.settle();
@@ -70,9 +74,17 @@ class Saver {
   readonly #writer: UndoWriter;
   readonly #sources: readonly OldContent[];
   readonly #cutter: UnknownCutter;
+  /** What is saved is looked at in passing. */
+  readonly #old: OldBlocks;
   #lostBytes = 0;
 
-  constructor(writer: UndoWriter, sources: readonly OldContent[], unknown: readonly [number, number][]) {
+  constructor(
+    writer: UndoWriter,
+    sources: readonly OldContent[],
+    unknown: readonly [number, number][],
+    old: OldBlocks,
+  ) {
+    this.#old = old;
     this.#writer = writer;
     this.#sources = sources;
     this.#cutter = new UnknownCutter(unknown);
@@ -107,11 +119,16 @@ class Saver {
   }
 
   *#saveOf(source: OldContent, disk: number, from: number, to: number, isLost: boolean): Generator<void> {
+    const fill: FillContent = (target, offset) => {
+      const bad = source.fill(target, offset);
+      if (bad.length === 0) this.#old.saw(machineAddress(disk, offset), target);
+      return bad;
+    };
     for (const { start, end, kind } of source.pieces(from, to)) {
       // Bounded: with records lost it may be everything. Points before the step then lose that.
       const isOver = isLost && kind === ContentKind.data && this.#lostBytes >= limits.undoOfUnknownBytes;
       if (isLost && kind === ContentKind.data) this.#lostBytes += end - start;
-      this.#writer.add(disk, start, end - start, isOver ? ContentKind.unknown : kind, source.fill);
+      this.#writer.add(disk, start, end - start, isOver ? ContentKind.unknown : kind, fill);
       yield;
     }
   }

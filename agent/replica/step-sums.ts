@@ -1,4 +1,5 @@
 // Keeps the checksums of one replica in step with it while a step writes it.
+import { dirname } from 'node:path';
 import { errnoOf } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
 import {
@@ -36,6 +37,8 @@ export class StepSums {
   readonly #disk: LentDisk;
   readonly #state: SumsState;
   #file: SumsFile | null;
+  /** Its name is not durable: an older file, deleted while we ran, could be there again after a power cut. */
+  #isNew = false;
   #mixed = false;
   #full = false;
   #begun = false;
@@ -50,12 +53,16 @@ export class StepSums {
     this.#disk = disk;
     this.#state = { low: step.from, high: step.to, open: true };
     this.#file = openFor(files, disk, owner);
+    if (this.#file !== null) return;
+    this.#file = openFor(files, disk, owner, true);
+    this.#isNew = this.#file !== null;
   }
 
   /** Says that the replica changes, durably; to be called before it does. May be called again. */
   async begin(): Promise<void> {
     if (this.#begun || this.#file === null) return;
     const file = this.#file;
+    await this.#settleName();
     const found = file.readState();
     const { low, high } = this.#state;
     const fits = found !== null && found.low >= low && found.high <= high;
@@ -116,6 +123,7 @@ export class StepSums {
   async end(lsn: number): Promise<void> {
     const file = this.#file;
     if (file === null) return;
+    await this.#settleName();
     if (!this.#begun) await this.#endUntouched(file, lsn);
     else {
       if (!this.#idle) this.#leavePage();
@@ -138,6 +146,12 @@ export class StepSums {
     const fits = found !== null && !found.open && found.low >= low && found.high <= high;
     if (!fits) await file.clear();
     this.#try(() => file.writeState({ low: lsn, high: lsn, open: false }));
+  }
+
+  async #settleName(): Promise<void> {
+    const { sums } = this.#disk;
+    if (this.#isNew && sums) await this.#files.syncDirectory(dirname(sums));
+    this.#isNew = false;
   }
 
   get #idle(): boolean {
@@ -230,10 +244,10 @@ export class StepSums {
   }
 }
 
-function openFor(files: Files, { sums }: LentDisk, owner: SumsOwner): SumsFile | null {
+function openFor(files: Files, { sums }: LentDisk, owner: SumsOwner, create = false): SumsFile | null {
   if (sums === undefined || sums === null) return null;
   try {
-    return openSums(files, sums, owner, true);
+    return openSums(files, sums, owner, create);
   } catch (error) {
     if (!isFull(error)) throw error;
     return null;

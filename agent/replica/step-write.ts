@@ -6,6 +6,8 @@ import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import { machineMark } from '../../core/record/record.ts';
 import { RecordReader } from './record-reader.ts';
+import type { StepCounter } from './signal/step-counts.ts';
+import { counterOf, forgetOld } from './signal/step-memory.ts';
 import { readStepRedo } from './step-redo.ts';
 import { ReplicaWriter, type ReplicaChange } from './step-replica.ts';
 import { EntryContent } from './undo/entry-content.ts';
@@ -16,20 +18,25 @@ import type { DamagedPlace, ReplicaWritten, RollBackJob, WriteReplicaJob } from 
 /** The newest content of each extent of the step goes to the replicas; damaged redo leaves it unknown. */
 export async function writeReplica(files: Files, job: WriteReplicaJob): Promise<ReplicaWritten> {
   const { table, lost } = await readStepRedo(files, job);
-  const redo = new RedoContent(files, job, lost);
-  return onReplicas(files, job, job.to, async (writer) => {
+  const counter = counterOf(files, job);
+  const redo = new RedoContent(files, job, lost, counter);
+  const written = await onReplicas(files, job, job.to, async (writer) => {
     for (let index = 0; index < table.count; index++) {
       const extent = table.columns.extent(index);
       const { start, end, kind } = extent;
       if (kind === ContentKind.unknown) await writer.leave(start, end);
-      else if (kind === ContentKind.zero) await writer.zero(start, end);
-      else {
+      else if (kind === ContentKind.zero) {
+        counter?.zeroed(redo.lsnOf(extent), start, end);
+        await writer.zero(start, end);
+      } else {
         const due = writer.write(start, end, redo.of(extent));
         if (due !== null) await due;
       }
     }
     return redo.damaged;
   });
+  forgetOld(files, job);
+  return counter === null ? written : { ...written, signal: counter.pieces() };
 }
 
 /** What the undo segment has goes to the replicas: they are at its beginning then. */
@@ -85,12 +92,19 @@ async function onReplicas(
 class RedoContent {
   readonly damaged: DamagedPlace[];
   readonly #job: WriteReplicaJob;
+  readonly #counter: StepCounter | null;
   readonly #reader: RecordReader;
   #unreadable = 0;
   #extent: Extent | null = null;
 
-  constructor(files: Files, job: WriteReplicaJob, damaged: readonly DamagedPlace[]) {
+  constructor(
+    files: Files,
+    job: WriteReplicaJob,
+    damaged: readonly DamagedPlace[],
+    counter: StepCounter | null,
+  ) {
     this.damaged = [...damaged];
+    this.#counter = counter;
     this.#job = job;
     this.#reader = new RecordReader(machineMark(Buffer.from(job.machine)), files);
   }
@@ -100,14 +114,19 @@ class RedoContent {
     return this.#content;
   }
 
+  lsnOf({ segment, lsnDelta }: Extent): number {
+    return this.#job.redo[segment]!.firstLsn + lsnDelta;
+  }
+
   readonly #content = (start: number, target: Buffer): [number, number][] => {
-    const { segment, position, lsnDelta } = this.#extent!;
+    const { segment, position } = this.#extent!;
     const redo = this.#job.redo[segment]!;
     const disk = addressDisk(start);
     const offset = addressOffset(start);
-    const lsn = redo.firstLsn + lsnDelta;
+    const lsn = this.lsnOf(this.#extent!);
     const wanted = { position, lsn, disk, start: offset, end: offset + target.length };
     const lost = readOrLose(this.#read, redo, target, wanted);
+    if (lost.length === 0) this.#counter?.wrote(lsn, start, target);
     for (const [from, to] of lost) {
       if (this.damaged.length >= limits.damagedPlaces) break;
       this.damaged.push({ lsn, disk, start: offset + from, end: offset + to, file: redo.path });

@@ -2,68 +2,14 @@
 // order.
 import { join } from 'node:path';
 import { assert, errnoOf } from '../../core/errors.ts';
-import type { Files } from '../../core/files/files.ts';
 import type { Cursor } from './cursor.ts';
+import type { TimelineParts } from './timeline-parts.ts';
+import { GoneFiles } from './undo/gone-files.ts';
 import type { UndoLog } from './undo/undo-log.ts';
 import { undoFileName } from './undo/undo-names.ts';
-import type {
-  LentDisk,
-  LentRedo,
-  ReplicaWritten,
-  StepJob,
-  StepWork,
-  UndoMade,
-  UndoNote,
-  UndoStep,
-} from './undo/undo-step.ts';
+import type { ReplicaWritten, StepJob, UndoMade, UndoNote, UndoStep } from './undo/undo-step.ts';
 
-/** What steps need of a journal. */
-export interface StepJournal {
-  readonly generation: number;
-  /** The segments that hold (from, to], held until `release`. */
-  lend(from: number, to: number): { redo: LentRedo[]; release(): void };
-  /** The cursor moves to `lsn`: what lies above it must be found in redo from now on. */
-  cursorMoved(lsn: number): Promise<void>;
-  /** Drops segments that end at or below `boundary`; gives back how many went. */
-  prune(boundary: number): number;
-}
-
-export interface StepLedger {
-  append(entry: StepEntry): void;
-  /** What was appended is durable when it resolves. */
-  settle(): Promise<void>;
-}
-
-export interface StepEntry {
-  event: 'stepped' | 'rolled' | 'split' | 'merged' | 'pruned';
-  file?: string;
-  from: number;
-  to: number;
-  bytes?: number;
-  hash?: string;
-}
-
-export interface TimelineParts {
-  files: Files;
-  work: StepWork;
-  undo: UndoLog;
-  journal: StepJournal;
-  ledger: StepLedger;
-  /** UUID, 16 bytes. */
-  machine: Buffer;
-  /** Absolute paths of the machine's directories. */
-  undoDirectory: string;
-  derived: string;
-  disks(): LentDisk[];
-  cursor(): Readonly<Cursor>;
-  /** Durable when it returns. When it throws the process goes on with the old one; the file may say either. */
-  moveCursor(change: Partial<Cursor>): void;
-  /** A step is about to change the replica: every reader knows of it when this returns. */
-  stepOpens(): void;
-  /** The replica is whole again. */
-  stepEnded(): void;
-  flushBytes: number;
-}
+export type { TimelineParts } from './timeline-parts.ts';
 
 export interface StepPlan {
   note: UndoNote;
@@ -81,11 +27,11 @@ export class Timeline {
   readonly #parts: TimelineParts;
   /** A move of the cursor failed: its file may say what it was to say. */
   #isUnsure = false;
-  /** Files that are no undo any more, and may still be there after a power cut. */
-  readonly #going = new Set<string>();
+  readonly #gone: GoneFiles;
 
   constructor(parts: TimelineParts) {
     this.#parts = parts;
+    this.#gone = new GoneFiles(parts.files, parts.undoDirectory);
   }
 
   get undo(): UndoLog {
@@ -95,7 +41,8 @@ export class Timeline {
   /** The end of the step that is open and how it is kept, or null. */
   get open(): { to: number; step: UndoStep | null } | null {
     const { lsn, stepTo } = this.#parts.cursor();
-    const step = this.undo.open(lsn);
+    // Undo that begins at the cursor is then of a step that was rolled back; it leads nowhere.
+    const step = stepTo === null ? this.undo.open(lsn) : null;
     if (step !== null) return { to: step.to, step };
     // An undo segment that cannot be read does not lead back; what lay below it is unknown.
     const to = stepTo ?? this.undo.brokenOpen(lsn)?.to ?? null;
@@ -129,7 +76,7 @@ export class Timeline {
     const { open } = this;
     assert(open !== null, 'there is a step to finish');
     this.#beSure();
-    if (this.#parts.cursor().stepTo !== null) await this.#giveUpUndo(open.to);
+    if (this.#parts.cursor().stepTo !== null) await this.#giveUpUndo();
     this.#parts.stepOpens();
     if (open.step === null) await this.#forward(open.to, null);
     else if (direction === 'forward') await this.#forward(open.to, open.step.toTime);
@@ -211,7 +158,7 @@ export class Timeline {
     const { lsn, pruned } = cursor();
     assert(boundary <= lsn && this.base(boundary) === boundary, 'redo goes up to a boundary');
     if (boundary > pruned) {
-      await this.#unlinkGoing();
+      await this.#gone.settle();
       this.#move({ pruned: boundary });
       ledger.append({ event: 'pruned', from: pruned, to: boundary });
       await this.#settleForRoom();
@@ -228,7 +175,7 @@ export class Timeline {
     for (const { from, to, path } of dropped) ledger.append({ event: 'pruned', file: path, from, to });
     await this.#settleForRoom();
     undo.dropBelow(boundary);
-    for (const { path } of dropped) this.#unlink(path);
+    for (const { path } of dropped) this.#gone.unlink(path);
     return dropped.length;
   }
 
@@ -247,7 +194,7 @@ export class Timeline {
   async #openWithoutUndo(to: number): Promise<void> {
     const { lsn, pruned } = this.#parts.cursor();
     this.#move({ stepTo: to, pruned: Math.max(pruned, lsn) });
-    await this.#giveUpUndo(to);
+    await this.#giveUpUndo();
     this.#parts.stepOpens();
   }
 
@@ -255,16 +202,16 @@ export class Timeline {
    * Older undo leads to points below a step without undo, which are given up with it. It must be gone before
    * the cursor says that the step has ended: it would seem to lead there from what the replica is then.
    */
-  async #giveUpUndo(to: number): Promise<void> {
+  async #giveUpUndo(): Promise<void> {
     const { undo, ledger } = this.#parts;
     const dropped = [...undo.steps];
     if (dropped.length === 0) return;
     for (const step of dropped)
       ledger.append({ event: 'pruned', file: step.path, from: step.from, to: step.to });
     await this.#settleForRoom();
-    undo.dropBelow(to);
-    for (const { path } of dropped) this.#unlink(path);
-    await this.#unlinkGoing();
+    undo.dropBelow(Infinity);
+    for (const { path } of dropped) this.#gone.unlink(path);
+    await this.#gone.settle();
   }
 
   async #forward(to: number, toTime: number | null): Promise<ReplicaWritten> {
@@ -294,7 +241,7 @@ export class Timeline {
       ledger.append({ event: 'rolled', file: step.path, from: step.from, to: step.to });
       await ledger.settle();
       undo.removeNewest();
-      this.#unlink(step.path);
+      this.#gone.unlink(step.path);
     } finally {
       lent.release();
     }
@@ -343,7 +290,7 @@ export class Timeline {
     for (const { path: file, from, to } of olds) ledger.append({ event: 'pruned', file, from, to });
     await ledger.settle();
     undo.replace(olds, steps);
-    for (const { path } of olds) this.#unlink(path);
+    for (const { path } of olds) this.#gone.unlink(path);
   }
 
   /** Temporary names become the real ones. What cannot be named durably is as if it had not been made. */
@@ -353,12 +300,12 @@ export class Timeline {
       for (const { output, made } of all) {
         const path = this.#pathOf(output.note);
         files.rename(made.path, path);
-        this.#going.delete(path);
+        this.#gone.renamedTo(path);
       }
       await files.syncDirectory(undoDirectory);
     } catch (error) {
       for (const { output, made } of all)
-        for (const path of [made.path, this.#pathOf(output.note)]) this.#unlink(path);
+        for (const path of [made.path, this.#pathOf(output.note)]) this.#gone.unlink(path);
       throw error;
     }
   }
@@ -381,32 +328,6 @@ export class Timeline {
       const errno = errnoOf(error);
       if (errno !== 'ENOSPC' && errno !== 'EDQUOT') throw error;
     }
-  }
-
-  #unlink(path: string): void {
-    this.#going.add(path);
-    try {
-      this.#parts.files.unlink(path);
-    } catch {
-      // Gone already; or it stays below the cursor or inside another's interval, where the next start finds it.
-    }
-  }
-
-  async #unlinkGoing(): Promise<void> {
-    if (this.#going.size === 0) return;
-    const { files, undoDirectory } = this.#parts;
-    const paths = [...this.#going];
-    for (const path of paths) unlinkIfThere(files, path);
-    await files.syncDirectory(undoDirectory);
-    for (const path of paths) this.#going.delete(path);
-  }
-}
-
-function unlinkIfThere(files: Files, path: string): void {
-  try {
-    files.unlink(path);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }
 

@@ -23,6 +23,8 @@ export interface FollowPolicy {
   /** 0 is no bound. */
   windowMaxBytes: number;
   replicaLagMs: number;
+  /** So much redo may wait to be applied beyond the lag; with more, writers wait. */
+  backlogBytes: number;
   /** Room is short: it does not wait for its lag. */
   hurry: boolean;
   /** Points below the dense window are wanted, or may be. */
@@ -86,6 +88,13 @@ export class Follower {
     if (trailsByWindow(policy, cursor)) return Math.max(toFirst, unwanted);
     if (policy.hurry || journal.appendFailure !== null) return journal.durableLsn;
     return Math.max(toFirst, unwanted, this.#lagTarget(policy, now));
+  }
+
+  /** Redo that apply is late with, beyond its lag; nothing while the cursor is pinned or trails by the window. */
+  backlogBytes(policy: FollowPolicy, now: number): number {
+    const { cursor, journal } = this.#machine;
+    if (cursor.pin !== null || trailsByWindow(policy, cursor)) return 0;
+    return redoBytesBetween(journal.segments, cursor.lsn, this.#lagTarget(policy, now));
   }
 
   /** Where the cursor may go that follows at its lag: also into a gap, since undo leads back. */

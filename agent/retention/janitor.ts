@@ -2,6 +2,7 @@
 import type { Clock } from '../../core/clock.ts';
 import { toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
+import { formatSize } from '../../core/units.ts';
 import { Follower, type Followed, type FollowPolicy } from './follow.ts';
 import type { PrunePolicy } from './prune.ts';
 import { retain, type RetainDemand, type Retained } from './retain.ts';
@@ -116,9 +117,21 @@ export class Janitor<M extends Kept> {
     const { clock, log } = this.#options;
     const follower = this.#followers.get(machine) ?? new Follower(machine, log);
     this.#followers.set(machine, follower);
+    this.#holdBack(machine, follower, order);
     await follower.finish();
-    while (!this.#stopped && (await follower.step(order.follow, clock.now())))
+    while (!this.#stopped && (await follower.step(order.follow, clock.now()))) {
+      this.#holdBack(machine, follower, order);
       await this.#retain(machine, order);
+    }
+  }
+
+  /** Ingest is not slowed by apply until it is late by too much. */
+  #holdBack(machine: M, follower: Follower, { follow }: KeepOrder): void {
+    const { journal } = machine;
+    const late = follower.backlogBytes(follow, this.#options.clock.now());
+    const bound = journal.heldBack === null ? follow.backlogBytes : follow.backlogBytes * 0.75;
+    const why = `${formatSize(late)} wait to be applied to the replica, more than ApplyBacklogBytes`;
+    journal.hold(late > bound ? why : null);
   }
 
   async #retain(machine: M, { retain: policy, demand }: KeepOrder): Promise<void> {

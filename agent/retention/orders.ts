@@ -1,6 +1,7 @@
 // What is asked of every machine just now: its own policy, and its part in the space of the volume.
 import fs from 'node:fs';
 import type { Config } from '../../core/config.ts';
+import { limits } from '../../core/limits.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { MachineFile } from '../replica/machine-file.ts';
 import type { UndoLog } from '../replica/undo/undo-log.ts';
@@ -62,6 +63,10 @@ function orderFor(
       replicaLagMs: config.replicaLagMs,
       keeps,
       hurry: freeBytes > 0,
+      backlogBytes:
+        config.applyBacklogBytes > 0
+          ? config.applyBacklogBytes
+          : Math.max(volume.freeBytes / 4, limits.applyBacklogLeastBytes),
       stops: (from, to) => [...locks().map(({ lsn }) => lsn), ...markLsns(machine, keep, { from, to, now })],
     },
     retain: { windowMs, maxBytes, floorMs, keep },

@@ -37,9 +37,9 @@ export class WriteRates {
     this.#records[slot]! += records;
   }
 
-  noteFlush(time: number): void {
+  noteFlush(time: number, flushes = 1): void {
     const slot = this.#slot(time);
-    if (slot !== null) this.#flushes[slot]! += 1;
+    if (slot !== null) this.#flushes[slot]! += flushes;
   }
 
   /** Minutes in which anything happened, oldest first. */

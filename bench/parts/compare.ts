@@ -107,7 +107,12 @@ export function median(values: readonly number[]): number {
 }
 
 const spellGoal = (goal: { most: number } | { least: number }): string =>
-  'least' in goal ? `≥ ${goal.least.toFixed(1)}` : `≤ ${goal.most.toFixed(1)}`;
+  'least' in goal ? `≥ ${spellFigure(goal.least)}` : `≤ ${spellFigure(goal.most)}`;
+const spellFigure = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));
+
+/** For goals that are figures and not another program: the ratio is to what is asked for. */
+export const askedFor = (value: number): Promise<Measured> =>
+  Promise.resolve({ value, bytes: 1, cpuSeconds: 0, peakBytes: 0 });
 
 function brief(ours: readonly Measured[], peer: readonly Measured[], unit: string): string {
   const a = ours.at(-1);

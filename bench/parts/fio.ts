@@ -1,5 +1,6 @@
 // One run of fio over NBD, as numbers.
-import { runCommand } from './processes.ts';
+import fs from 'node:fs';
+import { runCommand, type Usage } from './processes.ts';
 
 export interface FioWork {
   rw: 'write' | 'randwrite' | 'randread';
@@ -20,6 +21,10 @@ export interface FioWork {
   repeatable?: boolean;
   /** How much of each block compresses away; such bytes are repeatable, too. */
   compressPercent?: number;
+  /** Places are drawn anew each time, so that some come again: evenly, or by Zipf's law with this exponent. */
+  repeats?: 'uniform' | { zipf: number };
+  /** A file that gets a line for each request. */
+  log?: string;
   /** What is asked of it each second; as fast as it goes when left out. */
   rate?: { bytes: number } | { requests: number };
 }
@@ -61,6 +66,9 @@ export async function runFio(uri: string, work: FioWork): Promise<FioResult> {
     ...(work.finalFlush ? ['--end_fsync=1'] : []),
     ...(work.repeatable || work.compressPercent !== undefined ? ['--refill_buffers=1'] : []),
     ...(work.compressPercent === undefined ? [] : [`--buffer_compress_percentage=${work.compressPercent}`]),
+    ...(work.repeats === undefined ? [] : ['--norandommap=1']),
+    ...(typeof work.repeats === 'object' ? [`--random_distribution=zipf:${work.repeats.zipf}`] : []),
+    ...(work.log === undefined ? [] : [`--write_iolog=${work.log}`]),
     ...(work.rate === undefined ? [] : [rateOption(work.rate)]),
   ]);
   return parseFio(output, work.rw === 'randread' ? 'read' : 'write');
@@ -69,9 +77,37 @@ export async function runFio(uri: string, work: FioWork): Promise<FioResult> {
 const rateOption = (rate: NonNullable<FioWork['rate']>): string =>
   'bytes' in rate ? `--rate=${Math.round(rate.bytes)}` : `--rate_iops=${rate.requests}`;
 
+/** Writes the extents that a run's log names onto `file`, in address order, and syncs it. */
+export async function replaySorted(log: string, file: string): Promise<FioResult & { usage: Usage }> {
+  const writes = fs
+    .readFileSync(log, 'latin1')
+    .split('\n')
+    .flatMap((line) => /\bwrite (\d+) (\d+)$/.exec(line)?.slice(1) ?? []);
+  const extents = new Map<number, number>();
+  for (let at = 0; at < writes.length; at += 2) extents.set(Number(writes[at]), Number(writes[at + 1]));
+  const sorted = [...extents].sort(([one], [other]) => one - other);
+  const lines = sorted.map(([offset, bytes]) => `${file} write ${offset} ${bytes}`);
+  const replay = `${log}.sorted`;
+  fs.writeFileSync(
+    replay,
+    ['fio version 2 iolog', `${file} add`, `${file} open`, ...lines, `${file} close`, ''].join('\n'),
+  );
+  const { output, usage } = await runCommand([
+    'fio',
+    '--name=bench',
+    '--ioengine=psync',
+    '--thread',
+    '--output-format=json',
+    `--read_iolog=${replay}`,
+    '--replay_no_stall=1',
+    '--end_fsync=1',
+  ]);
+  return { ...parseFio(output, 'write'), usage };
+}
+
 /** fio says what it is connected to before its JSON begins. */
 function parseFio(output: string, side: 'read' | 'write'): FioResult {
-  const report = JSON.parse(output.slice(output.indexOf('\n{') + 1)) as {
+  const report = JSON.parse(output.slice(output.startsWith('{') ? 0 : output.indexOf('\n{') + 1)) as {
     jobs: (Record<'read' | 'write', FioSide> & { error: number })[];
   };
   const [job] = report.jobs;

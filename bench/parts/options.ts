@@ -17,7 +17,7 @@ export interface BenchOptions {
   directory: string | null;
 }
 
-export const builtRows = [1, 2, 3, 4, 5, 6, 9, 10, 13];
+export const builtRows = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
 
 export const usage = `npm run bench -- [--rows 1,2,9] [--json FILE] [--pairs N] [--seconds S]
              [--directory DIR] [--write-docs [--note TEXT]]

@@ -22,6 +22,8 @@ export interface Server {
   pid: number;
   /** Ends it with SIGTERM and waits; throws when it has not ended in time. */
   stop(): Promise<void>;
+  /** Ends it with SIGKILL and waits. */
+  kill(): Promise<void>;
 }
 
 const running = new Set<ChildProcess>();
@@ -47,7 +49,7 @@ export async function startServer(
     await delay(sampleMs);
   }
   const pid = child.pid ?? 0;
-  return { pid, stop: () => stop(child, command) };
+  return { pid, stop: () => stop(child, command), kill: () => kill(child) };
 }
 
 /** A port of this machine on which nothing listens just now. */
@@ -100,6 +102,18 @@ export function usageOf(pid: number): Usage {
   return usage;
 }
 
+/** Memory of the process that is in use now. */
+export function residentOf(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * KiB;
+}
+
+/** What the process has had written to disks since it started, and read from anywhere, caches included. */
+export function ioOf(pid: number): { writtenBytes: number; readChars: number } {
+  const text = fs.readFileSync(`/proc/${pid}/io`, 'latin1');
+  const of = (name: string): number => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(text)?.[1]);
+  return { writtenBytes: of('write_bytes'), readChars: of('rchar') };
+}
+
 function tryUsageOf(pid: number): Usage | null {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -145,6 +159,13 @@ async function stop(child: ChildProcess, command: readonly string[]): Promise<vo
   if ((await Promise.race([ended, late])) !== 'late') return;
   child.kill('SIGKILL');
   throw new Error(`${command.join(' ')} did not end within ${stopMs / 1000} s of SIGTERM`);
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = closed(child);
+  child.kill('SIGKILL');
+  await ended;
 }
 
 function closed(child: ChildProcess): Promise<[status: number | null]> {

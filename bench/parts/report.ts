@@ -155,7 +155,7 @@ function line(result: CaseResult): string {
 }
 
 const sides = ({ ours, peer }: Side, spell: (value: number) => string): string =>
-  `${spell(ours)} / ${spell(peer)}`;
+  `${ours === 0 ? '-' : spell(ours)} / ${peer === 0 ? '-' : spell(peer)}`;
 const pairLine = ({ row, peerName, pairRatios }: CaseResult): string =>
   `${row} ${peerName}: ${pairRatios.map((ratio) => ratio.toFixed(2)).join(', ')}`;
 const remarkLine = ({ row, peerName, remark }: CaseResult): string =>

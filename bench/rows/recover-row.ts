@@ -71,7 +71,7 @@ async function recoverContent(
   pairs: number,
 ): Promise<CaseResult[]> {
   const { diskBytes } = content;
-  const target = await BenchTarget.start(join(directory, 'target'), diskBytes);
+  const target = await BenchTarget.start(join(directory, 'target'), { diskBytes });
   const results: CaseResult[] = [];
   try {
     const lsn = await fill(target, content);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { GiB, KiB, MiB } from '../../core/units.ts';
 import { compare, measureUsage, type CaseOptions, type CaseResult, type Measured } from '../parts/compare.ts';
 import { runFio, type FioResult, type FioWork } from '../parts/fio.ts';
-import { BenchTarget, describeLag, watchLag } from '../parts/master-target.ts';
+import { describeLag, watchLag } from '../parts/lag.ts';
+import { BenchTarget } from '../parts/master-target.ts';
 import { nbdkitCow, nbdkitFile, qemuOverlay, writtenFile, type Peer } from '../parts/peers.ts';
 
 export interface RowContext {
@@ -12,9 +13,10 @@ export interface RowContext {
   seconds: number;
 }
 
-export const diskBytes = 2 * GiB;
+const diskBytes = 2 * GiB;
 /** Small, so that apply and recycling are part of what is measured. */
-export const windowMaxBytes = GiB;
+const windowMaxBytes = GiB;
+export const warm = { diskBytes, settings: { WindowMaxBytes: String(windowMaxBytes) } };
 
 export interface WriteRow {
   row: number;
@@ -86,7 +88,7 @@ export async function writeRow(number: number, context: RowContext): Promise<Cas
   await writtenFile(file, diskBytes);
   const runs = new Runs(row, context);
   const results: CaseResult[] = [];
-  const target = await BenchTarget.start(join(context.directory, 'warm'), diskBytes, windowMaxBytes);
+  const target = await BenchTarget.start(join(context.directory, 'warm'), warm);
   try {
     await runs.warmUp(target);
     const versus = (
@@ -173,7 +175,7 @@ export class Runs {
   }
 
   async cold(pair: number): Promise<Measured> {
-    const target = await BenchTarget.start(join(this.#context.directory, 'cold'), diskBytes);
+    const target = await BenchTarget.start(join(this.#context.directory, 'cold'), { diskBytes });
     try {
       const { result, usage } = await measureUsage(target.server.pid, () =>
         runFio(target.uri, this.#work(pair)),

@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap';
 import { chooseSeed } from '../support/random.ts';
 import { frozenTimers } from './log-driver.ts';
+import { mistakes } from './timeline-mistakes.ts';
 import { runModel } from './timeline-run.ts';
 
 const wanted = Number(process.env['HOMEWARD_SEEDS'] ?? 0);
@@ -28,3 +29,17 @@ t.test('random work: every LSN after every operation, and inside steps', async (
   }
   t.pass(`${runs} runs`);
 });
+
+for (const [name, mistake] of Object.entries(mistakes)) {
+  t.test(`the model finds it when ${name}`, async (t) => {
+    const seed = begin(t);
+    for (let run = 0; run < 300; run++) {
+      const found = await runModel({ seed: seed + run, actions: 60, readShare: 0.05, mistake: mistake() }).then(
+        () => null,
+        (error: unknown) => String(error),
+      );
+      if (found !== null) return void t.pass(`run ${run}: ${found.slice(0, 160)}`);
+    }
+    t.fail('nothing was found');
+  });
+}

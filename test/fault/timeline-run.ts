@@ -92,7 +92,9 @@ function plan({ world: { io }, random }: Acting): string {
   }
   if (chance >= endChance + faultChance) return '';
   const errno = random.pick(['EIO', 'ENOSPC']);
-  io.fault = { n: at, errno, isLasting: random.chance(0.3) };
+  // What a disk does not give back again and again counts as damaged, which is another test's.
+  const isLasting = random.chance(0.3);
+  io.fault = { n: at, errno, isLasting, sparesReads: isLasting };
   return ` with ${errno} at call ${at - io.calls}`;
 }
 

@@ -8,7 +8,11 @@ export interface IoFault {
   n: number;
   errno: string;
   isLasting: boolean;
+  /** Reading goes on working. */
+  sparesReads?: boolean;
 }
+
+const reads: readonly FileCall[] = ['read', 'readSync', 'open', 'nextData', 'nextHole'];
 
 export class TimelineIo {
   readonly files: SimulatedFiles;
@@ -19,6 +23,7 @@ export class TimelineIo {
   crashPart = 0;
   fault: IoFault | null = null;
   injected = 0;
+  failedReads = 0;
   /** No call comes through any more. */
   ended = false;
   /** Called before a call takes effect; `isApart` when it is made by another thread, or is waited for. */
@@ -73,12 +78,17 @@ export class TimelineIo {
       this.ended = true;
       throw new SimulatedCrash(this.crashPart);
     }
-    const { fault } = this;
-    if (fault !== null && (fault.isLasting ? this.calls >= fault.n : this.calls === fault.n)) {
-      this.injected += 1;
-      throw systemError(fault.errno, name);
-    }
+    this.#fail(name);
     const isApart = this.#fromWork || name === 'syncDirectory';
     if (this.watch !== null) this.quietly(() => this.watch?.(isApart));
+  }
+
+  #fail(name: FileCall): void {
+    const { fault, calls } = this;
+    if (fault === null || calls < fault.n || (calls > fault.n && !fault.isLasting)) return;
+    if (fault.sparesReads === true && reads.includes(name)) return;
+    this.injected += 1;
+    if (reads.includes(name)) this.failedReads += 1;
+    throw systemError(fault.errno, name);
   }
 }

@@ -16,6 +16,7 @@ export class TimelineView {
   readonly #world: TimelineWorld;
   readonly #reader: ViewReader;
   readonly #release: () => void;
+  #refusal = '';
 
   constructor(world: TimelineWorld, lsn: number) {
     const held = world.hold(lsn);
@@ -53,7 +54,7 @@ export class TimelineView {
       const isRead = this.#tryRead(disk, at, piece);
       if (!isRead && mayRefuse) continue;
       const why = differenceOf(piece, disk, at, state, isRead);
-      if (why !== null) return why;
+      if (why !== null) return isRead ? why : `${why}: ${this.#refusal}`;
     }
     return null;
   }
@@ -64,8 +65,9 @@ export class TimelineView {
       this.#reader.read(disk, offset, target);
       return true;
     } catch (error) {
-      if (error instanceof HomewardError && error.code === 'damaged') return false;
-      throw error;
+      if (!(error instanceof HomewardError) || error.code !== 'damaged') throw error;
+      this.#refusal = error.message;
+      return false;
     }
   }
 }

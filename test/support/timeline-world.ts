@@ -49,7 +49,6 @@ export interface Mistake {
   undo?(undo: UndoLog, world: TimelineWorld): UndoLog;
   journal?(journal: Journal): Journal;
   work?(work: StepWork, world: TimelineWorld): StepWork;
-  filesOfWork?(world: TimelineWorld): Partial<Files>;
   moveCursor?(change: Partial<Cursor>, world: TimelineWorld): void;
   content?(content: ViewContent, world: TimelineWorld): ViewContent;
   beforeOpen?(remains: Remains): void;
@@ -204,6 +203,11 @@ export class TimelineWorld implements Noted {
     return { files, cursor: this.#durable, ...rest };
   }
 
+  /** Steps as their thread does them, over files of which some calls are others. */
+  workOn(change: Partial<Files>): StepWork {
+    return directStepWork(this.io.filesOfWork(change));
+  }
+
   async wait(ms: number): Promise<void> {
     mock.timers.tick(ms);
     for (let turn = 0; turn < 8; turn++) await nextTurn();
@@ -211,7 +215,7 @@ export class TimelineWorld implements Noted {
 
   #parts(): HistoryParts {
     const { io, journal, undo, mistake } = this;
-    const work = directStepWork(io.filesOfWork(mistake.filesOfWork?.(this)));
+    const work = this.workOn({});
     return {
       ...{ undo, undoDirectory, derived, files: io.files, flushBytes: 4096 },
       name: () => 'small',

@@ -1,6 +1,7 @@
 // One step of the cursor as its undo segment tells of it, and what it takes to make or change one.
 import type { SharedExtents } from '../../../core/extents/extent-table.ts';
 import type { Consistency } from '../../../core/record/notes.ts';
+import type { SignalPiece } from '../signal/step-counts.ts';
 
 /** The first record of an undo segment: what outlives the redo of the step. Times are microseconds. */
 export interface UndoNote {
@@ -107,6 +108,8 @@ export interface ReplicaWritten {
   unknown: [number, number][];
   /** What could not be written since its source is damaged; it is in `unknown`. Some, if there are many. */
   damaged: DamagedPlace[];
+  /** What became of the blocks that were looked at; left out where the old content was not seen. */
+  signal?: SignalPiece[];
 }
 
 export interface UndoSaved extends UndoMade {

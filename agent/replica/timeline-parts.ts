@@ -1,0 +1,53 @@
+// What the timeline of a machine is made of: where it reads, writes and remembers.
+import type { Files } from '../../core/files/files.ts';
+import type { Cursor } from './cursor.ts';
+import type { UndoLog } from './undo/undo-log.ts';
+import type { LentDisk, LentRedo, StepWork } from './undo/undo-step.ts';
+
+/** What steps need of a journal. */
+export interface StepJournal {
+  readonly generation: number;
+  /** The segments that hold (from, to], held until `release`. */
+  lend(from: number, to: number): { redo: LentRedo[]; release(): void };
+  /** The cursor moves to `lsn`: what lies above it must be found in redo from now on. */
+  cursorMoved(lsn: number): Promise<void>;
+  /** Drops segments that end at or below `boundary`; gives back how many went. */
+  prune(boundary: number): number;
+}
+
+export interface StepLedger {
+  append(entry: StepEntry): void;
+  /** What was appended is durable when it resolves. */
+  settle(): Promise<void>;
+}
+
+export interface StepEntry {
+  event: 'stepped' | 'rolled' | 'split' | 'merged' | 'pruned';
+  file?: string;
+  from: number;
+  to: number;
+  bytes?: number;
+  hash?: string;
+}
+
+export interface TimelineParts {
+  files: Files;
+  work: StepWork;
+  undo: UndoLog;
+  journal: StepJournal;
+  ledger: StepLedger;
+  /** UUID, 16 bytes. */
+  machine: Buffer;
+  /** Absolute paths of the machine's directories. */
+  undoDirectory: string;
+  derived: string;
+  disks(): LentDisk[];
+  cursor(): Readonly<Cursor>;
+  /** Durable when it returns. When it throws the process goes on with the old one; the file may say either. */
+  moveCursor(change: Partial<Cursor>): void;
+  /** A step is about to change the replica: every reader knows of it when this returns. */
+  stepOpens(): void;
+  /** The replica is whole again. */
+  stepEnded(): void;
+  flushBytes: number;
+}

@@ -1,0 +1,158 @@
+// Recovery in place: the replica is held at a moment, back and forward again, killed in the midst of it; views stay
+// exact and writes go on arriving.
+import fs from 'node:fs';
+import t from 'tap';
+import type { RecoverRequest } from '../../agent/control/client.ts';
+import { until } from '../support/homeward.ts';
+import {
+  diskName,
+  hastySettings,
+  historyDiskBytes,
+  HistorySite,
+  killWhen,
+  machineName,
+  type FileEvent,
+  type View,
+} from '../support/history-site.ts';
+import { readExport } from '../support/oracle-writer.ts';
+
+t.setTimeout(120_000);
+
+const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 4);
+const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };
+
+const inPlaceAt = (lsn: number): RecoverRequest => ({
+  machine: machineName,
+  at: `lsn:${lsn}`,
+  target: { kind: 'in-place' },
+  overwrite: [],
+});
+
+/** Moves the replica to `lsn`, where it stays, and looks at every byte of it. */
+async function pinAt(site: HistorySite, lsn: number): Promise<void> {
+  const { target, t } = site;
+  await target.client.recover(inPlaceAt(lsn), () => undefined, new AbortController().signal);
+  await checkReplica(site, lsn);
+  const { appliedLsn, detail } = await site.status();
+  t.equal(appliedLsn, lsn, `the cursor is at lsn:${lsn}`);
+  t.match(detail, new RegExp(`the replica is pinned at lsn:${lsn} until .homeward unpin ${machineName}`));
+}
+
+async function checkReplica({ t, oracle, ...site }: HistorySite, lsn: number): Promise<void> {
+  const { disks } = await site.target.status(machineName);
+  const image = fs.readFileSync(disks[0]?.replica ?? '');
+  const tags = site.tagLsns.filter((tag) => tag <= lsn).length;
+  t.same(oracle.compare(image, lsn - tags), [], `the replica is as of lsn:${lsn}`);
+}
+
+/** Some hundred writes with tags between them, at which steps end. */
+async function writeWithTags(site: HistorySite, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await site.write(60);
+    await site.tag(name);
+  }
+  await site.write(30);
+}
+
+t.test('the replica goes back and forward while views are read and writes arrive', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target, oracle, random } = site;
+  await writeWithTags(site, ['a', 'b', 'c', 'd']);
+  const views = await Promise.all([1, 2, 3, 4].map(() => site.openSome()));
+  const { headLsn } = await site.status();
+  const [, b = 0, c = 0] = site.tagLsns;
+  const places = [
+    headLsn,
+    b,
+    b + 7,
+    c,
+    c + 11,
+    0,
+    headLsn - 1,
+    ...[1, 2, 3].map(() => random.below(headLsn)),
+  ];
+  for (const lsn of places) {
+    const moving = pinAt(site, lsn);
+    let arrived = false;
+    void moving.finally(() => (arrived = true));
+    while (!arrived) {
+      await site.check(random.pick(views), `while the replica goes to lsn:${lsn}`);
+      await site.write(5);
+    }
+    await moving;
+    const head = await readExport(site.socket, diskName, historyDiskBytes);
+    t.same(oracle.compare(head, oracle.changes.length), [], 'the ingest reads what was written meanwhile');
+  }
+  for (const view of views) await site.check(view);
+  await site.checkAll();
+
+  t.same(await target.ask('unpin', machineName), { machine: machineName, changed: true });
+  t.same(await target.ask('unpin', machineName), { machine: machineName, changed: false });
+  const newest = (await site.status()).headLsn;
+  await until('the replica to follow again', async () => (await site.status()).appliedLsn === newest);
+  t.equal((await site.status()).detail, null);
+  await checkReplica(site, newest);
+  t.notMatch(target.log, /level=error/);
+});
+
+t.test('a moment that the replica cannot go back to is refused, and nothing moves', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target } = site;
+  await writeWithTags(site, ['kept', 'later']);
+  const [kept = 0] = site.tagLsns;
+  await target.ask('retention', machineName, '--window', '1s');
+  await until('redo to go', async () => {
+    await site.write(20);
+    return ((await site.points()).window?.from.lsn ?? 0) > kept;
+  });
+  await site.checkAt('tag:kept', 'a point that is kept can be shown');
+  const before = await site.status();
+  const inPlace = ['--to', 'in-place'];
+  const refused = await target.refused('recover', machineName, '--at', 'tag:kept', ...inPlace);
+  t.match(refused, { status: 5, code: 'conflict', message: /the writes after it are not kept one by one/ });
+  const thinned = await target.refused('recover', machineName, '--at', `lsn:${kept + 5}`, ...inPlace);
+  t.match(thinned, { status: 4, code: 'thinned' });
+  const far = `lsn:${before.headLsn + 1}`;
+  const beyond = await target.refused('recover', machineName, '--at', far, ...inPlace);
+  t.match(beyond, { status: 4, code: 'outside-window' });
+  t.equal((await site.status()).detail, null, 'nothing is pinned');
+  await site.checkAll();
+});
+
+const phases: Record<string, FileEvent> = {
+  'the cursor moves': (room, name) => room === '' && name.startsWith('cursor'),
+  'undo is made': (room, name) => room === 'undo' && name.endsWith('.seg.new'),
+  'undo gets its name or goes': (room, name) => room === 'undo' && name.endsWith('.seg'),
+};
+
+t.test('killed on its way, the replica is brought where it is pinned', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target, random } = site;
+  await writeWithTags(site, ['a', 'b', 'c', 'd', 'e', 'f']);
+  const { headLsn } = await site.status();
+  await pinAt(site, headLsn);
+  const views: View[] = await Promise.all([1, 2, 3].map(() => site.openSome()));
+  for (let round = 1; round <= kills; round += 1) {
+    const phase = Object.keys(phases)[(round - 1) % 3] ?? '';
+    // Away and back, so that there is always some way to go.
+    const lsn = round % 2 === 1 ? random.below(headLsn / 4) : headLsn - random.below(headLsn / 4);
+    t.comment(`round ${round}: to lsn:${lsn}, killed when ${phase}`);
+    const stop = killWhen(site, phases[phase]!, random.below(5));
+    const ended = await target.command(['recover', machineName, '--at', `lsn:${lsn}`, '--to', 'in-place']);
+    stop();
+    t.comment(`the command ended with ${ended.status}`);
+    await site.comeBack();
+    for (const view of views) await site.check(view, 'at once after kill -9');
+    const { detail } = await site.status();
+    const pinned = Number(/pinned at lsn:(\d+)/.exec(detail ?? '')?.[1]);
+    t.ok(pinned >= 0, 'it is pinned, there or where it was before');
+    await until('the replica to be there', async () => (await site.status()).appliedLsn === pinned);
+    await pinAt(site, pinned);
+    await pinAt(site, lsn);
+    for (const view of views) await site.check(view, 'after the replica has moved');
+    await site.write(10);
+  }
+  await target.ask('unpin', machineName);
+  await site.checkAll();
+  t.notMatch(target.log, /level=error/);
+});
