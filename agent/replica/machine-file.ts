@@ -34,6 +34,20 @@ export interface PointLock {
   name?: string;
 }
 
+/** The last moment before a mass encryption that was noticed. Times are RFC 3339. */
+export interface SignalMark {
+  lsn: number;
+  /** Of the point. */
+  time: string;
+  name: string;
+  kind: 'signal';
+  /** When the encryption began, and ended; left out while it goes on. */
+  since?: string;
+  ended?: string;
+  /** Of what was rewritten, the part that turned random. */
+  share?: number;
+}
+
 export interface MachineFile {
   /** UUID. */
   id: string;
@@ -50,6 +64,8 @@ export interface MachineFile {
   retention?: MachineRetention;
   /** In LSN order, one for an LSN. */
   locks?: PointLock[];
+  /** In LSN order, one for an LSN. */
+  marks?: SignalMark[];
   /** Disks whose replica began as a copy of a seed, and has it whole. */
   seeded?: string[];
   /** Which disks it had before the LSN, in LSN order: a moment has the disks of its time. */
@@ -119,7 +135,8 @@ function tryReadOne(file: string): MachineFile | null {
 }
 
 function isMachineFile(body: unknown): body is MachineFile {
-  const { id, name, disks, seeding, retention, locks } = body as Partial<Record<keyof MachineFile, unknown>>;
+  type Fields = Partial<Record<keyof MachineFile, unknown>>;
+  const { id, name, disks, seeding, retention, locks, marks } = body as Fields;
   return (
     typeof id === 'string' &&
     typeof name === 'string' &&
@@ -127,7 +144,8 @@ function isMachineFile(body: unknown): body is MachineFile {
     Array.isArray(disks) &&
     disks.every(isDisk) &&
     (retention === undefined || isRetention(retention)) &&
-    (locks === undefined || (Array.isArray(locks) && locks.every(isLock)))
+    (locks === undefined || (Array.isArray(locks) && locks.every(isLock))) &&
+    (marks === undefined || (Array.isArray(marks) && marks.every(isMark)))
   );
 }
 
@@ -144,6 +162,12 @@ function isLock(value: unknown): value is PointLock {
   if (typeof value !== 'object' || value === null) return false;
   const { lsn, until } = value as Partial<Record<keyof PointLock, unknown>>;
   return Number.isSafeInteger(lsn) && typeof until === 'string' && !Number.isNaN(Date.parse(until));
+}
+
+function isMark(value: unknown): value is SignalMark {
+  if (typeof value !== 'object' || value === null) return false;
+  const { lsn, time, name } = value as Partial<Record<keyof SignalMark, unknown>>;
+  return Number.isSafeInteger(lsn) && typeof time === 'string' && typeof name === 'string';
 }
 
 function isDisk(disk: unknown): disk is ProtectedDisk {

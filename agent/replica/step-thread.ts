@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import type { StepRequest, StepTasks } from './step-work.ts';
+import type { OnsetJob, RandomRecord } from './signal/find-onset.ts';
 import type { NodeJob } from './undo/build-node.ts';
 import type {
   MergeJob,
@@ -58,6 +59,10 @@ export class StepThread implements StepWork {
 
   merge(job: MergeJob): Promise<UndoMade> {
     return this.#add(this.#steps, 'merge', job);
+  }
+
+  findOnset(job: OnsetJob): Promise<RandomRecord[]> {
+    return this.#add(this.#steps, 'findOnset', job);
   }
 
   /** Makes a table of neighbouring undo segments, when no step waits. */

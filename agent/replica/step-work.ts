@@ -1,6 +1,7 @@
 // The heavy part of steps as functions over the file system seam, for the thread and for whoever calls them.
 import type { Files } from '../../core/files/files.ts';
 import { hashFile } from '../journal/ledger-hash.ts';
+import { findOnset } from './signal/find-onset.ts';
 import { saveUndo } from './step-save.ts';
 import { rollBack, writeReplica } from './step-write.ts';
 import { buildNode, type NodeJob } from './undo/build-node.ts';
@@ -28,6 +29,7 @@ export function directStepWork(files: Files): StepTasks {
     rollBack: (job) => rollBack(files, job),
     split: (job) => splitUndo(files, job),
     merge: (job) => mergeUndo(files, job),
+    findOnset: (job) => findOnset(files, job),
     buildNode: async (job) => buildNode(files, job),
     hashFile: async ({ fd, bytes }) => hashFile(fd, bytes),
   };
@@ -49,6 +51,8 @@ export function runStepRequest(
       return tasks.split(request.job);
     case 'merge':
       return tasks.merge(request.job);
+    case 'findOnset':
+      return tasks.findOnset(request.job);
     case 'buildNode':
       return tasks.buildNode(request.job);
     case 'hashFile':

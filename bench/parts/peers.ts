@@ -7,6 +7,8 @@ import { runCommand, startServer, type Server } from './processes.ts';
 export interface Peer {
   server: Server;
   uri: string;
+  /** The socket that it listens on. */
+  path: string;
   stop(): Promise<void>;
 }
 
@@ -81,6 +83,7 @@ async function serve(
   return {
     server,
     uri: nbdUri(socket),
+    path: socket,
     async stop() {
       await server.stop();
       for (const path of remove) fs.rmSync(path, { force: true });

@@ -163,7 +163,7 @@ function isQuiet({ buckets }: DetectorState): boolean {
   const recent = buckets.filter(({ toTime }) => now - toTime <= limits.signalQuietMs * 1000);
   const sum = { ...noCounts };
   for (const bucket of recent) addCounts(sum, bucket);
-  const { encrypted, freshRandom, dropped, rewritten } = sum;
+  const { encrypted, freshRandom, dropped, written } = sum;
   const going = Math.max(encrypted, Math.min(freshRandom, dropped));
-  return going * limits.signalStretchBytes < limits.signalLeastBytes / 4 || encrypted * 10 < rewritten;
+  return going * limits.signalStretchBytes < limits.signalLeastBytes / 4 || going * 10 < written;
 }

@@ -1,6 +1,7 @@
 // One step of the cursor as its undo segment tells of it, and what it takes to make or change one.
 import type { SharedExtents } from '../../../core/extents/extent-table.ts';
 import type { Consistency } from '../../../core/record/notes.ts';
+import type { OnsetJob, RandomRecord } from '../signal/find-onset.ts';
 import type { SignalPiece } from '../signal/step-counts.ts';
 
 /** The first record of an undo segment: what outlives the redo of the step. Times are microseconds. */
@@ -161,6 +162,8 @@ export interface StepWork {
   rollBack(job: RollBackJob): Promise<ReplicaWritten>;
   split(job: SplitJob): Promise<[UndoMade, UndoMade]>;
   merge(job: MergeJob): Promise<UndoMade>;
+  /** The records of a step that made random content of other content. */
+  findOnset(job: OnsetJob): Promise<RandomRecord[]>;
 }
 
 /** A table of extents as another thread takes it. */

@@ -1,0 +1,162 @@
+// A cursor whose process ends, or whose disk fails, at any I/O call of any short sequence of operations.
+import t, { type Test } from 'tap';
+import { HomewardError } from '../../core/errors.ts';
+import { chooseSeed, seededRandom } from '../support/random.ts';
+import * as ops from '../support/timeline-ops.ts';
+import type { IoFault } from '../support/timeline-io.ts';
+import { checkEverything, turns } from '../support/timeline-views.ts';
+import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
+import { frozenTimers } from './log-driver.ts';
+import { again, operate, prepared, sequences } from './timeline-sequences.ts';
+
+const isLong = process.env['HOMEWARD_LONG'] === '1';
+const ways = ['kill', 'mixed', 'keep', 'drop'] as const;
+type Way = (typeof ways)[number];
+
+// Asked for before time stands still.
+t.setTimeout(isLong ? 0 : 110_000);
+
+function begin(t: Test): number {
+  t.setTimeout(isLong ? 0 : 100_000);
+  frozenTimers(t);
+  return chooseSeed(t);
+}
+
+/** What the sequence leaves when the process ends at this call; null when it is through before. */
+async function cutShort(
+  start: Remains,
+  sequence: readonly string[],
+  call: number,
+  way: Way,
+  seed: number,
+): Promise<{ remains: Remains; isThrough: boolean }> {
+  let world = await TimelineWorld.open(again(start));
+  world.io.crashAt = call;
+  world.io.crashPart = seededRandom(seed).next();
+  for (const name of sequence) {
+    try {
+      world = await operate(world, name);
+    } catch (error) {
+      if (!isRefusal(error, world)) throw error;
+    }
+    if (world.io.ended) break;
+  }
+  const isThrough = !world.io.ended;
+  const remains = world.end(way, seed);
+  remains.files.capacityBytes = Infinity;
+  await turns(1);
+  return { remains, isThrough };
+}
+
+function isRefusal(error: unknown, { io }: TimelineWorld): boolean {
+  if (io.ended) return true;
+  const code = error instanceof HomewardError ? error.code : '';
+  return /ENOSPC|EIO|refused/.test(String(error)) || code === 'no-space' || code === 'journal-failed';
+}
+
+/** All is there; an open step can be finished either way; and it goes on. */
+async function goOn(remains: Remains): Promise<void> {
+  for (const direction of ['forward', 'back'] as const) {
+    const world = await TimelineWorld.open(again(remains));
+    checkEverything(world);
+    const { timeline } = world.history;
+    const isOpen = timeline.open !== null;
+    if (isOpen) {
+      await timeline.finish(direction);
+      checkEverything(world);
+    }
+    await useAll(world);
+    world.end('kill', 1);
+    if (!isOpen) return;
+  }
+}
+
+/** Everything that a machine does once more, and a power cut that leaves nothing that was not synced. */
+async function useAll(world: TimelineWorld): Promise<void> {
+  for (const name of ['write', 'tag', 'apply', 'roll back', 'apply', 'prune', 'thin']) await operate(world, name);
+  checkEverything(world);
+  const next = await TimelineWorld.open(world.end('drop', 1));
+  checkEverything(next);
+  next.end('kill', 1);
+}
+
+async function endEverywhere(t: Test, chosen: readonly string[][], seed: number): Promise<void> {
+  const start = await prepared();
+  const random = seededRandom(seed);
+  let runs = 0;
+  for (const sequence of chosen) {
+    for (let call = 1; ; call++) {
+      let isThrough = true;
+      for (const way of isLong ? ways : [random.pick(ways)]) {
+        runs += 1;
+        try {
+          const left = await cutShort(start, sequence, call, way, seed + runs);
+          isThrough = left.isThrough;
+          await goOn(left.remains);
+        } catch (error) {
+          const when = `${sequence.join(', ')}: ${way} at call ${call}, SEED=${seed}`;
+          return void t.fail(`${when}: ${String(error)}`, { error });
+        }
+      }
+      if (isThrough) break;
+    }
+  }
+  t.pass(`${chosen.length} sequences, ${runs} runs`);
+}
+
+t.test('up to three operations, and the process ends at any call', async (t) => {
+  const seed = begin(t);
+  const random = seededRandom(seed);
+  const share = (sequence: readonly string[]): number => [1, 1, 0.05, 0.004][sequence.length] ?? 0;
+  const chosen = sequences().filter((sequence) => isLong || random.chance(share(sequence)));
+  await endEverywhere(t, chosen, seed);
+});
+
+const script = [
+  ...['write', 'apply', 'overlapping write', 'tag', 'apply', 'zero', 'flush', 'apply', 'roll back', 'discard'],
+  ...['tag', 'apply', 'prune', 'thin', 'restart', 'write', 'flush', 'apply', 'roll back', 'prune', 'thin'],
+];
+
+/** True when the disk failed once at least. */
+async function failAt(start: Remains, fault: IoFault): Promise<boolean> {
+  let world = await TimelineWorld.open(again(start));
+  world.io.fault = fault;
+  let injected = 0;
+  for (const name of script) {
+    try {
+      world = await operate(world, name);
+    } catch (error) {
+      if (!isRefusal(error, world)) throw error;
+    }
+    injected += world.io.injected;
+    // What the disk does not give back, again and again, may count as damaged.
+    if (world.io.failedReads > 2) world.isRotten = true;
+    checkEverything(world);
+  }
+  world.io.fault = null;
+  await world.wait(1000);
+  const { timeline } = world.history;
+  if (timeline.open !== null) await timeline.finish(fault.n % 2 === 0 ? 'forward' : 'back');
+  checkEverything(world);
+  await useAll(world);
+  return injected > 0;
+}
+
+for (const errno of ['EIO', 'ENOSPC']) {
+  for (const isLasting of [false, true]) {
+    const when = isLasting ? 'at every call from the n-th on' : 'at the n-th call';
+    t.test(`${errno} ${when}: nothing is wrong, and the next try goes on`, async (t) => {
+      const seed = begin(t);
+      const start = await prepared();
+      const step = isLong ? 1 : 7;
+      const first = isLong ? 1 : 1 + (seed % step);
+      for (let n = first; ; n += step) {
+        try {
+          if (!(await failAt(start, { n, errno, isLasting }))) return void t.ok(n > 50, `${n} calls`);
+        } catch (error) {
+          return void t.fail(`call ${n}: ${String(error)}`, { error });
+        }
+      }
+    });
+  }
+}
