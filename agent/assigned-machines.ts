@@ -86,6 +86,12 @@ export class AssignedMachines {
     return [...this.#refused.values()];
   }
 
+  /** Nothing is pulled any more when this resolves, and what was received is durable or refused. */
+  async fence(id: string): Promise<void> {
+    this.#work = this.#work.then(() => this.#endPull(id));
+    await this.#work;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#retry !== null) clearInterval(this.#retry);
@@ -119,7 +125,9 @@ export class AssignedMachines {
     } catch (thrown) {
       const error = toHomewardError(thrown);
       if (this.#refused.get(id)?.error.message !== error.message)
-        log.error('assignment-not-followed', { machine: name, epoch, code: error.code, error });
+        log[error.code === 'fenced' ? 'warn' : 'error']('assignment-not-followed', {
+          ...{ machine: name, epoch, code: error.code, error },
+        });
       this.#refused.set(id, { id, name, error });
     }
   }

@@ -9,6 +9,7 @@ import type { RecordRun } from '../core/record/record-run.ts';
 import { RecordKind, recordHeaderBytes, type RecordHeader } from '../core/record/record.ts';
 import type { PulledMachine } from './ingest/pull/pulled-machine.ts';
 import type { Machine } from './machine.ts';
+import { refuseFenced } from './recovery/hand-over.ts';
 import type { ProtectedDisk } from './replica/machine-file.ts';
 import type { HeldContent } from './replica/view-content.ts';
 
@@ -35,6 +36,7 @@ export class ChainMachine implements PulledMachine {
   }
 
   receive(run: RecordRun, done: (error: HomewardError | null) => void): void {
+    refuseFenced(this.machine.file);
     const { journal } = this.machine;
     const had = journal.receivedLsn;
     for (const [index, header] of run.headers.entries()) {

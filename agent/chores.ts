@@ -42,6 +42,11 @@ export class Chores {
     );
   }
 
+  /** Resolves when nothing is under way for the machine. */
+  async settled(id: string): Promise<void> {
+    await this.#running.get(id);
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#running.values());

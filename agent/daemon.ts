@@ -15,6 +15,7 @@ import { checkVolume, ensureVolume, ensureVolumeDirectory } from '../core/volume
 import { AssignedMachines } from './assigned-machines.ts';
 import { Chores } from './chores.ts';
 import { startControlServer } from './control/server.ts';
+import { HandOvers } from './hand-overs.ts';
 import { Ingests } from './ingest/ingests.ts';
 import type { Machine } from './machine.ts';
 import { Machines } from './machines.ts';
@@ -25,6 +26,7 @@ import { TargetLink } from './registration/target-link.ts';
 import { StepThread } from './replica/step-thread.ts';
 import { ordersFor, readVolume } from './retention/orders.ts';
 import { Janitor } from './retention/janitor.ts';
+import { Outlook } from './retention/outlook.ts';
 
 export interface DaemonOptions {
   data: string;
@@ -64,11 +66,13 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     stops.push(() => views.stop());
     await restoreViews({ data, config, clock, machines, views });
     const chores = new Chores({ work, log });
+    const outlook = new Outlook({ config, log });
     const janitor = new Janitor<Machine>({
       machines: () => machines.list(),
       orders: (all, now) => {
         for (const machine of all) machine.noteRates(now);
         const volume = readVolume(retention, config.retentionReserveBytes);
+        outlook.look(all, volume, now);
         return ordersFor({ machines: all, config, volume, now }).map(({ order }) => order);
       },
       afterwards: (machine) => chores.look(machine),
@@ -85,6 +89,13 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     stops.push(() => ingests.stop());
     const assigned = new AssignedMachines({ data, machines, clock, log });
     stops.push(() => assigned.stop());
+    const handOvers = new HandOvers({
+      ...{ machines, ingests, views, assigned, janitor, chores, clock, log },
+      tlsDirectory: config.nbdTlsDirectory,
+      openIngest: (machine, listen) => service.reopenIngest(machine, listen),
+    });
+    stops.push(() => handOvers.stop());
+    await handOvers.fence();
     const link = linkOf(options, clock, assigned, () => service.targetReport());
     const service: MasterTarget = new MasterTarget({
       version: options.version,
@@ -98,10 +109,13 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
       ingests,
       views,
       janitor,
+      outlook,
       assigned,
+      handOvers,
       link,
     });
     await reopenIngests(service, machines, ingests, log);
+    handOvers.resume();
     const control = await startControlServer({ path: options.control, service, log });
     stops.push(() => control.close());
     if (link !== null) stops.push(() => link.stop());

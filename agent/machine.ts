@@ -21,6 +21,7 @@ import {
   type MachineFile,
   type ProtectedDisk,
 } from './replica/machine-file.ts';
+import { SignalWatch } from './replica/signal/watch.ts';
 import { growReplicas, openReplicas, replicaPath } from './replica/replicas.ts';
 import { UndoLog } from './replica/undo/undo-log.ts';
 import type { LentDisk } from './replica/undo/undo-step.ts';
@@ -48,6 +49,7 @@ export class Machine {
   readonly ledger: Ledger;
   readonly history: History;
   readonly rates = new WriteRates();
+  readonly signal: SignalWatch;
   /** What of `journal.taken` the rates know. */
   #rated = { records: 0, bytes: 0, flushes: 0 };
   readonly #context: MachineContext;
@@ -67,10 +69,11 @@ export class Machine {
     );
     this.#cursor = cursor;
     this.ledger = ledger;
+    this.signal = new SignalWatch(context.work, context.log, file.marks);
     this.history = new History({
       name: () => this.name,
       files: hostFiles,
-      work: context.work,
+      work: this.signal.work,
       undo,
       journal,
       ledger,
@@ -267,6 +270,7 @@ export class Machine {
     return {
       oldest: oldest === null ? null : { lsn: oldest, time: this.timeOf(oldest) ?? 0 },
       kept: history.kept,
+      marks: this.file.marks ?? [],
       newest: { lsn: journal.durableLsn, time: Math.max(journal.lastTime, this.#cursor.time) },
       now: this.#context.clock.now(),
       catalogue: journal.catalogue,
@@ -303,6 +307,11 @@ export class Machine {
       const sums = this.#sumsPath(index);
       return { name, size, fd: replica?.fd ?? -1, sparse: replica?.kind === 'file', sums };
     });
+  }
+
+  /** Looks at what the last step did to content; to be called before anything is pruned. */
+  lookAtSignal(): Promise<void> {
+    return this.signal.look(this);
   }
 
   /** RFC 3339 of a stamp, or null. */
@@ -363,11 +372,7 @@ export class Machine {
    * What is said of it changes; written twice, so that the file beside `machine.json` says it too. When that
    * fails nothing counts as changed.
    */
-  changeFile(
-    change: Partial<
-      Pick<MachineFile, 'name' | 'disks' | 'seeded' | 'before' | 'windowMs' | 'retention' | 'locks'>
-    >,
-  ): void {
+  changeFile(change: Partial<Omit<MachineFile, 'id' | 'created' | 'seeding'>>): void {
     const changed = { ...this.file, ...change };
     for (let times = 0; times < 2; times++) writeMachineFile(this.paths.machineFile, changed);
     Object.assign(this.file, change);

@@ -8,7 +8,10 @@ import type { DiskRequest } from './control/service.ts';
 import { Machine } from './machine.ts';
 import type { MachineContext } from './machine-context.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
-import { readMachineFile, type ProtectedDisk } from './replica/machine-file.ts';
+import { isReleased, refuseFenced, refuseReleased } from './recovery/hand-over.ts';
+import { readMachineFile, type MachineFile, type ProtectedDisk } from './replica/machine-file.ts';
+import { dropHistory } from './recovery/hand-over-release.ts';
+import { refuseWithoutFloor } from './retention/fit.ts';
 import { inspectDevice, refuseUnsafeTarget } from './replica/target-device.ts';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -25,6 +28,8 @@ export class Machines {
   readonly #context: MachineContext;
   readonly #machines = new Map<string, Machine>();
   readonly broken: BrokenMachine[] = [];
+  /** Given away: nothing of them is opened, least of all their replicas. */
+  readonly released: MachineFile[] = [];
 
   private constructor(context: MachineContext) {
     this.#context = context;
@@ -43,7 +48,7 @@ export class Machines {
         continue;
       }
       try {
-        machines.#machines.set(id, await Machine.open(context, id));
+        if (!machines.#noteReleased(id)) machines.#machines.set(id, await Machine.open(context, id));
       } catch (error) {
         const reason = toHomewardError(error);
         log.error('machine-not-opened', { machine: id, code: reason.code, error: reason });
@@ -57,6 +62,27 @@ export class Machines {
     return machines;
   }
 
+  /** True for one that was given away: of its history only what a crash has left is looked at, and goes. */
+  #noteReleased(id: string): boolean {
+    const { retention, log } = this.#context;
+    const paths = machinePaths(retention, id);
+    const file = readMachineFile(paths.machineFile);
+    if (file.id !== id || !isReleased(file) || file.handOver?.stage !== 'done') return false;
+    this.released.push(file);
+    dropHistory(paths, file, log);
+    return true;
+  }
+
+  /** From now on nobody looks after it; `takeBackIn` undoes that. */
+  letGo(machine: Machine): void {
+    this.#machines.delete(machine.id);
+    this.released.push(machine.file);
+  }
+  takeBackIn(machine: Machine): void {
+    this.released.splice(this.released.indexOf(machine.file), 1);
+    this.#machines.set(machine.id, machine);
+  }
+
   list(): Machine[] {
     return [...this.#machines.values()];
   }
@@ -64,7 +90,7 @@ export class Machines {
   /** Those of `ids` whose directory is not on the retention volume, or was never finished. */
   missing(ids: readonly string[]): BrokenMachine[] {
     const gone = ids.filter(
-      (id) => !this.#machines.has(id) && !this.broken.some((broken) => broken.id === id),
+      (id) => !this.#machines.has(id) && ![...this.broken, ...this.released].some((known) => known.id === id),
     );
     return gone.map((id) => {
       const { directory } = machinePaths(this.#context.retention, id);
@@ -80,7 +106,12 @@ export class Machines {
   /** `key` is a name or an id. */
   get(key: string): Machine {
     const machine = this.#machines.get(key) ?? this.list().find(({ name }) => name === key);
-    if (machine !== undefined) return machine;
+    if (machine !== undefined) {
+      refuseReleased(machine.file);
+      return machine;
+    }
+    const released = this.released.find(({ id, name }) => id === key || name === key);
+    if (released !== undefined) refuseReleased(released);
     const broken = this.broken.find(({ id, name }) => id === key || name === key);
     if (broken !== undefined) throw broken.error;
     throw new HomewardError('no-such-machine', `there is no machine "${key}"`);
@@ -97,15 +128,18 @@ export class Machines {
     if (twice !== undefined) throw new HomewardError('usage', `disk ${twice.name} is given twice`);
     const known = this.list().find((machine) => machine.name === name || machine.id === name);
     if (known !== undefined) {
+      refuseReleased(known.file);
       refuseChain(known);
       refuseOtherDisks(known, disks);
       return { machine: known, made: false };
     }
     this.#refuseBroken(name);
+    if (this.released.some((released) => released.name === name || released.id === name)) this.get(name);
     checkMachineName(name);
     for (const disk of disks) {
       if (disk.replica.kind === 'device') refuseUnsafeTarget(inspectDevice(disk.replica.byId), disk.size, []);
     }
+    this.#refuseWithoutFloor({ name, disks });
     const machine = await Machine.create(this.#context, { id: randomUUID(), name, disks, seeding });
     this.#machines.set(machine.id, machine);
     this.#context.log.info('machine-made', { machine: machine.id, name, disks: disks.length, seeding });
@@ -121,6 +155,8 @@ export class Machines {
     const disks = assignment.disks.map(({ name: disk, size }) => checkDisk({ name: disk, sizeBytes: size }));
     const broken = this.broken.find((candidate) => candidate.id === id);
     if (broken !== undefined) throw broken.error;
+    const mine = this.#machines.get(id)?.file ?? this.released.find((released) => released.id === id);
+    if (mine !== undefined) refuseFenced(mine);
     const other = this.list().find((machine) => machine.name === name && machine.id !== id);
     if (other !== undefined) {
       const how = other.file.path === 'chain' ? 'comes over the chain' : 'takes direct ingest';
@@ -144,6 +180,7 @@ export class Machines {
       return known;
     }
     checkMachineName(name);
+    this.#refuseWithoutFloor({ name, disks, windowMs });
     const machine = await Machine.create(this.#context, {
       ...{ id, name, disks, windowMs },
       ...{ seeding: true, path: 'chain' },
@@ -158,6 +195,12 @@ export class Machines {
     this.#machines.delete(machine.id);
     await machine.takeBack();
     this.#context.log.info('machine-taken-back', { machine: machine.id, name: machine.name });
+  }
+
+  /** Before anything is made. One that is there already is served, whether its floor fits or not. */
+  #refuseWithoutFloor(machine: Pick<MachineFile, 'name' | 'disks' | 'windowMs'>): void {
+    const { retention, config, clock } = this.#context;
+    refuseWithoutFloor({ retention, config, machines: this.list(), machine, now: clock.now() });
   }
 
   /** A machine that cannot be opened is not to be made a second time, nor one that may be it. */

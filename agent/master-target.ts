@@ -8,6 +8,9 @@ import type { Log } from '../core/log.ts';
 import type { TargetReport } from '../core/registration/messages.ts';
 import { checkTagName, formatListen, parseListen } from '../core/names.ts';
 import type {
+  HandOverPlan,
+  HandOverReport,
+  HandOverRequest,
   IngestReport,
   LockReport,
   LockRequest,
@@ -32,6 +35,8 @@ import type {
   ViewReport,
   ViewRequest,
 } from './control/service.ts';
+import { releasedStatus } from './hand-over-status.ts';
+import type { HandOvers } from './hand-overs.ts';
 import { checkSeed } from './ingest/pull/seed.ts';
 import { ingestExport } from './ingest/ingest-export.ts';
 import type { Ingests } from './ingest/ingests.ts';
@@ -41,6 +46,8 @@ import { Machine } from './machine.ts';
 import { openView } from './open-view.ts';
 import { refuseChain, type BrokenMachine, type Machines } from './machines.ts';
 import { disksAt } from './replica/machine-file.ts';
+import { heldMarks } from './replica/signal/marks.ts';
+import { refuseUnderWay } from './recovery/hand-over.ts';
 import { recoverInPlace, refuseUnreachable, unpin } from './recovery/in-place.ts';
 import { countData, recoverMachine } from './recovery/recover-machine.ts';
 import { planRecovery } from './recovery/plan.ts';
@@ -50,6 +57,7 @@ import { settleWhen } from './recovery/when.ts';
 import type { AssignedMachines } from './assigned-machines.ts';
 import type { TargetLink } from './registration/target-link.ts';
 import type { Janitor } from './retention/janitor.ts';
+import type { Outlook } from './retention/outlook.ts';
 import { machinePolicy } from './retention/machine-policy.ts';
 import { activeLocks } from './retention/locks.ts';
 import { keptReportsOf, lockReports, rateReports } from './retention/points-report.ts';
@@ -81,7 +89,9 @@ export interface MasterTargetParts {
   ingests: Ingests;
   views: Views;
   janitor: Janitor<Machine>;
+  outlook: Pick<Outlook, 'report'>;
   assigned: AssignedMachines;
+  handOvers: HandOvers;
   /** Null for one that runs alone. */
   link: TargetLink | null;
 }
@@ -131,7 +141,8 @@ export class MasterTarget implements MasterTargetService {
   }
 
   /** Serves the disks of a machine that is there. */
-  reopenIngest(machine: Machine, address: string): Promise<boolean> {
+  async reopenIngest(machine: Machine, address: string): Promise<boolean> {
+    if (machine.file.handOver?.stage === 'begun') refuseUnderWay(machine.file);
     const { ingests, config, log } = this.#parts;
     const listen = parseListen(address);
     const exports = machine.file.disks.map(({ name, size }, disk) =>
@@ -207,8 +218,9 @@ export class MasterTarget implements MasterTargetService {
   }
 
   #report(): TargetReport {
-    const { machines, ingests, janitor, retention, replicas, clock, assigned } = this.#parts;
+    const { machines, ingests, janitor, retention, replicas, clock, assigned, handOvers } = this.#parts;
     const now = clock.now();
+    const { report: forecast } = this.#parts.outlook;
     const reports = machines.list().map((machine) =>
       machineStatus({
         machine,
@@ -218,16 +230,22 @@ export class MasterTarget implements MasterTargetService {
         applyProblem: janitor.problemOf(machine.id),
         pull: assigned.reportOf(machine.id),
         assignment: assigned.assignmentOf(machine.id),
+        handOverProblem: handOvers.problemOf(machine.id),
         refusal: assigned.refused.find(({ id }) => id === machine.id)?.error ?? null,
       }),
     );
-    const known = new Set(reports.map(({ id }) => id));
+    const released = machines.released.map((file) => releasedStatus(file, replicas));
+    const known = new Set([...reports, ...released].map(({ id }) => id));
     const refused = assigned.refused.filter(({ id }) => !known.has(id));
     const broken = [...machines.broken, ...this.#missing()];
     const notMade = refused.filter(({ id }) => !broken.some((other) => other.id === id)).map(refusedStatus);
     return {
-      retention: { path: retention, freeBytes: freeBytes(retention) },
-      machines: [...reports, ...broken.map(brokenStatus), ...notMade],
+      retention: {
+        path: retention,
+        freeBytes: freeBytes(retention),
+        ...(forecast === null ? {} : { forecast }),
+      },
+      machines: [...reports, ...released, ...broken.map(brokenStatus), ...notMade],
     };
   }
 
@@ -238,14 +256,17 @@ export class MasterTarget implements MasterTargetService {
     const now = clock.now();
     const policy = {
       rules: machinePolicy(file, config).keep,
-      locks: activeLocks(file.locks ?? [], now),
+      locks: [
+        ...activeLocks(file.locks ?? [], now),
+        ...heldMarks(file.marks, machinePolicy(file, config), now),
+      ],
       now,
     };
     return {
       ...pointsReport(machine, assigned.reportOf(machine.id)?.head?.scan ?? null),
       kept: keptReportsOf(history.kept, policy),
       locks: lockReports(file.locks),
-      ...(rates ? { rate: rateReports(machine.rates) } : {}),
+      ...(rates ? { rate: rateReports(machine.rates, machine.signal.minutes.list()) } : {}),
     };
   }
 
@@ -301,8 +322,10 @@ export class MasterTarget implements MasterTargetService {
     const { machines, clock, log, janitor } = this.#parts;
     const machine = machines.get(request.machine);
     const plan = await this.#plan(machine, request);
-    if (request.target.kind === 'in-place')
+    if (request.target.kind === 'in-place') {
+      refuseUnderWay(machine.file);
       return recoverInPlace({ machine, plan, keeper: janitor, clock, log, progress, signal });
+    }
     const notes = machinePaths(this.#parts.retention, machine.id).recoveries;
     return recoverMachine({ machine, plan, request, notes, clock, log, progress, signal });
   }
@@ -310,13 +333,25 @@ export class MasterTarget implements MasterTargetService {
   /** The replica that a recovery in place holds follows again. */
   async unpin(key: string): Promise<UnpinReport> {
     const machine = this.#parts.machines.get(key);
+    refuseUnderWay(machine.file);
     const changed = unpin(machine);
     if (changed) this.#parts.janitor.wake();
     return { machine: machine.name, changed };
   }
 
-  verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport> {
-    return verifyMachine(this.#parts.machines.get(request.machine), request, progress, signal);
+  async verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport> {
+    const machine = this.#parts.machines.get(request.machine);
+    return this.#parts.handOvers.during(machine, 'verify', () =>
+      verifyMachine(machine, request, progress, signal),
+    );
+  }
+
+  planHandOver(request: HandOverRequest): Promise<HandOverPlan> {
+    return this.#parts.handOvers.plan(request);
+  }
+
+  handOver(request: HandOverRequest, progress: OnProgress, signal: AbortSignal): Promise<HandOverReport> {
+    return this.#parts.handOvers.handOver(request, progress, signal);
   }
 
   async #plan(machine: Machine, request: RecoverRequest): Promise<RecoverPlan> {

@@ -39,7 +39,7 @@ export async function openView(request: ViewRequest, parts: ViewParts): Promise<
     tls,
     leaseMs: request.leaseMs,
     scratchBytes: request.writable ? (request.scratchBytes ?? limits.scratchBytes) : null,
-    lasting: { tls: asksTls },
+    lasting: request.temporary === true ? null : { tls: asksTls },
   });
   if (clientDirectory === null) return { ...report, asked };
   return { ...report, asked, use: useLines(parseListen(report.listen), report.exports, clientDirectory) };

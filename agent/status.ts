@@ -6,12 +6,15 @@ import type { Assignment } from '../core/identity/assignment.ts';
 import { formatSize } from '../core/units.ts';
 import { chainRpoSeconds, chainState, isHeard } from './chain-status.ts';
 import type { MachineStatus, PointsReport, StatusReport, TagReport } from './control/service.ts';
+import { handOverDetail } from './hand-over-status.ts';
 import type { PullReport } from './ingest/pull/pulled-machine.ts';
 import type { LinkReport } from './registration/target-link.ts';
 import type { DamagedPlace, Gap, Tag } from './journal/catalogue.ts';
 import { Machine } from './machine.ts';
 import type { BrokenMachine } from './machines.ts';
 import { replicaPath } from './replica/replicas.ts';
+import { signalDetail } from './replica/signal/report.ts';
+import { markReports } from './retention/points-report.ts';
 
 export interface StatusInput {
   machine: Machine;
@@ -26,6 +29,8 @@ export interface StatusInput {
   assignment: Assignment | null;
   /** Why its assignment is not followed, or null. */
   refusal: HomewardError | null;
+  /** Why a hand-over that was begun has not ended, or null. */
+  handOverProblem: HomewardError | null;
 }
 
 export function machineStatus(input: StatusInput): MachineStatus {
@@ -41,7 +46,7 @@ export function machineStatus(input: StatusInput): MachineStatus {
       size: disk.size,
       replica: replicaPath(replicas, file.id, disk),
     })),
-    ...stateOf(input),
+    ...withSignal(stateOf(input), signalDetail(machine.signal.report(machine), input.now)),
     listen,
     rpoSeconds: isChain ? chainRpo(input) : rpoSeconds(machine, input.now),
     headLsn: Math.max(journal.headLsn, head?.lsn ?? 0),
@@ -120,6 +125,8 @@ export function pointsReport(machine: Machine, scan: ScanReport | null = null): 
     gaps: journal.catalogue.gaps.filter(({ to }) => to === null || to > (oldestLsn ?? 0)).map(gapReport),
     tags: journal.catalogue.tags.map((tag) => tagReport(machine, tag)),
     kept: [],
+    marks: markReports(machine.file.marks),
+    signal: machine.signal.report(machine),
     ...(scan === null
       ? {}
       : { scan: { only: scan.only === true, lastTime: Machine.spellTime(scan.lastTime) } }),
@@ -143,16 +150,29 @@ function stateOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> {
       ? null
       : `the replica is pinned at lsn:${cursor.pin} until \`homeward unpin ${name}\``;
   const held = journal.heldBack === null ? null : `writers wait: ${journal.heldBack}`;
-  const said = [detail, pinned, held].filter((text) => text !== null);
+  const handedOver = handOverDetail(input.machine.file, input.assignment);
+  const said = [detail, handedOver ?? pinned, held].filter((text) => text !== null);
   return { state, detail: said.length === 0 ? null : said.join('; ') };
+}
+
+/** An encryption that is suspected is told of, whatever the state is: writes are taken all the same. */
+function withSignal(
+  { state, detail }: Pick<MachineStatus, 'state' | 'detail'>,
+  signal: string | null,
+): Pick<MachineStatus, 'state' | 'detail'> {
+  return { state, detail: signal === null || detail === null ? (signal ?? detail) : `${signal}; ${detail}` };
 }
 
 /** The gravest trouble names the state; `detail` tells all of them. */
 function troubleOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> {
-  const { machine, listen, pull, assignment, refusal } = input;
+  const { machine, listen, pull, assignment, refusal, handOverProblem } = input;
   const problems = [
     ...failures(machine, machine.journal.failure ?? input.applyProblem),
-    ...(refusal === null
+    ...(handOverProblem === null
+      ? []
+      : [{ state: 'failed', detail: handOverProblem.message } as const]),
+    // Of one that was handed over that is as it should be.
+    ...(refusal === null || refusal.code === 'fenced'
       ? []
       : [{ state: 'failed', detail: `${refusal.message} (${refusal.code})` } as const]),
     ...damages(machine),

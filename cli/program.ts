@@ -178,7 +178,9 @@ function addViewVerbs(program: Command, run: Run): void {
   // Not required for commander: it would ask `view close` for the machine and the options of `view`, too.
   const view = program
     .command('view')
-    .usage('M --at WHEN --listen ADDR [--writable [--scratch SIZE]] [--tls] [--for TIME] | close …')
+    .usage(
+      'M --at WHEN (--listen ADDR [--writable [--scratch SIZE]] [--tls] | --mount DIR) [--for TIME] | close …',
+    )
     .argument('[M]', 'the machine; one called "close" is named by its id here')
     .description('serve the disks as of a moment over NBD, without copying')
     .option(...atFlag)
@@ -187,6 +189,7 @@ function addViewVerbs(program: Command, run: Run): void {
     .option('--scratch <size>', 'the most that is kept of what is written (default: 16G)')
     .option('--tls', 'over TCP with certificates of our own; says how to reach it')
     .option('--for <time>', 'close by itself after this long, for example 24h')
+    .option('--mount <dir>', 'show the files there, read-only, until Ctrl-C; needs root and nbdfuse')
     .enablePositionalOptions()
     .action(run(async () => (await import('./commands/view.ts')).view));
   view
@@ -225,6 +228,17 @@ function addLongVerbs(program: Command, run: Run): void {
     .argument('<M>', 'the machine')
     .description('let the replica follow again, after a recovery in place')
     .action(run(async () => (await import('./commands/unpin.ts')).unpin));
+  program
+    .command('hand-over')
+    .argument('<M>', 'the machine, pinned where it is to go on by a recovery in place')
+    .description('run a machine here from that point on, or give its replicas away; its source is shut out')
+    .option('--run <addr>', 'serve its disks for writing on unix:PATH or tcp:HOST:PORT')
+    .option('--release <name>', 'they belong to NAME from then on, and its history here ends')
+    .option('--plan', 'only show what would be done, and what would be given up')
+    .option('--source-is-off', 'although its source was heard of just now')
+    .option('--allow-damaged', 'go on with zeros where content is damaged or unknown')
+    .option('--yes', 'do not ask')
+    .action(run(async () => (await import('./commands/hand-over.ts')).handOver));
   program
     .command('verify')
     .argument('<M>', 'the machine')

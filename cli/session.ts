@@ -18,6 +18,8 @@ export interface Session {
   jsonLine(document: unknown): void;
   /** Something beside the answer, for people only. */
   note(text: string): void;
+  /** The socket of the daemon on this host; 'usage' when a configuration server is asked. */
+  controlPath(): string;
   /** Runs `ask` with a client of the daemon, or of all through the configuration server; then closes it. */
   withClient<T>(ask: (client: ControlClient) => Promise<T>): Promise<T>;
   /** The same for what only a configuration server knows; 'daemon-unreachable' without one. */
@@ -41,6 +43,13 @@ export function createSession(io: Io, json: boolean, flags: AskFlags): Session {
     },
     note: (text) => {
       if (!json) io.stderr.write(text);
+    },
+    controlPath() {
+      const asked = whomToAsk(io, flags);
+      if (asked.kind === 'daemon') return asked.control;
+      throw new HomewardError('usage', 'this works on the host of the master target alone', {
+        hint: 'Run it there, and name the socket of the daemon with --control.',
+      });
     },
     async withClient(ask) {
       const asked = whomToAsk(io, flags);

@@ -85,6 +85,12 @@ export const errorTable = {
   ),
   'tag-exists': kind(5, 409, false, 'Choose another name; `homeward points M` lists the tags.'),
   'machine-differs': kind(5, 409, false, 'Open it with the same disks and sizes, or under another name.'),
+  released: kind(
+    5,
+    409,
+    false,
+    'Its replicas belong to whom they were given; protect the machine anew under another name.',
+  ),
   'already-running': kind(
     5,
     409,
@@ -124,6 +130,12 @@ export const errorTable = {
     409,
     false,
     'Check the device name; devices are named by their /dev/disk/by-id name.',
+  ),
+  'source-connected': kind(
+    6,
+    409,
+    false,
+    'Stop the machine there, then give --source-is-off: whatever it still sends is refused from then on.',
   ),
   'needs-yes': kind(6, 409, false, 'Add --yes if this is what you want.'),
   locked: kind(

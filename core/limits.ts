@@ -169,6 +169,8 @@ export const limits = {
   controlAnswerMs: 600_000,
   /** Long work reports no more often than this. */
   progressIntervalMs: 100,
+  /** How long nbdfuse may take to show a disk, and to end. */
+  mountEndMs: 15_000,
   /** Hosts that have proved the passphrase and wait for an operator. */
   pendingHosts: 1000,
   /** Enrolments under way at a configuration server; each ends by itself when nobody asks for it. */
@@ -347,6 +349,9 @@ export const limits = {
   spaceAheadMinutes: 15,
   /** Undo adds to each byte of redo at the most this much, where nothing has been measured yet. */
   undoPerRedo: 1,
+  /** How often it is reckoned how long the history will fit, and what must be known of a machine for that. */
+  forecastMs: 60_000,
+  forecastKnownMinutes: 10,
   /** What is taken to be written a day until a machine's rate is known: a part of its disks, and the most. */
   assumedDailyChange: 0.05,
   assumedDailyBytes: 4 * GiB,
@@ -357,8 +362,10 @@ export const limits = {
   /** The time of the write stream that a mass encryption is looked for in, and the steps in which it slides. */
   signalWindowMs: 600_000,
   signalBucketMs: 10_000,
-  /** Less than this is none. */
+  /** Less than this is none: the least, a part of the disks, and no more than the last. */
   signalLeastBytes: 16 * MiB,
+  signalLeastPart: 0.005,
+  signalLeastMost: GiB,
   /** Of what is rewritten, the part that has to be encrypted; and how much more than what is usual. */
   signalLeastShare: 0.35,
   signalTimesUsual: 4,

@@ -87,6 +87,9 @@ export function controlClient(transport: ControlTransport): ControlClient {
     planRecovery: (request) => call({ method: 'POST', path: '/v1/recovery-plans', body: request }),
     recover: (request, progress, signal) =>
       work({ method: 'POST', path: '/v1/recoveries', body: request, progress, signal }),
+    planHandOver: (request) => call({ method: 'POST', path: '/v1/hand-over-plans', body: request }),
+    handOver: (request, progress, signal) =>
+      work({ method: 'POST', path: '/v1/hand-overs', body: request, progress, signal }),
     verify: ({ machine, ...body }, progress, signal) =>
       work({ method: 'POST', path: `${at(machine)}/verify`, body, progress, signal }),
     close: () => transport.close(),

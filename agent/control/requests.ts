@@ -11,6 +11,7 @@ import {
 } from '../../core/names.ts';
 import type {
   DiskRequest,
+  HandOverRequest,
   LockRequest,
   OpenIngestRequest,
   RecoverRequest,
@@ -62,6 +63,7 @@ const viewSchema: z.ZodType<ViewRequest> = z.strictObject({
   leaseMs: z.number().positive().nullable(),
   scratchBytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).optional(),
   tls: z.boolean().optional(),
+  temporary: z.boolean().optional(),
 });
 
 export const closeViewsQuery = z.strictObject({ at: text.optional() });
@@ -114,6 +116,26 @@ export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
   allowDamaged: z.boolean().optional(),
   count: z.boolean().optional(),
 });
+
+const handOverSchema: z.ZodType<HandOverRequest> = z.strictObject({
+  machine: text,
+  to: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('run'), listen: text }),
+    z.strictObject({ kind: z.literal('release'), name: text.max(limits.tagNameCharacters) }),
+  ]),
+  lsn: z.number().int().nonnegative().optional(),
+  sourceIsOff: z.boolean().optional(),
+  allowDamaged: z.boolean().optional(),
+});
+
+/** To whom it is given is shown wherever the machine is, and so has to be printable. */
+export function parseHandOver(value: unknown): HandOverRequest {
+  const request = parseRequest(handOverSchema, value);
+  if (request.to.kind === 'run') parseListen(request.to.listen);
+  else if (/[\p{C}\p{Zl}\p{Zp}]/u.test(request.to.name) || request.to.name.trim() === '')
+    throw new HomewardError('usage', '--release does not name anybody in printable characters');
+  return request;
+}
 
 const part = z
   .strictObject({ n: z.number().int().positive(), of: z.number().int().positive() })

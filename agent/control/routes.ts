@@ -5,6 +5,7 @@ import { streamWork, type Report } from './long-work.ts';
 import {
   closeViewsQuery,
   machineSchema,
+  parseHandOver,
   parseLock,
   parseOpenIngest,
   parseRequest,
@@ -81,6 +82,16 @@ function addLongRoutes(app: FastifyInstance, { service, stopping, report }: Rout
     await streamWork(
       reply,
       (progress, signal) => service.recover(request, progress, signal),
+      stopping,
+      report,
+    );
+  });
+  app.post('/v1/hand-over-plans', ({ body }) => service.planHandOver(parseHandOver(body)));
+  app.post('/v1/hand-overs', async ({ body }, reply) => {
+    const request = parseHandOver(body);
+    await streamWork(
+      reply,
+      (progress, signal) => service.handOver(request, progress, signal),
       stopping,
       report,
     );

@@ -1,8 +1,8 @@
 // What the master target does for whoever asks over the control socket: requests and answers, as data.
 import type { AssignedSeed } from '../../core/identity/assignment.ts';
-import type { MachineStatus } from '../../core/registration/machine-status.ts';
+import type { MachineStatus, RetentionForecast } from '../../core/registration/machine-status.ts';
 
-export type { MachineState, MachineStatus } from '../../core/registration/machine-status.ts';
+export type { MachineState, MachineStatus, RetentionForecast } from '../../core/registration/machine-status.ts';
 
 /** Every answer is plain JSON: LSNs and bytes as numbers, times RFC 3339 in UTC. */
 export interface DiskRequest {
@@ -46,7 +46,8 @@ export interface TagReport {
 
 export interface StatusReport {
   version: string;
-  retention: { path: string; freeBytes: number };
+  /** The forecast comes with the first minute. */
+  retention: { path: string; freeBytes: number; forecast?: RetentionForecast };
   machines: MachineStatus[];
   /** The configuration server that this master target reports to, if any. */
   configServer?: {
@@ -80,6 +81,8 @@ export interface RateReport {
   records: number;
   /** Flushes that writers asked for. */
   flushes: number;
+  /** Of what steps have written over: bytes, about. */
+  signal?: { rewritten: number; zeroed: number; encrypted: number };
 }
 
 export interface RetentionReport {
@@ -126,6 +129,21 @@ export interface LockReport {
   changed?: boolean;
 }
 
+/** Whether content is being encrypted on a large scale. Times are RFC 3339. */
+export interface SignalReport {
+  /**
+   * Unknown: since the start nothing was written over that could be compared. Ended: one was found, and the
+   * point before it is kept.
+   */
+  state: 'unknown' | 'normal' | 'suspected' | 'ended';
+  /** The last clean moment: just before the newest one. */
+  lastClean: Moment | null;
+  since: string | null;
+  ended: string | null;
+  /** Of what was rewritten, the part that turned random, from 0 to 1. */
+  share: number | null;
+}
+
 export interface PointsReport {
   machine: string;
   /** Null while there is no point yet. */
@@ -134,6 +152,9 @@ export interface PointsReport {
   tags: TagReport[];
   kept: KeptReport[];
   locks?: Omit<LockReport, 'machine'>[];
+  /** Points just before mass encryptions, each a WHEN as `tag:NAME`. */
+  marks?: { lsn: number; time: string; name: string; kind: 'signal' }[];
+  signal?: SignalReport;
   /** Per minute, oldest first; only when it was asked for. */
   rate?: RateReport[];
   /** Of a machine with disks that are scanned; `only`: all of them. */
@@ -151,6 +172,8 @@ export interface ViewRequest {
   scratchBytes?: number | undefined;
   /** With our own certificates, where none are configured. */
   tls?: boolean | undefined;
+  /** It does not come back after a restart. */
+  temporary?: boolean | undefined;
 }
 
 export interface ViewReport {
@@ -229,6 +252,49 @@ export interface RecoverReport extends RecoverPlan {
   damaged?: DiskRange[];
   /** What reads back different: nothing got its name then. Null when it was not read back. */
   differing?: DiskRange[] | null;
+}
+
+/** Where a machine goes on: on an export of this host, or at whoever is given its replicas. */
+export type HandOverTarget = { kind: 'run'; listen: string } | { kind: 'release'; name: string };
+
+export interface HandOverRequest {
+  machine: string;
+  to: HandOverTarget;
+  /** Where the plan said that it stands; it is refused when that has changed. */
+  lsn?: number | undefined;
+  /** Whoever asks vouches for it: two that run at once are two different machines soon. */
+  sourceIsOff?: boolean | undefined;
+  /** What is damaged or unknown becomes zeros. */
+  allowDamaged?: boolean | undefined;
+}
+
+export type PointSpan = { count: number; from: Moment; to: Moment; tags: TagReport[] };
+
+export interface HandOverPlan {
+  machine: string;
+  id: string;
+  to: HandOverTarget;
+  /** Where the replicas stand. */
+  lsn: number;
+  time: string | null;
+  /** Points after that, which a release gives up; null where there are none, or all of them stay. */
+  givesUp: PointSpan | null;
+  /** Points up to that, which a release closes; null for one that runs here. */
+  closes: PointSpan | null;
+  source: { path: 'chain' | 'ingest'; connected: boolean; fencedBy: string };
+  disks: { name: string; size: number; replica: string }[];
+  /** `resumes`: it was begun before, and goes on. */
+  stage: 'new' | 'resumes' | 'done';
+}
+
+export interface HandOverReport extends HandOverPlan {
+  /** What was written so that the newest state is that point. */
+  bytesWritten: number;
+  exports: string[];
+  /** What was damaged or unknown, and is zeros. */
+  damaged: DiskRange[];
+  /** False when the same call had been made before. */
+  changed: boolean;
 }
 
 export interface UnpinReport {
@@ -324,5 +390,7 @@ export interface MasterTargetService {
   planRecovery(request: RecoverRequest): Promise<RecoverPlan>;
   recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport>;
   unpin(machine: string): Promise<UnpinReport>;
+  planHandOver(request: HandOverRequest): Promise<HandOverPlan>;
+  handOver(request: HandOverRequest, progress: OnProgress, signal: AbortSignal): Promise<HandOverReport>;
   verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport>;
 }

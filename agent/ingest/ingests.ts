@@ -44,6 +44,11 @@ export class Ingests {
     return open === undefined ? null : formatListen(open.listen);
   }
 
+  /** How many writers are connected. */
+  connectionsOf(machine: string): number {
+    return this.#open.get(machine)?.server.connections ?? 0;
+  }
+
   /**
    * False when it was open there already. An address that another holds, or a machine open elsewhere, is a
    * 'conflict'.

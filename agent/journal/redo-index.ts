@@ -4,6 +4,7 @@ import { machineAddress, wholeMachine } from '../../core/extents/address.ts';
 import type { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { buildTable } from '../../core/extents/build.ts';
 import { ContentKind, ExtentColumns } from '../../core/extents/extent-columns.ts';
+import { ExtentList } from '../../core/extents/extent-list.ts';
 import { ExtentTable } from '../../core/extents/extent-table.ts';
 import { LevelledIndex, type PrefixTable } from '../../core/extents/levelled-index.ts';
 import { mergeTables } from '../../core/extents/merge.ts';
@@ -164,13 +165,17 @@ export class RedoIndex {
 
   /**
    * Makes the index anew after records have moved to other files, or for a lower cursor; all segments but
-   * `current` are complete. What has been read already is in `again`.
+   * `current` are complete. What has been read already is in `again`. When reading fails nothing has changed.
    */
   rebuild(
     segments: readonly Segment[],
     current: Segment | null,
     { floor, end, cursor = this.#cursor, again = new Map() }: Rebuilding,
   ): void {
+    const tables = new Map<Segment, ExtentTable>();
+    for (const segment of segments)
+      if (segment !== current && segment.lastLsn > cursor) tables.set(segment, this.#tableOf(segment, again));
+    const read = current === null ? null : this.#scan(current);
     const known = segments.findIndex(({ ordinal }) => ordinal >= 0);
     const first = known < 0 ? this.#levels.nextSegment : Math.max(segments[known]!.ordinal - known, 0);
     this.#options.spill.clear();
@@ -183,8 +188,9 @@ export class RedoIndex {
     for (const segment of segments) {
       segment.ordinal = -1;
       this.#adopt(segment);
-      if (segment === current) this.#insertCurrent(segment, before);
-      else this.#take(segment, before, () => this.#tableOf(segment, again));
+      const table = tables.get(segment);
+      if (segment === current && read !== null) this.#insertCurrent(segment, before, read);
+      else this.#take(segment, before, () => withOrdinal(table ?? emptyTable, segment.ordinal));
       before = segment.lastLsn;
     }
     if (before < end) this.lostAtEnd(end);
@@ -203,9 +209,7 @@ export class RedoIndex {
 
   #tableOf(segment: Segment, again: ReadAgain): ExtentTable {
     const read = again.get(segment);
-    return read?.lastLsn === segment.lastLsn
-      ? withOrdinal(read.table, segment.ordinal)
-      : this.tableOf(segment);
+    return read?.lastLsn === segment.lastLsn ? read.table : this.tableOf(segment);
   }
 
   /** Only what lies above the cursor: the rest is in the replica, and what is lost there was before. */
@@ -220,10 +224,13 @@ export class RedoIndex {
     this.#levels.addSealed(isLostBefore ? mergeTables(unknownTable(ordinal), table) : table);
   }
 
-  #insertCurrent(segment: Segment, before: number): void {
+  #scan(segment: Segment): ReturnType<typeof scanRedo> {
     const { source } = this.#options;
+    return scanRedo(source, readContent(source.files, segment), segment, segment.lastLsn);
+  }
+
+  #insertCurrent(segment: Segment, before: number, { list, report }: ReturnType<typeof scanRedo>): void {
     if (segment.precededBy > Math.max(before, this.#cursor)) this.lostAtEnd(segment.precededBy);
-    const { list, report } = scanRedo(source, readContent(source.files, segment), segment, segment.lastLsn);
     this.#reports.set(segment, report);
     for (let at = 0; at < list.count; at++) {
       const { start, end, position, lsnDelta, kind } = list.columns.extent(at);
@@ -253,6 +260,8 @@ export class RedoIndex {
     this.#options.spill.look(this.#levels, this.#segments);
   }
 }
+
+const emptyTable = buildTable(new ExtentList(1));
 
 /** What of a table has an LSN delta above this. */
 function tableAbove(table: ExtentTable, lsnDelta: number): ExtentTable {

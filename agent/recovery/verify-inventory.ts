@@ -30,7 +30,8 @@ export interface Inventory {
   found: readonly FoundFile[];
   expected: ExpectedFiles;
   redo: readonly OpenFile[];
-  undo: readonly { path: string }[];
+  /** `fd` where it is open just now, else null: what is opened later is checked by what it says of itself. */
+  undo: readonly { path: string; fd: number | null; from: number; to: number }[];
   /** Files of our own; `from` and `to` are where the cursor stands. */
   replicas: readonly OpenFile[];
   holes: readonly UndoHole[];
@@ -64,6 +65,12 @@ export function findMissing(inventory: Inventory): Finding[] {
     else if (there.inode !== inodeOf(fs.fstatSync(fd)))
       add(file, from, to, 'another file lies under this name');
   }
+  for (const { path, fd, from, to } of inventory.undo) {
+    const file = path.slice(directory.length + 1);
+    const there = found.find((one) => one.file === file);
+    if (fd !== null && there !== undefined && there.inode !== inodeOf(fs.fstatSync(fd)))
+      add(file, from, to, 'another file lies under this name');
+  }
   for (const { file, from, to } of matchFiles(expected, found).missing)
     add(file, from, to, 'the file is missing');
   return [...findings, ...findHoles(inventory, reported), ...findMissingReplicas(inventory)];
@@ -79,13 +86,30 @@ function findMissingReplicas({ replicas }: Inventory): Finding[] {
 }
 
 /** Where undo does not join; a file that is missing there has been told of. */
-function findHoles({ holes, directory }: Inventory, reported: ReadonlySet<string>): Finding[] {
+function findHoles(inventory: Inventory, reported: ReadonlySet<string>): Finding[] {
+  const { holes, directory } = inventory;
   const gone = [...reported].map((file) => parseUndoFileName(file.slice('undo/'.length)));
   return holes
     .filter(({ from, to }) => !gone.some((step) => step !== null && step.from < to && step.to > from))
-    .map(({ from, to, why }) =>
-      findingOf(join(directory, 'undo'), from, to, `there is no undo of these records: ${why}`),
-    );
+    .flatMap(({ from, to, why }) => {
+      const what = `there is no undo of these records: ${why}`;
+      const files = filesInHole(inventory, { from, to });
+      if (files.length === 0) return [findingOf(join(directory, 'undo'), from, to, what)];
+      return files.map((one) => findingOf(join(directory, one.file), one.from, one.to, what));
+    });
+}
+
+/** Files whose names say that they are of these records, and that were of no use. */
+function filesInHole(
+  { found, undo, directory }: Inventory,
+  hole: { from: number; to: number },
+): { file: string; from: number; to: number }[] {
+  const used = new Set(undo.map(({ path }) => path.slice(directory.length + 1)));
+  return found.flatMap(({ file }) => {
+    const step = file.startsWith('undo/') ? parseUndoFileName(file.slice('undo/'.length)) : null;
+    if (step === null || used.has(file) || step.from < hole.from || step.to > hole.to) return [];
+    return [{ file, ...step }];
+  });
 }
 
 /** Files that nobody put there: in no list of ours, and no line of the ledger speaks of them. */

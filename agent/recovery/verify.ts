@@ -27,7 +27,7 @@ export interface Verifiable {
   readonly cursor: Readonly<Cursor>;
   readonly ledger: Pick<Ledger, 'head' | 'cut' | 'expected' | 'settle'>;
   readonly history: {
-    readonly undo: Pick<UndoLog, 'steps' | 'holes' | 'leftovers' | 'lend'>;
+    readonly undo: Pick<UndoLog, 'steps' | 'holes' | 'leftovers' | 'lend' | 'openFileOf'>;
     /** Odd while a step is open. */
     readonly counter: number;
   };
@@ -85,7 +85,9 @@ function inventoryOf(machine: Verifiable): Inventory {
     redo: journal.segments.map(({ path, fd, firstLsn, lastLsn }) => ({
       ...{ path, fd, from: firstLsn, to: lastLsn },
     })),
-    undo: [...steps, ...leftovers],
+    undo: [...steps, ...leftovers].map((step) => ({
+      ...{ path: step.path, fd: history.undo.openFileOf(step), from: step.from, to: step.to },
+    })),
     replicas: file.disks.flatMap((disk, at) => {
       const { fd = -1, sparse = false } = lentDisks[at] ?? {};
       return sparse && fd >= 0 ? [{ path: machine.replicaPathOf(disk), fd, ...here }] : [];

@@ -58,6 +58,8 @@ export interface Moments {
   oldest: { lsn: number; time: number } | null;
   /** The points before it that are kept, oldest first. */
   kept: readonly KeptMoment[];
+  /** Points with names that nobody gave them, in LSN order: before a mass encryption. */
+  marks?: readonly { lsn: number; name: string }[];
   /** The newest durable LSN, and its time. */
   newest: { lsn: number; time: number };
   now: number;
@@ -102,7 +104,7 @@ function wantedLsn(when: When, moments: Moments): number {
     }
     case 'tag':
       return tagLsn(
-        newestTag(moments, ({ name }) => name === when.name),
+        newestTag(moments, ({ name }) => name === when.name) ?? marked(when.name, moments),
         `there is no tag "${when.name}"`,
       );
     case 'lsn':
@@ -129,6 +131,9 @@ function newestTag(
 ): number | undefined {
   return catalogue.tags.findLast(fits)?.lsn ?? kept.findLast(({ tag }) => tag !== null && fits(tag))?.lsn;
 }
+
+const marked = (name: string, { marks = [] }: Moments): number | undefined =>
+  marks.findLast((mark) => mark.name === name)?.lsn;
 
 function tagLsn(lsn: number | undefined, message: string): number {
   if (lsn === undefined) throw new HomewardError('no-such-tag', message);

@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { HomewardError } from '../../core/errors.ts';
+import type { HandOverTarget } from '../control/service.ts';
 
 /** A sparse file `<replicas>/<machine id>/<disk>.raw`, or a device by its /dev/disk/by-id name. */
 export type ReplicaPlace = { kind: 'file' } | { kind: 'device'; byId: string };
@@ -48,6 +49,21 @@ export interface SignalMark {
   share?: number;
 }
 
+/** Recorded before anything is done: from then on nothing of its source is taken. */
+export interface HandOver {
+  to: HandOverTarget;
+  /** The point that it goes on from. */
+  lsn: number;
+  /** Of the point, RFC 3339; null when that is not known. */
+  time: string | null;
+  /** When it was begun, RFC 3339. */
+  begun: string;
+  /** What is damaged or unknown becomes zeros. */
+  allowDamaged?: boolean;
+  /** `written`: of one that runs here, the journal ends with the state at `lsn`, and its ingest is to open. */
+  stage: 'begun' | 'written' | 'done';
+}
+
 export interface MachineFile {
   /** UUID. */
   id: string;
@@ -57,8 +73,10 @@ export interface MachineFile {
   disks: ProtectedDisk[];
   /** The first copy is under way: there are no points yet. */
   seeding: boolean;
-  /** Its records come over the chain; left out: it takes direct ingest. */
-  path?: 'chain';
+  /** `chain`: its records come over the chain; else it takes direct ingest. */
+  path?: 'chain' | 'ingest';
+  /** The newest hand-over. */
+  handOver?: HandOver;
   /** The dense window that its protection asks for, in milliseconds; `retention` goes before it. */
   windowMs?: number;
   retention?: MachineRetention;
@@ -136,7 +154,7 @@ function tryReadOne(file: string): MachineFile | null {
 
 function isMachineFile(body: unknown): body is MachineFile {
   type Fields = Partial<Record<keyof MachineFile, unknown>>;
-  const { id, name, disks, seeding, retention, locks, marks } = body as Fields;
+  const { id, name, disks, seeding, retention, locks, marks, handOver } = body as Fields;
   return (
     typeof id === 'string' &&
     typeof name === 'string' &&
@@ -145,7 +163,8 @@ function isMachineFile(body: unknown): body is MachineFile {
     disks.every(isDisk) &&
     (retention === undefined || isRetention(retention)) &&
     (locks === undefined || (Array.isArray(locks) && locks.every(isLock))) &&
-    (marks === undefined || (Array.isArray(marks) && marks.every(isMark)))
+    (marks === undefined || (Array.isArray(marks) && marks.every(isMark))) &&
+    (handOver === undefined || isHandOver(handOver))
   );
 }
 
@@ -169,6 +188,18 @@ function isMark(value: unknown): value is SignalMark {
   const { lsn, time, name } = value as Partial<Record<keyof SignalMark, unknown>>;
   return Number.isSafeInteger(lsn) && typeof time === 'string' && typeof name === 'string';
 }
+
+/** One that cannot be read must not be taken for none: the replicas may be somebody else's. */
+function isHandOver(value: unknown): value is HandOver {
+  if (typeof value !== 'object' || value === null) return false;
+  const { to, lsn, stage } = value as Partial<Record<keyof HandOver, unknown>>;
+  if (typeof to !== 'object' || to === null) return false;
+  const { kind, listen, name } = to as Partial<Record<'kind' | 'listen' | 'name', unknown>>;
+  const isTarget = kind === 'run' ? typeof listen === 'string' : kind === 'release' && typeof name === 'string';
+  return isTarget && Number.isSafeInteger(lsn) && stages.some((one) => one === stage);
+}
+
+const stages: readonly HandOver['stage'][] = ['begun', 'written', 'done'];
 
 function isDisk(disk: unknown): disk is ProtectedDisk {
   const { name, size, replica } = disk as Partial<Record<keyof ProtectedDisk, unknown>>;

@@ -2,10 +2,11 @@
 import { Worker } from 'node:worker_threads';
 import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import type { StepRequest, StepTasks } from './step-work.ts';
-import type { OnsetJob, RandomRecord } from './signal/find-onset.ts';
 import type { NodeJob } from './undo/build-node.ts';
 import type {
   MergeJob,
+  OnsetJob,
+  RandomRecord,
   ReplicaWritten,
   RollBackJob,
   SaveUndoJob,

@@ -9,7 +9,7 @@ import type { UndoLog } from './undo/undo-log.ts';
 import { undoFileName } from './undo/undo-names.ts';
 import type { ReplicaWritten, StepJob, UndoMade, UndoNote, UndoStep } from './undo/undo-step.ts';
 
-export type { TimelineParts } from './timeline-parts.ts';
+export type { StepEntry, StepJournal, StepLedger, TimelineParts } from './timeline-parts.ts';
 
 export interface StepPlan {
   note: UndoNote;

@@ -25,8 +25,9 @@ export interface FollowPolicy {
   replicaLagMs: number;
   /** So much redo may wait to be applied beyond the lag; with more, writers wait. */
   backlogBytes: number;
-  /** Room is short: it does not wait for its lag. */
-  hurry: boolean;
+  /** Room is short: the cursor goes where redo may go then, and no further, since undo takes room as well. */
+  short: boolean;
+  floorMs: number;
   /** Points below the dense window are wanted, or may be. */
   keeps: boolean;
   /** LSNs that are to be boundaries besides tags and edges of gaps. */
@@ -86,7 +87,7 @@ export class Follower {
     const toFirst =
       firstPoint === null || cursor.lsn >= firstPoint ? 0 : Math.min(firstPoint, journal.durableLsn);
     if (trailsByWindow(policy, cursor)) return Math.max(toFirst, unwanted);
-    if (policy.hurry || journal.appendFailure !== null) return journal.durableLsn;
+    if (policy.short) return Math.max(toFirst, unwanted, this.#floorTarget(policy, now));
     return Math.max(toFirst, unwanted, this.#lagTarget(policy, now));
   }
 
@@ -104,6 +105,14 @@ export class Follower {
     // After a start nothing is remembered; what was sealed then says when it came.
     const sealed = journal.segments.slice(0, -1).findLast(({ lastArrival }) => lastArrival <= then);
     return Math.min(journal.durableLsn, Math.max(this.#lag.at(then), sealed?.lastLsn ?? 0));
+  }
+
+  /** The end of what is older than the floor: that goes when room is short. */
+  #floorTarget({ floorMs }: FollowPolicy, now: number): number {
+    const { journal } = this.#machine;
+    const then = now - floorMs * 1000;
+    const old = journal.segments.slice(0, -1).findLast(({ lastArrival }) => lastArrival <= then);
+    return Math.min(journal.durableLsn, old?.lastLsn ?? 0);
   }
 
   /** Where the cursor may go without undo: up to what no wanted point needs. */
@@ -140,7 +149,7 @@ export class Follower {
     if (cursor.pin !== null || journal.appendFailure !== null) return true;
     const trails = trailsByWindow(policy, cursor);
     const isBeyond = unwanted > cursor.lsn && journal.redoBytes < limits.stepPatientBytes;
-    if (policy.hurry || isBeyond) return true;
+    if (policy.short || isBeyond) return true;
     const lagMs = trails ? 0 : Math.min(policy.replicaLagMs, policy.windowMs);
     const waitMs = Math.min(Math.max(lagMs / 5, limits.stepWaitLeastMs), limits.stepWaitMostMs);
     if (now - this.#stepped >= waitMs * 1000) return true;

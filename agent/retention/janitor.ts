@@ -11,6 +11,8 @@ export interface Kept extends Followed, Retained {
   readonly id: string;
   readonly name: string;
   readonly history: Retained['history'];
+  /** Looks at what the last step did to content, before anything is pruned. Never rejects. */
+  lookAtSignal?(): Promise<void>;
   /** Writes down how much is known durable, if that has grown. */
   noteDurable(): void;
 }
@@ -44,6 +46,7 @@ export class Janitor<M extends Kept> {
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
   #again = false;
+  #isUnread = false;
   #stopped = false;
 
   constructor(options: JanitorOptions<M>) {
@@ -86,11 +89,25 @@ export class Janitor<M extends Kept> {
       this.#again = false;
       const { machines, orders, clock } = this.#options;
       const all = machines();
-      const wanted = orders(all, clock.now());
+      const wanted = this.#tryOrders(() => orders(all, clock.now()));
+      if (wanted === null) return;
       for (const [at, machine] of all.entries()) {
         const order = wanted[at];
         if (order !== undefined) await this.#tidy(machine, order);
       }
+    }
+  }
+
+  /** Null while the volume cannot be read, which is told once. */
+  #tryOrders(orders: () => KeepOrder[]): KeepOrder[] | null {
+    try {
+      const wanted = orders();
+      this.#isUnread = false;
+      return wanted;
+    } catch (error) {
+      if (!this.#isUnread) this.#options.log.error('volume-not-read', { error: toHomewardError(error) });
+      this.#isUnread = true;
+      return null;
     }
   }
 
@@ -119,7 +136,9 @@ export class Janitor<M extends Kept> {
     this.#followers.set(machine, follower);
     this.#holdBack(machine, follower, order);
     await follower.finish();
+    await machine.lookAtSignal?.();
     while (!this.#stopped && (await follower.step(order.follow, clock.now()))) {
+      await machine.lookAtSignal?.();
       this.#holdBack(machine, follower, order);
       await this.#retain(machine, order);
     }

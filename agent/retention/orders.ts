@@ -4,6 +4,7 @@ import type { Config } from '../../core/config.ts';
 import { limits } from '../../core/limits.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { MachineFile } from '../replica/machine-file.ts';
+import { heldMarks } from '../replica/signal/marks.ts';
 import type { UndoLog } from '../replica/undo/undo-log.ts';
 import type { KeepOrder } from './janitor.ts';
 import type { HeldPoint } from './kept-points.ts';
@@ -53,7 +54,10 @@ function orderFor(
   { volume, now }: { volume: SpaceVolume; now: number },
 ): KeepOrder {
   const policy = machinePolicy(machine.file, config);
-  const locks = (): HeldPoint[] => activeLocks(machine.file.locks ?? [], now);
+  const locks = (): HeldPoint[] => [
+    ...activeLocks(machine.file.locks ?? [], now),
+    ...heldMarks(machine.file.marks, policy, now),
+  ];
   const keeps = Object.keys(policy.keep).length > 0 || locks().length > 0;
   const { windowMs, maxBytes, floorMs, keep } = policy;
   return {
@@ -62,7 +66,8 @@ function orderFor(
       windowMaxBytes: maxBytes,
       replicaLagMs: config.replicaLagMs,
       keeps,
-      hurry: freeBytes > 0,
+      short: freeBytes > 0 || volume.freeBytes < volume.reserveBytes + config.segmentBytes,
+      floorMs,
       backlogBytes:
         config.applyBacklogBytes > 0
           ? config.applyBacklogBytes
@@ -85,20 +90,27 @@ function markLsns(
   return marks.map((mark) => machine.journal.lsnAtTime(mark, from)).filter((lsn) => lsn > from && lsn <= to);
 }
 
-function spaceUse({ id, file, journal, history, rates }: Ordered, config: Config, now: number): SpaceUse {
-  const { floorMs, maxBytes } = machinePolicy(file, config);
+function spaceUse(machine: Ordered, config: Config, now: number): SpaceUse {
+  const { id, file, journal, history, rates } = machine;
+  const { floorMs } = machinePolicy(file, config);
   const bytesPerMinute = rates.bytesPerMinute(now);
   const since = now - floorMs * 1000;
   const recent = journal.segments.filter(({ lastArrival }) => lastArrival === 0 || lastArrival >= since);
-  const diskBytes = file.disks.reduce((sum, { size }) => sum + size, 0);
-  const known = rates.knownMinutes(now) >= 60;
   return {
     id,
     bytes: journal.redoBytes + history.undo.bytes,
     heldBytes: recent.reduce((sum, { bytes }) => sum + bytes, 0),
-    floorBytes: floorBytes({ floorMs, maxBytes, bytesPerMinute: known ? bytesPerMinute : null, diskBytes }),
+    floorBytes: floorOf(machine, config, now),
     bytesPerMinute,
   };
+}
+
+/** What the floor of a machine takes at its rate, once that is known. */
+export function floorOf({ file, rates }: Ordered, config: Config, now: number): number {
+  const { floorMs, maxBytes } = machinePolicy(file, config);
+  const diskBytes = file.disks.reduce((sum, { size }) => sum + size, 0);
+  const bytesPerMinute = rates.knownMinutes(now) >= 60 ? rates.bytesPerMinute(now) : null;
+  return floorBytes({ floorMs, maxBytes, bytesPerMinute, diskBytes });
 }
 
 export function readVolume(path: string, reserveBytes: number): SpaceVolume {

@@ -2,8 +2,9 @@
 import { formatTime } from '../../core/clock.ts';
 import { microseconds } from '../../core/units.ts';
 import type { KeptReport, PointsReport, RateReport } from '../control/service.ts';
-import type { PointLock } from '../replica/machine-file.ts';
+import type { PointLock, SignalMark } from '../replica/machine-file.ts';
 import type { Boundary } from '../replica/points.ts';
+import type { SignalMinute } from '../replica/signal/minutes.ts';
 import { keptPoints, type KeepPolicy, type KeptPoint } from './kept-points.ts';
 import { lockReport } from './retention-service.ts';
 import type { WriteRates } from './write-rates.ts';
@@ -30,8 +31,20 @@ export function lockReports(locks: readonly PointLock[] = []): NonNullable<Point
   return locks.map(lockReport);
 }
 
-export function rateReports(rates: WriteRates): RateReport[] {
-  return rates.list().map(({ time, ...counts }) => ({ time: spell(time), ...counts }));
+/** By minute; what steps did to content belongs to the minute in which it was written. */
+export function rateReports(rates: WriteRates, signal: readonly SignalMinute[] = []): RateReport[] {
+  const rows = new Map<number, Omit<RateReport, 'time'>>();
+  for (const { time, ...counts } of rates.list()) rows.set(time, counts);
+  for (const { time, ...counts } of signal) {
+    const row = rows.get(time) ?? { bytes: 0, records: 0, flushes: 0 };
+    rows.set(time, { ...row, signal: counts });
+  }
+  const inOrder = [...rows].sort(([one], [other]) => one - other);
+  return inOrder.map(([time, row]) => ({ time: spell(time), ...row }));
+}
+
+export function markReports(marks: readonly SignalMark[] = []): NonNullable<PointsReport['marks']> {
+  return marks.map(({ lsn, time, name, kind }) => ({ lsn, time, name, kind }));
 }
 
 const spell = (time: number): string => formatTime(microseconds(Math.floor(time)));

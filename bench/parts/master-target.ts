@@ -133,6 +133,11 @@ export class BenchTarget {
   /** Settled, and what can wait (tables of undo, hashes) is done, too. */
   async quiet(): Promise<void> {
     await this.settle();
+    await this.rest();
+  }
+
+  /** Wherever the cursor stands: nothing has been read or written for a while. */
+  async rest(): Promise<void> {
     let written = -1;
     for (let since = performance.now(); performance.now() - since < quietMs;) {
       const { writtenBytes, readChars } = ioOf(this.server.pid);

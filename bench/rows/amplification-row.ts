@@ -8,8 +8,8 @@ import { BenchTarget, machine, type Settings } from '../parts/master-target.ts';
 import { ioOf } from '../parts/processes.ts';
 import type { RowContext } from './write-rows.ts';
 
-const diskBytes = 20 * GiB;
-/** What is received is this often a step's most, at four seconds. */
+/** At four seconds, 20 GiB of which 3 GiB are received in a run: six steps of the largest size. */
+const diskBytesPerSecond = 5 * GiB;
 const bytesPerSecond = 768 * MiB;
 
 interface Mode {
@@ -42,7 +42,8 @@ export async function amplificationRow({ directory, seconds }: RowContext): Prom
   const [first] = modes;
   // The disk with its data, and the history of two runs that keep everything twice.
   const bytes = Math.floor(bytesPerSecond * seconds);
-  const size = Math.min(diskBytes, Math.floor((roomIn(directory) - 5 * bytes) / GiB) * GiB);
+  const room = Math.min(diskBytesPerSecond * seconds, roomIn(directory) - 5 * bytes);
+  const size = Math.floor(room / GiB) * GiB;
   if (size < GiB) throw new Error(`there is no room for this row in ${directory}`);
   const options = { diskBytes: size, settings: first?.settings ?? {}, seeding: true };
   const target = await BenchTarget.start(join(directory, 'target'), options);

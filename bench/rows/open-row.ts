@@ -109,7 +109,7 @@ async function openOurs(target: BenchTarget, { lsn, held }: Case): Promise<Measu
   await readOnce(path, disk, Math.floor((lsn * 7919) % (diskBytes / probeBytes)) * probeBytes);
   const value = performance.now() - from;
   const after = usageOf(pid);
-  await target.control.closeViews(id);
+  await target.control.closeViews({ id });
   return {
     value,
     bytes: probeBytes,
@@ -138,7 +138,7 @@ async function memoryOfOurs(target: BenchTarget, lsn: number): Promise<Measured>
   const { id, uri } = await target.openView(lsn);
   await readSome(uri, diskBytes);
   const value = (residentOf(pid) - before) / MiB;
-  await target.control.closeViews(id);
+  await target.control.closeViews({ id });
   const remark = `the master target had ${(before / MiB).toFixed(0)} MiB before the view was opened`;
   return { value, bytes: readBytes, cpuSeconds: 0, peakBytes: usageOf(pid).peakBytes, remark };
 }

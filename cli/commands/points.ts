@@ -72,7 +72,8 @@ export function formatPoints(report: PointsReport): string {
     formatFields([
       ['from', formatMoment(window.from)],
       ['to', formatMoment(window.to)],
-    ]);
+    ]) +
+    formatSignal(report);
   if (gaps.length > 0) {
     text +=
       '\nGaps, without points inside\n' +
@@ -100,7 +101,35 @@ export function formatPoints(report: PointsReport): string {
         tags,
       );
   }
-  return text + formatKept(kept) + formatLocks(report.locks ?? []) + formatRates(report.rate);
+  return (
+    text +
+    formatMarks(report.marks ?? []) +
+    formatKept(kept) +
+    formatLocks(report.locks ?? []) +
+    formatRates(report.rate)
+  );
+}
+
+/** Nothing, when nothing was found that is still kept. */
+function formatSignal({ signal }: PointsReport): string {
+  if (signal === undefined || (signal.state !== 'suspected' && signal.state !== 'ended')) return '';
+  const { since, ended, share, lastClean } = signal;
+  const when = ended === null ? `since ${since}` : `from ${since} to ${ended}`;
+  const percent = Math.round((share ?? 0) * 100);
+  const what = `Encryption suspected ${when}: ${percent} % of what was rewritten turned random\n`;
+  return what + formatFields([['last clean moment', lastClean === null ? '-' : formatMoment(lastClean)]]);
+}
+
+type Mark = NonNullable<PointsReport['marks']>[number];
+
+function formatMarks(marks: readonly Mark[]): string {
+  if (marks.length === 0) return '';
+  const columns = [
+    { title: 'LSN', right: true, cell: ({ lsn }: Mark) => String(lsn) },
+    { title: 'TIME', cell: ({ time }: Mark) => time },
+    { title: 'NAME', cell: ({ name }: Mark) => name },
+  ];
+  return '\nLast moments before encryptions, each also tag:NAME\n' + formatTable(columns, marks);
 }
 
 function formatKept(kept: readonly KeptReport[]): string {
@@ -127,6 +156,17 @@ function formatLocks(locks: readonly Omit<LockReport, 'machine'>[]): string {
   return '\nLocks, which nobody shortens through Homeward\n' + formatTable(columns, locks);
 }
 
+/** What was written over, about: known when the replica has followed. */
+const signalColumns = [
+  { title: 'REWRITTEN', right: true, cell: ({ signal }: RateReport) => formatSize(signal?.rewritten ?? 0) },
+  { title: 'ZEROED', right: true, cell: ({ signal }: RateReport) => formatSize(signal?.zeroed ?? 0) },
+  {
+    title: 'TURNED RANDOM',
+    right: true,
+    cell: ({ signal }: RateReport) => formatSize(signal?.encrypted ?? 0),
+  },
+];
+
 function formatRates(rate: readonly RateReport[] | undefined): string {
   if (rate === undefined) return '';
   if (rate.length === 0) return '\nNo writes are remembered\n';
@@ -135,6 +175,7 @@ function formatRates(rate: readonly RateReport[] | undefined): string {
     { title: 'WRITTEN', right: true, cell: ({ bytes }: RateReport) => formatSize(bytes) },
     { title: 'WRITES', right: true, cell: ({ records }: RateReport) => String(records) },
     { title: 'FLUSHES', right: true, cell: ({ flushes }: RateReport) => String(flushes) },
+    ...(rate.some(({ signal }) => signal !== undefined) ? signalColumns : []),
   ];
   return '\nWrites per minute\n' + formatTable(columns, rate);
 }

@@ -86,14 +86,26 @@ export function formatStatus(report: StatusReport | FleetReport): string {
 }
 
 function formatTarget({ version, retention }: StatusReport): string {
-  return `Homeward ${version}, retention volume ${retention.path}, ${formatSize(retention.freeBytes)} free\n`;
+  const free = `${formatSize(retention.freeBytes)} free`;
+  const forecast = formatForecast(retention.forecast);
+  return `Homeward ${version}, retention volume ${retention.path}, ${free}\n${forecast}`;
+}
+
+/** `History falls under 24 h at …`, and who writes most; nothing as long as all of it fits. */
+function formatForecast(forecast: StatusReport['retention']['forecast']): string {
+  if (forecast === undefined || forecast.text === null) return '';
+  const { text, machine, sustainedHours: hours } = forecast;
+  const who = machine === null ? '' : `; ${machine} takes most`;
+  const fits = hours === null ? '' : `; ${hours} h fit at this rate`;
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${who}${fits}\n`;
 }
 
 function formatFleet({ version, hosts, retentions }: FleetReport): string {
   const health = Object.entries(hosts).filter(([, count]) => count > 0);
   const counted = health.map(([state, count]) => `${count} ${state}`).join(', ') || 'none';
   const volumes = retentions.map(
-    ({ name, path, freeBytes }) => `Retention volume of ${name}: ${path}, ${formatSize(freeBytes)} free\n`,
+    ({ name, path, freeBytes, forecast }) =>
+      `Retention volume of ${name}: ${path}, ${formatSize(freeBytes)} free\n${formatForecast(forecast)}`,
   );
   return `Homeward ${version}, hosts: ${counted}\n${volumes.join('')}`;
 }

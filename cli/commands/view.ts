@@ -14,11 +14,18 @@ export interface ViewOptions {
   scratch?: string;
   tls?: boolean;
   for?: string;
+  mount?: string;
 }
 
 export const view: Verb<ViewOptions> = async (session, [machine], options) => {
   if (machine === undefined) throw new HomewardError('usage', 'the machine is missing');
   const { at, shown } = parseAt(options.at);
+  if (options.mount !== undefined) {
+    const directory = session.resolve(refuseBesideMount(options));
+    const { mountView } = await import('./mount.ts');
+    const leaseMs = parseFor(options.for);
+    return mountView(session, { view: { machine, at, leaseMs }, shown, directory });
+  }
   const request: ViewRequest = {
     machine,
     at,
@@ -38,6 +45,13 @@ export const view: Verb<ViewOptions> = async (session, [machine], options) => {
   if (report.use !== undefined)
     session.note(['To reach it:', ...report.use].map((line) => `${line}\n`).join(''));
 };
+
+/** The socket and the scratch of a mount are its own. */
+function refuseBesideMount({ mount, listen, writable, scratch, tls }: ViewOptions): string {
+  if ([listen, writable, scratch, tls].some((option) => option !== undefined))
+    throw new HomewardError('usage', '--mount goes with --at and --for alone');
+  return required(mount, '--mount');
+}
 
 /** What was not asked for is not sent. */
 function parseScratch({ scratch, writable }: ViewOptions): { scratchBytes?: number } {

@@ -78,8 +78,16 @@ const machineStatus = z.looseObject({
     .optional(),
 });
 
+const forecast = z.looseObject({
+  text: text.nullable(),
+  hours: count,
+  fallsUnderAt: text.nullable(),
+  machine: text.nullable(),
+  sustainedHours: count.nullable(),
+});
+
 const targetReport = z.looseObject({
-  retention: z.looseObject({ path: text, freeBytes: z.number() }),
+  retention: z.looseObject({ path: text, freeBytes: z.number(), forecast: forecast.optional() }),
   machines: z.array(machineStatus),
 });
 

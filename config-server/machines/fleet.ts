@@ -10,7 +10,7 @@ import { agedStatus, mergeStatus, type Aged } from './status.ts';
 
 export interface FleetReport extends StatusReport {
   /** The retention volume of each master target; `retention` is the first of them. */
-  retentions: { host: string; name: string; path: string; freeBytes: number }[];
+  retentions: (StatusReport['retention'] & { host: string; name: string })[];
   /** How many hosts are in each state of health. */
   hosts: Record<Health, number>;
 }

@@ -9,6 +9,8 @@ export type MachineState =
   | 'no-space'
   | 'failed'
   | 'damaged'
+  /** Its replicas were given away, and its history has ended. */
+  | 'released'
   /** Of machines that come over the chain. */
   | 'waiting'
   | 'initial-sync'
@@ -45,4 +47,18 @@ export interface MachineStatus {
     dirtyBytes: number;
     scan?: ScanReport | null;
   };
+}
+
+/** When the dense windows will not fit on the retention volume any more, at the rate of the last hour. */
+export interface RetentionForecast {
+  /** `history falls under 24 h at …`; null as long as all of it fits. */
+  text: string | null;
+  /** The longest window of all machines. */
+  hours: number;
+  /** RFC 3339; in the past when it is so already. */
+  fallsUnderAt: string | null;
+  /** The machine that takes most of it. */
+  machine: string | null;
+  /** Hours of history that fit; null while nothing is written. */
+  sustainedHours: number | null;
 }

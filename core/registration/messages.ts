@@ -1,6 +1,6 @@
 // What a host and the configuration server tell each other: docs/chain.md, section 2, as data and as schemas.
 import { z } from 'zod';
-import type { MachineStatus } from './machine-status.ts';
+import type { MachineStatus, RetentionForecast } from './machine-status.ts';
 import type { Head } from '../chain/messages.ts';
 import { signedAssignmentSchema, type SignedAssignment } from '../identity/assignment.ts';
 
@@ -41,7 +41,7 @@ export interface SourceReport {
 
 /** What a master target says of itself and its machines. */
 export interface TargetReport {
-  retention: { path: string; freeBytes: number };
+  retention: { path: string; freeBytes: number; forecast?: RetentionForecast };
   machines: MachineStatus[];
 }
 

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { MasterTarget, until } from '../support/homeward.ts';
 import {
   diskName,
@@ -11,6 +11,7 @@ import {
   HistorySite,
   killWhen,
   machineName,
+  verified,
   type View,
 } from '../support/history-site.ts';
 import { readExport } from '../support/oracle-writer.ts';
@@ -19,16 +20,6 @@ t.setTimeout(120_000);
 
 const removeDerived = (site: HistorySite): void =>
   fs.rmSync(path.join(site.directory, 'derived'), { recursive: true, force: true });
-
-async function soundAgain(t: Test, site: HistorySite): Promise<void> {
-  const report = await site.target.client.verify(
-    { machine: machineName, part: null, forMs: null },
-    () => undefined,
-    new AbortController().signal,
-  );
-  t.same(report.damaged, [], 'verify finds nothing');
-  t.ok(report.covered.complete);
-}
 
 t.test('derived goes under a running daemon with views open, and before a start', async (t) => {
   const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
@@ -47,7 +38,7 @@ t.test('derived goes under a running daemon with views open, and before a start'
     await site.checkAll();
   }
   for (const { id } of views.splice(0, 2)) await target.closeView(id);
-  await soundAgain(t, site);
+  t.match(await verified(target), { ok: true, damaged: [] });
   for (const how of ['kill', 'stop'] as const) {
     await site.write(80);
     if (how === 'stop') t.equal(await target.stop(), 0);
@@ -62,7 +53,7 @@ t.test('derived goes under a running daemon with views open, and before a start'
   await until('what is derived to be there again', () =>
     fs.readdirSync(path.join(site.directory, 'derived')).some((name) => name.endsWith('.table')),
   );
-  await soundAgain(t, site);
+  t.match(await verified(target), { ok: true, damaged: [] });
   t.notMatch(target.log, /level=error/);
 });
 
@@ -111,7 +102,7 @@ t.test('a directory copied to another volume is the same machine there', async (
     await other.closeView(view.id);
   }
   await other.ingest(machineName, [`${diskName}=${historyDiskBytes}`]);
-  t.equal(await other.ask<{ ok: boolean }>('verify', machineName).then(({ ok }) => ok), true);
+  t.match(await verified(other), { ok: true, damaged: [] });
   t.notMatch(other.log.replaceAll(/^.*target-missing.*$/gm, ''), /level=error/);
   await site.target.restart();
   await site.checkAll(1);

@@ -1,5 +1,5 @@
-// ext4 and XFS under a workload of files: at any moment of the window and at kept points the file system is sound
-// once its journal is replayed, and all that was flushed by then is there.
+// ext4 and XFS under a workload of files: at any moment of the window and at kept points the file system is
+// sound once its journal is replayed, and all that was flushed by then is there.
 import t, { type Test } from 'tap';
 import { runOk } from '../support/homeward.ts';
 import { FileLoad } from '../support/file-load.ts';

@@ -1,5 +1,5 @@
-// NTFS under a workload of files: at any moment of the window and at kept points it mounts read-only, and all that
-// was flushed by then is there.
+// NTFS under a workload of files: at any moment of the window and at kept points it mounts read-only, and all
+// that was flushed by then is there.
 import t from 'tap';
 import { FileLoad } from '../support/file-load.ts';
 import { momentCount, MomentSite } from '../support/moments.ts';

@@ -2,7 +2,6 @@
 // exact and writes go on arriving.
 import fs from 'node:fs';
 import t from 'tap';
-import type { RecoverRequest } from '../../agent/control/client.ts';
 import { until } from '../support/homeward.ts';
 import {
   diskName,
@@ -21,17 +20,10 @@ t.setTimeout(120_000);
 const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 4);
 const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };
 
-const inPlaceAt = (lsn: number): RecoverRequest => ({
-  machine: machineName,
-  at: `lsn:${lsn}`,
-  target: { kind: 'in-place' },
-  overwrite: [],
-});
-
 /** Moves the replica to `lsn`, where it stays, and looks at every byte of it. */
 async function pinAt(site: HistorySite, lsn: number): Promise<void> {
-  const { target, t } = site;
-  await target.client.recover(inPlaceAt(lsn), () => undefined, new AbortController().signal);
+  const { t } = site;
+  await site.pinAt(lsn);
   await checkReplica(site, lsn);
   const { appliedLsn, detail } = await site.status();
   t.equal(appliedLsn, lsn, `the cursor is at lsn:${lsn}`);

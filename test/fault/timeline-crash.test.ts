@@ -7,7 +7,7 @@ import type { IoFault } from '../support/timeline-io.ts';
 import { checkEverything, turns } from '../support/timeline-views.ts';
 import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
 import { frozenTimers } from './log-driver.ts';
-import { again, operate, prepared, sequences } from './timeline-sequences.ts';
+import { again, EndedInStart, operate, prepared, sequences } from './timeline-sequences.ts';
 
 const isLong = process.env['HOMEWARD_LONG'] === '1';
 const ways = ['kill', 'mixed', 'keep', 'drop'] as const;
@@ -31,12 +31,13 @@ async function cutShort(
   seed: number,
 ): Promise<{ remains: Remains; isThrough: boolean }> {
   let world = await TimelineWorld.open(again(start));
-  world.io.crashAt = call;
+  world.io.crashAt = world.io.calls + call;
   world.io.crashPart = seededRandom(seed).next();
   for (const name of sequence) {
     try {
       world = await operate(world, name);
     } catch (error) {
+      if (error instanceof EndedInStart) return { remains: cutAgain(error.remains, way, seed), isThrough: false };
       if (!isRefusal(error, world)) throw error;
     }
     if (world.io.ended) break;
@@ -46,6 +47,13 @@ async function cutShort(
   remains.files.capacityBytes = Infinity;
   await turns(1);
   return { remains, isThrough };
+}
+
+function cutAgain(remains: Remains, way: Way, seed: number): Remains {
+  const { files } = remains;
+  const left = way === 'kill' ? files.kill() : files.crash({ seed, mode: way });
+  left.capacityBytes = Infinity;
+  return { ...remains, files: left };
 }
 
 function isRefusal(error: unknown, { io }: TimelineWorld): boolean {
@@ -80,12 +88,18 @@ async function useAll(world: TimelineWorld): Promise<void> {
   next.end('kill', 1);
 }
 
-async function endEverywhere(t: Test, chosen: readonly string[][], seed: number): Promise<void> {
+/** At each `stride`-th call. */
+async function endEverywhere(
+  t: Test,
+  chosen: readonly string[][],
+  seed: number,
+  stride: number,
+): Promise<void> {
   const start = await prepared();
   const random = seededRandom(seed);
   let runs = 0;
   for (const sequence of chosen) {
-    for (let call = 1; ; call++) {
+    for (let call = 1 + random.below(stride); ; call += stride) {
       let isThrough = true;
       for (const way of isLong ? ways : [random.pick(ways)]) {
         runs += 1;
@@ -107,9 +121,9 @@ async function endEverywhere(t: Test, chosen: readonly string[][], seed: number)
 t.test('up to three operations, and the process ends at any call', async (t) => {
   const seed = begin(t);
   const random = seededRandom(seed);
-  const share = (sequence: readonly string[]): number => [1, 1, 0.05, 0.004][sequence.length] ?? 0;
+  const share = (sequence: readonly string[]): number => [1, 1, 0.12, 0.01][sequence.length] ?? 0;
   const chosen = sequences().filter((sequence) => isLong || random.chance(share(sequence)));
-  await endEverywhere(t, chosen, seed);
+  await endEverywhere(t, chosen, seed, isLong ? 1 : 7);
 });
 
 const script = [
@@ -120,7 +134,7 @@ const script = [
 /** True when the disk failed once at least. */
 async function failAt(start: Remains, fault: IoFault): Promise<boolean> {
   let world = await TimelineWorld.open(again(start));
-  world.io.fault = fault;
+  world.io.fault = { ...fault, n: world.io.calls + fault.n };
   let injected = 0;
   for (const name of script) {
     try {
@@ -148,7 +162,7 @@ for (const errno of ['EIO', 'ENOSPC']) {
     t.test(`${errno} ${when}: nothing is wrong, and the next try goes on`, async (t) => {
       const seed = begin(t);
       const start = await prepared();
-      const step = isLong ? 1 : 7;
+      const step = isLong ? 1 : 12;
       const first = isLong ? 1 : 1 + (seed % step);
       for (let n = first; ; n += step) {
         try {

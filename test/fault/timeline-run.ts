@@ -1,6 +1,6 @@
 // One random sequence on a timeline world: after every operation, and inside steps, every LSN is read.
 import { HomewardError } from '../../core/errors.ts';
-import { seededRandom, type Random } from '../support/random.ts';
+import { seededRandom } from '../support/random.ts';
 import * as ops from '../support/timeline-ops.ts';
 import { checkEverything, turns, watchReads } from '../support/timeline-views.ts';
 import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
@@ -35,7 +35,7 @@ export async function runModel(options: ModelOptions): Promise<void> {
       await check(acting);
     }
   } catch (error) {
-    throw new Error(`${String(error)} after ${done.slice(-60).join(', ')}`, { cause: error });
+    throw new Error(`${String(error)} after ${done.slice(-14).join(', ')}`, { cause: error });
   } finally {
     acting.world.end('kill', 1);
   }
@@ -115,4 +115,3 @@ async function check({ world }: Acting): Promise<void> {
   checkEverything(world);
 }
 
-export const randomOf = (seed: number): Random => seededRandom(seed);

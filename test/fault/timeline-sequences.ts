@@ -1,5 +1,7 @@
 // The operations that are tried in every order, on a world that has something of everything to begin with.
+import { SimulatedCrash } from '../support/simulated-files.ts';
 import * as ops from '../support/timeline-ops.ts';
+import { turns } from '../support/timeline-views.ts';
 import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
 
 export type Operation = (world: TimelineWorld) => Promise<unknown>;
@@ -97,14 +99,49 @@ export function again(remains: Remains): Remains {
   return { ...remains, files: remains.files.crash({ mode: 'keep' }), truth: remains.truth.copy() };
 }
 
+/** The process ended while it started. */
+export class EndedInStart extends Error {
+  readonly remains: Remains;
+
+  constructor(remains: Remains) {
+    super('the process ended while it started');
+    this.remains = remains;
+  }
+}
+
 /** Runs one operation; another world goes on after a restart. */
 export async function operate(world: TimelineWorld, name: string): Promise<TimelineWorld> {
+  if (name === 'restart') return await restart(world);
   if (name === 'disk full') world.io.files.capacityBytes = 0;
-  else if (name === 'restart') {
-    const { crashAt, crashPart, fault, calls } = world.io;
-    const remains = world.end('kill', 1);
-    const next = await TimelineWorld.open(remains, {}, { crashAt, crashPart, fault, calls });
-    return next;
-  } else await operations[name]?.(world);
+  else await patiently(world, operations[name]?.(world));
   return world;
+}
+
+/** Time passes while it waits: a journal tries again after a while. */
+async function patiently(world: TimelineWorld, work: Promise<unknown> | undefined): Promise<void> {
+  let isSettled = false;
+  const watched = Promise.resolve(work).finally(() => {
+    isSettled = true;
+  });
+  watched.catch(() => undefined);
+  for (let turn = 0; turn < 2000 && !isSettled; turn++)
+    await (turn % 100 === 99 ? world.wait(1000) : turns(1));
+  if (!isSettled) throw new Error('an operation hangs');
+  await watched;
+}
+
+/** A start that is refused by a failing disk is followed by one on a disk that works. */
+async function restart(world: TimelineWorld): Promise<TimelineWorld> {
+  const { crashAt, crashPart, fault, calls } = world.io;
+  const remains = world.end('kill', 1);
+  try {
+    return await TimelineWorld.open(remains, {}, { crashAt, crashPart, fault, calls });
+  } catch (error) {
+    if (error instanceof SimulatedCrash)
+      throw new EndedInStart({ ...remains, least: Math.min(world.acknowledged, remains.least) });
+    if (fault === null) throw error;
+    const next = await TimelineWorld.open(again(remains));
+    next.io.injected = 1;
+    return next;
+  }
 }

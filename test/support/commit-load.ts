@@ -1,5 +1,5 @@
-// A database at work: transactions over two tables, which therefore agree at every moment, each remembered with the
-// LSNs around its commit.
+// A database at work: transactions over two tables, which therefore agree at every moment, each remembered
+// with the LSNs around its commit.
 import type { Random } from './random.ts';
 import type { SqlSession } from './sql-session.ts';
 
@@ -8,7 +8,7 @@ export interface CommitLoadOptions {
   random: Random;
   /** The newest LSN of the disk below. */
   head(): Promise<number>;
-  /** What the database is told now and then, such as that it is to write a checkpoint; answers with one line. */
+  /** What the database is told now and then, such as to write a checkpoint; each answers with one line. */
   upkeep: readonly string[];
 }
 
@@ -25,7 +25,8 @@ export const commitSchema = `
   INSERT INTO total VALUES (0, 0, 0);`;
 
 /** The newest transaction; then 1 when both tables agree on how many there are and what is in them. */
-export const commitsThere = `SELECT (SELECT newest FROM total) || ' ' || (CASE WHEN count(*) = (SELECT entries FROM total)
+export const commitsThere = `SELECT (SELECT newest FROM total) || ' ' ||
+  (CASE WHEN count(*) = (SELECT entries FROM total)
   AND coalesce(max(id), 0) = (SELECT newest FROM total)
   AND coalesce(sum(length(body)), 0) = (SELECT bytes FROM total) THEN 1 ELSE 0 END) FROM entry;`;
 

@@ -1,5 +1,5 @@
-// Work on a mounted file system: files are created, appended to, truncated, overwritten, renamed, replaced and
-// deleted, some flushed at once, some later; each flush is remembered with its LSN.
+// Work on a mounted file system: files are created, appended to, truncated, overwritten, renamed, replaced
+// and deleted, some flushed at once, some later; each flush is remembered with its LSN.
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { FlushedFiles, type Change, type FileVersion } from './flushed-files.ts';
@@ -14,8 +14,8 @@ export interface FileLoadOptions {
   /** Everything written up to now is durable when it resolves. */
   syncAll(): Promise<void>;
   /**
-   * Whether names change all at once and a flushed directory needs no more. Without a journal a change is anything
-   * until all of it is flushed.
+   * Whether names change all at once and a flushed directory needs no more. Without a journal a change is
+   * anything until all of it is flushed.
    */
   journaled: boolean;
 }
@@ -23,6 +23,7 @@ export interface FileLoadOptions {
 const directories = 3;
 const namesEach = 14;
 const anchorsEach = 14;
+const spareFiles = 100;
 /** Below this a file may move from one place to another when it grows. */
 const growsInPlaceBytes = 8192;
 const operationsPerSync = 16;
@@ -47,24 +48,22 @@ export class FileLoad {
   }
 
   /**
-   * Directories with files that stay. They also see to it that directories keep their shape: a file system
-   * without a journal cannot change that in one write.
+   * Directories with files that stay, and as many files beside them as there will ever be, which go again. So
+   * neither directories nor the table of files change their shape later: a file system without a journal
+   * cannot do that in one write. (ntfs-3g refuses to mount while the table has grown and its mirror has not.)
    */
   static async prepare(options: FileLoadOptions): Promise<FileLoad> {
     const load = new FileLoad(options);
     const spare: string[] = [];
-    for (let at = 0; at < directories; at += 1) {
-      await fs.mkdir(path.join(options.root, `d${at}`));
-      for (let n = 0; n < anchorsEach + namesEach; n += 1) {
-        const isAnchor = n < anchorsEach;
-        const name = `d${at}/${isAnchor ? 'k' : 't'}${n}`;
-        if (isAnchor) await load.#create(name, 0);
-        else {
-          await fs.writeFile(load.#at(name), load.#content());
-          spare.push(name);
-        }
-      }
+    for (const directory of [...Array(directories).keys()].map((at) => `d${at}`)) {
+      await fs.mkdir(load.#at(directory));
+      for (let n = 0; n < anchorsEach; n += 1) await load.#create(`${directory}/k${n}`, 0);
+      for (let n = 0; n < namesEach; n += 1) spare.push(`${directory}/s${n}`);
     }
+    await fs.mkdir(load.#at('spare'));
+    for (let n = 0; n < spareFiles; n += 1) spare.push(`spare/s${n}`);
+    for (const name of spare) await fs.writeFile(load.#at(name), load.#content());
+    await options.syncAll();
     for (const name of spare) await fs.unlink(load.#at(name));
     await options.syncAll();
     load.truth.flushed(await options.head());

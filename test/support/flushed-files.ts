@@ -1,10 +1,10 @@
-// What is known of files at every LSN of a run: which content each had when it was flushed, and what may be there
-// while a change of it was under way.
+// What is known of files at every LSN of a run: which content each had when it was flushed, and what may be
+// there while a change of it was under way.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** What a crash in the middle leaves: the one or the other, the old one with something behind it, or anything. */
+/** What a crash in the middle leaves: the old or the new, the old with something behind it, or anything. */
 export type Change = 'whole' | 'append' | 'anything';
 
 export interface FileVersion {

@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
-import type { PointsReport, ViewReport } from '../../agent/control/client.ts';
+import type { PointsReport, VerifyReport, ViewReport } from '../../agent/control/client.ts';
 import { MiB } from '../../core/units.ts';
 import { MasterTarget, until, type Settings } from './homeward.ts';
 import { Oracle } from './oracle.ts';
@@ -127,6 +127,12 @@ export class HistorySite {
     this.oracle.forgetAfter(head);
   }
 
+  /** After its files have been put back as they were when there were so many changes. */
+  wentBackTo(changes: number): void {
+    this.#writer = null;
+    this.oracle.forgetAfter(changes);
+  }
+
   /** How many changes of the oracle a moment has. */
   changesAt(lsn: number): number {
     return lsn - this.tagLsns.filter((tag) => tag <= lsn).length;
@@ -140,6 +146,37 @@ export class HistorySite {
       await this.write(20);
       await this.status();
     }
+  }
+
+  /** Moves the replica to `lsn` and holds it there, without waiting for what a step waits for else. */
+  async pinAt(lsn: number): Promise<void> {
+    const target = { kind: 'in-place' } as const;
+    const request = { machine: machineName, at: `lsn:${lsn}`, target, overwrite: [] };
+    await this.target.client.recover(request, () => undefined, new AbortController().signal);
+  }
+
+  /** The cursor goes to the newest write now. */
+  async applyAll(): Promise<void> {
+    await this.pinAt((await this.status()).durableLsn);
+    await this.target.client.unpin(machineName);
+  }
+
+  /**
+   * Points that stay when the dense window has passed: a tag of each name, with writes before it and some behind
+   * the last.
+   */
+  async writeKept(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await this.write(60);
+      await this.tag(name);
+    }
+    await this.write(60);
+    await this.applyAll();
+    const newest = this.tagLsns.at(-1) ?? 0;
+    await until('the window to pass the tags', async () => {
+      await this.write(5);
+      return ((await this.points()).window?.from.lsn ?? 0) > newest;
+    });
   }
 
   /** Some LSN of the dense window. */
@@ -210,6 +247,14 @@ export class HistorySite {
     });
   }
 }
+
+/** What a verification of all that there is says. */
+export const verified = ({ client }: MasterTarget): Promise<VerifyReport> =>
+  client.verify(
+    { machine: machineName, part: null, forMs: null },
+    () => undefined,
+    new AbortController().signal,
+  );
 
 export const socketOf = ({ listen }: View): string => listen.slice('unix:'.length);
 

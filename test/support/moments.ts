@@ -1,5 +1,5 @@
-// A disk that is worked on while its cursor follows, its undo grows and its redo is pruned; and views of it at
-// random moments of all that can be shown.
+// A disk that is worked on while its cursor follows, its undo grows and its redo is pruned; and views of it
+// at random moments of all that can be shown.
 import fs from 'node:fs';
 import type { Test } from 'tap';
 import { MasterTarget, nbdUri, type Settings } from './homeward.ts';
@@ -14,7 +14,7 @@ const busy: Settings = {
   KeepRules: 'tags=1d',
 };
 
-/** Of `always`, which count in a run of fifty; HOMEWARD_MOMENTS says how many there are to be instead of fifty. */
+/** `always` of fifty: the environment variable HOMEWARD_MOMENTS says how many there are instead of fifty. */
 export function momentCount(always: number): number {
   const wanted = Number(process.env['HOMEWARD_MOMENTS'] ?? 50);
   if (!Number.isSafeInteger(wanted) || wanted < 1) throw new Error('HOMEWARD_MOMENTS is to be a number');
@@ -54,6 +54,17 @@ const tagsMost = 4;
 
 type Place = 'redo' | 'undo' | 'kept';
 
+interface Choice {
+  lsn: number;
+  /** What it is read from. */
+  place: Place;
+  /** More operands of the command. */
+  how: string[];
+}
+
+/** In turn; null is anywhere in the dense window. */
+const wishes: readonly (Place | null)[] = ['kept', 'redo', 'undo', null, null];
+
 export class MomentSite {
   readonly target: MasterTarget;
   /** The disk that is worked on. */
@@ -82,7 +93,7 @@ export class MomentSite {
     for (let n = 1; n <= plan.moments; n += 1) {
       await t.test(`moment ${n}`, async (t) => {
         const works = plan.load.work(plan.operationsPerMoment);
-        await Promise.all([works, this.#lookOnce(t, plan)]);
+        await Promise.all([works, this.#lookOnce(t, plan, wishes[n % wishes.length] ?? null)]);
       });
     }
     const { redo, undo, kept } = this.#places;
@@ -93,12 +104,14 @@ export class MomentSite {
     t.ok(undo + kept > 0, 'some moments were read through undo');
   }
 
-  /** Until all that can be shown is of the time that counts, with tags on the way that stay as kept points. */
+  /** Until all that can be shown is of the time that counts, with tags on the way that stay as points. */
   async #workThroughWindow({ load, first, operationsPerMoment }: MomentPlan): Promise<void> {
     for (let done = 0; ; done += operationsPerMoment) {
       const { window, kept } = await this.target.client.points('box');
-      if (window !== null && window.from.lsn >= first && kept.length > 0) return;
-      if (done > operationsMost) throw new Error(`the window still begins at ${window?.from.lsn}`);
+      const { appliedLsn } = await this.target.status('box');
+      const from = window?.from.lsn ?? 0;
+      if (from >= first && appliedLsn > from && kept.some(({ lsn }) => lsn <= from)) return;
+      if (done > operationsMost) throw new Error(`the window still begins at ${from}`);
       await load.work(operationsPerMoment);
       if ((done / operationsPerMoment) % tagEvery === 0) await this.#tag();
     }
@@ -110,9 +123,9 @@ export class MomentSite {
     await this.target.client.tag('box', `tag-${this.#tags}`);
   }
 
-  async #lookOnce(t: Test, plan: MomentPlan): Promise<void> {
+  async #lookOnce(t: Test, plan: MomentPlan, wish: Place | null): Promise<void> {
     const socket = this.target.inDirectory(`moment-${t.name.replaceAll(/\D/g, '')}.sock`);
-    const { lsn, id } = await this.#open(t, socket, plan);
+    const { lsn, id } = await this.#open(t, socket, () => this.#choose(plan, wish));
     t.teardown(() => this.target.closeView(id));
     const directory = this.target.inDirectory(`at-${id}`);
     fs.mkdirSync(directory, { mode: 0o711 });
@@ -121,10 +134,9 @@ export class MomentSite {
   }
 
   /** Chance may choose a moment that leaves the window before it is opened: then another one. */
-  async #open(t: Test, socket: string, plan: MomentPlan): Promise<{ lsn: number; id: string }> {
+  async #open(t: Test, socket: string, choose: () => Promise<Choice>): Promise<{ lsn: number; id: string }> {
     for (;;) {
-      const { lsn, place } = await this.#choose(plan);
-      const how = plan.writable ? ['--writable'] : [];
+      const { lsn, place, how } = await choose();
       const listen = `unix:${socket}`;
       const args = ['view', 'box', '--at', `lsn:${lsn}`, '--listen', listen, ...how, '--json'];
       const { status, out, err } = await this.target.command(args);
@@ -140,13 +152,18 @@ export class MomentSite {
     }
   }
 
-  async #choose({ random, first }: MomentPlan): Promise<{ lsn: number; place: Place }> {
+  /** Anywhere in the dense window when nothing else is wished for, or what is wished for is not there. */
+  async #choose({ random, first, writable }: MomentPlan, wish: Place | null): Promise<Choice> {
     const { window, kept } = await this.target.client.points('box');
     const { appliedLsn } = await this.target.status('box');
-    const olds = kept.filter(({ lsn }) => lsn >= first && lsn < (window?.from.lsn ?? 0));
-    if (olds.length > 0 && random.chance(0.2)) return { lsn: random.pick(olds).lsn, place: 'kept' };
     if (window === null) throw new Error('the machine has no points');
-    const lsn = window.from.lsn + random.below(window.to.lsn - window.from.lsn + 1);
-    return { lsn, place: lsn < appliedLsn ? 'undo' : 'redo' };
+    const how = writable ? ['--writable'] : [];
+    const olds = kept.filter(({ lsn }) => lsn >= first && lsn <= window.from.lsn);
+    if (wish === 'kept' && olds.length > 0) return { lsn: random.pick(olds).lsn, place: 'kept', how };
+    let [from, to] = [window.from.lsn, window.to.lsn];
+    if (wish === 'redo') from = Math.min(Math.max(from, appliedLsn), to);
+    if (wish === 'undo') to = Math.max(Math.min(to, appliedLsn - 1), from);
+    const lsn = from + random.below(to - from + 1);
+    return { lsn, place: lsn < appliedLsn ? 'undo' : 'redo', how };
   }
 }

@@ -1,6 +1,8 @@
 // A master target in a few lines that only answers: for tests of the control socket and of the command line.
 import { HomewardError } from '../../core/errors.ts';
 import type {
+  HandOverPlan,
+  HandOverRequest,
   IngestReport,
   MasterTargetService,
   RecoverPlan,
@@ -76,6 +78,17 @@ export function stubService(): StubService {
       if (request.machine === 'forever') await untilAborted(signal);
       return { ...plan, bytesWritten: 1024 ** 2, seconds: 2 };
     },
+    async planHandOver(request) {
+      heard('planHandOver', request);
+      return handOverPlan(request);
+    },
+    async handOver(request) {
+      heard('handOver', request);
+      const plan = handOverPlan(request);
+      if (plan.source.connected && request.sourceIsOff !== true)
+        throw new HomewardError('source-connected', 'the source of web is still connected');
+      return { ...plan, bytesWritten: 4096, exports: ['root'], damaged: [], changed: true };
+    },
     async verify(request, progress, signal) {
       heard('verify', request);
       ensureKnown(request.machine);
@@ -114,6 +127,21 @@ const tag = (machine: string, name: string): TagReport => ({
   name,
   consistency: 'user',
 });
+
+/** Pinned at 100. */
+function handOverPlan({ machine, to }: HandOverRequest): HandOverPlan {
+  ensureKnown(machine);
+  const spans = {
+    givesUp: { count: 18, from: { lsn: 101, time }, to: { lsn: 118, time }, tags: [tag(machine, 'late')] },
+    closes: { count: 101, from: { lsn: 0, time }, to: { lsn: 100, time }, tags: [] },
+  };
+  return {
+    ...{ machine, id: '3f1c', to, lsn: 100, time, stage: 'new' },
+    ...(to.kind === 'release' ? spans : { givesUp: null, closes: null }),
+    source: { path: 'ingest', connected: machine === 'forever', fencedBy: 'its ingest is closed' },
+    disks: [{ name: 'root', size: 20 * 1024 ** 3, replica: '/replicas/3f1c/root.raw' }],
+  };
+}
 
 type MachineCall = 'openIngest' | 'seeded' | 'checkSeeds' | 'closeIngest' | 'tag' | 'status' | 'points';
 

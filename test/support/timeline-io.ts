@@ -14,6 +14,9 @@ export interface IoFault {
 
 const reads: readonly FileCall[] = ['read', 'readSync', 'open', 'nextData', 'nextHole'];
 
+/** What goes wrong, and when. */
+export type Trouble = Pick<TimelineIo, 'calls' | 'crashAt' | 'crashPart' | 'fault'>;
+
 export class TimelineIo {
   readonly files: SimulatedFiles;
   /** Calls that were not made for a check. */

@@ -16,7 +16,7 @@ import type { Files } from '../../core/files/files.ts';
 import { silentLog } from '../../core/log.ts';
 import { microseconds } from '../../core/units.ts';
 import { SimulatedFiles, type CrashMode } from './simulated-files.ts';
-import { TimelineIo } from './timeline-io.ts';
+import { TimelineIo, type Trouble } from './timeline-io.ts';
 import { Truth, truthDiskBytes, truthDisks } from './timeline-truth.ts';
 import type { TimelineView } from './timeline-views.ts';
 
@@ -93,9 +93,15 @@ export class TimelineWorld implements Noted {
     return { files: files.crash({ mode: 'keep' }), cursor: blankCursor(), truth, ...rest };
   }
 
-  static async open(remains: Remains, mistake: Mistake = {}): Promise<TimelineWorld> {
+  /** `io` says which calls fail, or end the process, from the first on. */
+  static async open(
+    remains: Remains,
+    mistake: Mistake = {},
+    trouble: Partial<Trouble> = {},
+  ): Promise<TimelineWorld> {
     mistake.beforeOpen?.(remains);
     const { files, cursor, truth, least } = remains;
+    const io = Object.assign(new TimelineIo(files), trouble);
     const journal = await Journal.open({
       ...{ files, clock, merger, machine, segmentBytes, derived, log: silentLog },
       directory: '/m/redo',
@@ -118,7 +124,7 @@ export class TimelineWorld implements Noted {
     if (headLsn < least) throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
     truth.restart(headLsn);
     const replicas = Array.from({ length: truthDisks }, (_, disk) => files.open(`/r/${disk}`));
-    const world = new TimelineWorld(remains, mistake, { io: new TimelineIo(files), journal, undo, replicas });
+    const world = new TimelineWorld(remains, mistake, { io, journal, undo, replicas });
     world.undo.dropLeftovers();
     return world;
   }

@@ -8,12 +8,20 @@ export interface TimedPiece extends SignalPiece {
   time: number;
 }
 
+/** The first piece that looks like encryption. */
+export interface Onset {
+  firstLsn: number;
+  lastLsn: number;
+  time: number;
+  /** What it writes into free space is random, too: new files that take the place of the old. */
+  fresh: boolean;
+}
+
 /** Neighbouring pieces of some seconds. */
 interface Bucket extends SignalCounts {
   fromTime: number;
   toTime: number;
-  /** The first piece in it that looks like encryption, or null. */
-  hot: { firstLsn: number; lastLsn: number; time: number } | null;
+  hot: Onset | null;
 }
 
 /** Sums that fade: what is written in about `limits.signalUsualMs`. */
@@ -25,9 +33,9 @@ interface Usual {
 }
 
 export interface SignalEvent {
-  /** The first piece of it that was found, which some of it may lie before. */
-  onset: { firstLsn: number; lastLsn: number; time: number };
-  /** The largest share seen: of what was rewritten; of what was written, where files are replaced by new ones. */
+  /** Some of it may lie before: only some blocks are looked at. */
+  onset: Onset;
+  /** The largest seen, of what was rewritten; where files are replaced by new ones, of what was written. */
   share: number;
   /** About so much was encrypted up to when it was found. */
   bytes: number;
@@ -48,14 +56,20 @@ export interface Observed {
   change: 'begun' | 'ended' | null;
 }
 
+/** How much of a machine with disks of so many bytes is a mass: a download of packages is none. */
+export function leastOf(diskBytes: number): number {
+  const part = Math.min(diskBytes * limits.signalLeastPart, limits.signalLeastMost);
+  return Math.max(part, limits.signalLeastBytes);
+}
+
 /** Pieces come in LSN order; a clock that goes back counts as standing still. */
-export function observe(before: DetectorState, piece: TimedPiece): Observed {
+export function observe(before: DetectorState, piece: TimedPiece, leastBytes: number): Observed {
   const time = Math.max(piece.time, before.buckets.at(-1)?.toTime ?? -Infinity);
   const windowed = forget(before, time - limits.signalWindowMs * 1000);
   const state = { ...windowed, buckets: withPiece(windowed.buckets, { ...piece, time }) };
-  const found = find(state);
+  const found = find(state, leastBytes);
   if (state.event !== null) {
-    if (found === null && isQuiet(state)) return { state: { ...state, event: null }, change: 'ended' };
+    if (isQuiet(state, leastBytes)) return { state: { ...state, buckets: [], event: null }, change: 'ended' };
     const share = Math.max(state.event.share, found?.share ?? 0);
     return { state: { ...state, event: { ...state.event, share } }, change: null };
   }
@@ -70,13 +84,13 @@ export function silence(before: DetectorState): DetectorState {
 }
 
 function withPiece(buckets: readonly Bucket[], piece: TimedPiece): Bucket[] {
-  const { time, firstLsn, lastLsn } = piece;
+  const { time } = piece;
   const last = buckets.at(-1);
   const joins = last !== undefined && time - last.fromTime < limits.signalBucketMs * 1000;
   const bucket = joins ? { ...last } : { ...noCounts, fromTime: time, toTime: time, hot: null };
   addCounts(bucket, piece);
   bucket.toTime = time;
-  if (bucket.hot === null && isHot(piece)) bucket.hot = { firstLsn, lastLsn, time };
+  bucket.hot ??= hotOf(piece);
   return [...(joins ? buckets.slice(0, -1) : buckets), bucket];
 }
 
@@ -102,68 +116,82 @@ function learn(usual: Usual | null, { encrypted, rewritten, fromTime, toTime }: 
 type Found = Pick<SignalEvent, 'share' | 'bytes'>;
 
 /** Looks at the last bucket, the last two, and so on: what came long before must not hide what goes on. */
-function find({ buckets, usual }: DetectorState): Found | null {
+function find({ buckets, usual }: DetectorState, leastBytes: number): Found | null {
   const sum = { ...noCounts };
   for (const bucket of buckets.toReversed()) {
     addCounts(sum, bucket);
-    const found = rewriting(sum, usual) ?? replacing(sum);
+    const found = rewriting(sum, usual, leastBytes) ?? replacing(sum, leastBytes);
     if (found !== null) return found;
   }
   return null;
 }
 
-/** Structured content becomes random in its place; compression leaves too much that is not quite random. */
-function rewriting({ encrypted, rewritten, packed }: SignalCounts, usual: Usual | null): Found | null {
-  const bytes = encrypted * limits.signalStretchBytes;
+/**
+ * Structured content becomes random in its place; compression leaves too much that is not quite random. What
+ * goes into free space meanwhile counts too, if it is hardly anything else: new files that take the place of
+ * old ones, whose blocks are then written over.
+ */
+function rewriting(sum: SignalCounts, usual: Usual | null, leastBytes: number): Found | null {
+  const { encrypted, rewritten, packed, freshRandom } = sum;
+  const random = encrypted + (isFreshRandom(sum) ? freshRandom : 0);
   const share = encrypted / Math.max(rewritten, 1);
-  const known = usual === null ? null : { rate: usualRate(usual), share: usual.encrypted / usual.rewritten };
-  const leastShare = Math.max(limits.signalLeastShare, Math.min((known?.share || 0) * 2, 0.9));
-  const leastCount = (known?.rate ?? 0) * limits.signalWindowMs * 1000 * limits.signalTimesUsual;
-  const isMuch = bytes >= limits.signalLeastBytes && encrypted >= leastCount;
+  const known = usual === null ? null : usualOf(usual);
+  const leastShare = Math.max(limits.signalLeastShare, Math.min((known?.share ?? 0) * 2, 0.9));
+  const least = Math.max(leastBytes, (known?.bytes ?? 0) * limits.signalTimesUsual);
+  const bytes = random * limits.signalStretchBytes;
+  const isMuch = bytes >= least && encrypted * limits.signalStretchBytes >= least / 4;
   return isMuch && share >= leastShare && isPure(encrypted, packed) ? { share, bytes } : null;
 }
 
-/** Random content in free space while about as much structured content is discarded: copies that replace. */
-function replacing({ fresh, freshRandom, freshPacked, dropped }: SignalCounts): Found | null {
+/** Random content in free space while about as much structured content is discarded. */
+function replacing(sum: SignalCounts, leastBytes: number): Found | null {
+  const { written, freshRandom, dropped } = sum;
   const bytes = Math.min(freshRandom, dropped) * limits.signalStretchBytes;
-  const share = freshRandom / Math.max(fresh, 1);
   const isEven = freshRandom < dropped * 1.6 && dropped < freshRandom * 1.6;
-  const isMuch = bytes >= limits.signalLeastBytes && share >= limits.signalLeastShare;
-  return isMuch && isEven && isPure(freshRandom, freshPacked) ? { share, bytes } : null;
+  if (bytes < leastBytes || !isEven || !isFreshRandom(sum)) return null;
+  return { share: freshRandom / written, bytes };
 }
+
+const isFreshRandom = ({ fresh, freshRandom, freshPacked }: SignalCounts): boolean =>
+  freshRandom >= fresh * 0.6 && isPure(freshRandom, freshPacked);
 
 const isPure = (random: number, packed: number): boolean => random >= (random + packed) * 0.85;
 
-/** Per microsecond, of as long as is known or remembered. */
-function usualRate({ encrypted, sinceTime, time }: Usual): number {
-  const span = Math.min(time - sinceTime, limits.signalUsualMs * 1000);
-  return encrypted / Math.max(span, limits.signalWindowMs * 1000);
+/** In as long as the window, of as long as is known or remembered. */
+function usualOf({ encrypted, rewritten, sinceTime, time }: Usual): { bytes: number; share: number } {
+  const spanMs = Math.min((time - sinceTime) / 1000, limits.signalUsualMs);
+  const windows = Math.max(spanMs / limits.signalWindowMs, 1);
+  const share = rewritten === 0 ? 0 : encrypted / rewritten;
+  return { bytes: (encrypted * limits.signalStretchBytes) / windows, share };
 }
 
-/** A piece that an encryption under way would leave, into free space too. */
-function isHot({ written, encrypted, packed, freshRandom, freshPacked }: SignalCounts): boolean {
-  const random = encrypted + freshRandom;
-  return random > 0 && random * 5 >= written && random * 2 >= random + packed + freshPacked;
+/** What an encryption under way leaves, at the least. */
+function hotOf(piece: TimedPiece): Onset | null {
+  const { written, encrypted, packed, freshRandom, firstLsn, lastLsn, time } = piece;
+  const inPlace = encrypted > 0 && encrypted * 5 >= written && encrypted >= packed;
+  const fresh = freshRandom > 0 && isFreshRandom(piece);
+  return inPlace || (fresh && freshRandom * 2 >= written) ? { firstLsn, lastLsn, time, fresh } : null;
 }
 
 /** The first of the run of hot pieces, with pauses, that leads up to now. */
-function onsetOf(buckets: readonly Bucket[]): SignalEvent['onset'] {
-  let onset = buckets.findLast(({ hot }) => hot !== null)?.hot ?? null;
+function onsetOf(buckets: readonly Bucket[]): Onset {
+  let onset: Onset | null = null;
   for (const { hot, toTime } of buckets.toReversed()) {
-    if (onset === null || onset.time - toTime > limits.signalQuietMs * 1000) break;
+    if (onset !== null && onset.time - toTime > limits.signalQuietMs * 1000) break;
     if (hot !== null) onset = hot;
   }
-  // Where something is found there is a piece of it; without one, all of the window is suspect.
-  return onset ?? { firstLsn: 0, lastLsn: 0, time: buckets[0]?.fromTime ?? 0 };
+  const [first] = buckets;
+  // Where something is found a piece of it is hot; were there none, all of the window would be suspect.
+  return onset ?? { firstLsn: 1, lastLsn: 1, time: first?.fromTime ?? 0, fresh: true };
 }
 
-/** Nothing of it in the last minutes. */
-function isQuiet({ buckets }: DetectorState): boolean {
+/** Nothing of it in the last minute, of which all is known. */
+function isQuiet({ buckets }: DetectorState, leastBytes: number): boolean {
   const now = buckets.at(-1)?.toTime ?? 0;
-  const recent = buckets.filter(({ toTime }) => now - toTime <= limits.signalQuietMs * 1000);
+  const since = now - limits.signalQuietMs * 1000;
+  if ((buckets[0]?.fromTime ?? now) > since) return false;
   const sum = { ...noCounts };
-  for (const bucket of recent) addCounts(sum, bucket);
-  const { encrypted, freshRandom, dropped, written } = sum;
-  const going = Math.max(encrypted, Math.min(freshRandom, dropped));
-  return going * limits.signalStretchBytes < limits.signalLeastBytes / 4 || going * 10 < written;
+  for (const bucket of buckets) if (bucket.toTime >= since) addCounts(sum, bucket);
+  const going = Math.max(sum.encrypted, Math.min(sum.freshRandom, sum.dropped));
+  return going * limits.signalStretchBytes < leastBytes / 4 || going * 10 < sum.written;
 }

@@ -8,23 +8,8 @@ import { readStepRedo } from '../step-redo.ts';
 import { EntryContent } from '../undo/entry-content.ts';
 import { readOrLose } from '../undo/record-source.ts';
 import { scanUndo } from '../undo/undo-reader.ts';
-import type { LentRedo, LentUndo } from '../undo/undo-step.ts';
+import type { OnsetJob, RandomRecord } from '../undo/undo-step.ts';
 import { BlockClass, classOf } from './block-class.ts';
-
-export interface OnsetJob {
-  machine: Uint8Array;
-  /** The step; its redo is there. */
-  undo: LentUndo;
-  redo: LentRedo[];
-  /** Later records are left out. */
-  upTo: number;
-}
-
-/** Microseconds. */
-export interface RandomRecord {
-  lsn: number;
-  time: number;
-}
 
 const blockBytes = 4096;
 
@@ -99,11 +84,11 @@ class NewContent {
   }
 
   #wasNot(old: EntryContent | null, start: number, end: number): boolean {
-    if (old === null) return true;
+    if (old === null) return this.#job.fresh;
     const target = this.#old.subarray(0, end - start);
     old.copy(start, target);
     const was = classOf(target, 0, target.length);
-    return was !== BlockClass.random && was !== BlockClass.packed;
+    return was === BlockClass.structured || (this.#job.fresh && was === BlockClass.zero);
   }
 }
 

@@ -1,23 +1,9 @@
 // What is said of a machine's signal: as data, and in words.
 import { limits } from '../../../core/limits.ts';
+import type { SignalReport } from '../../control/service.ts';
 import type { SignalMark } from '../machine-file.ts';
 import type { SignalEvent } from './detector.ts';
 import { markTime, spellTime } from './marks.ts';
-
-/**
- * Unknown: since the start, no step had an old content to compare with. Ended: one was found, its mark is kept.
- */
-export type SignalState = 'unknown' | 'normal' | 'suspected' | 'ended';
-
-export interface SignalReport {
-  state: SignalState;
-  /** Before the newest event. */
-  lastClean: { lsn: number; time: string | null } | null;
-  since: string | null;
-  ended: string | null;
-  /** Of what was rewritten, the part that turned random, from 0 to 1. */
-  share: number | null;
-}
 
 export interface SignalFacts {
   marks: readonly SignalMark[];

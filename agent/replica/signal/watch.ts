@@ -2,22 +2,31 @@
 import { toHomewardError } from '../../../core/errors.ts';
 import { limits } from '../../../core/limits.ts';
 import type { Log } from '../../../core/log.ts';
+import type { SignalReport } from '../../control/service.ts';
 import type { Catalogue } from '../../journal/catalogue.ts';
 import type { StepJournal } from '../timeline.ts';
 import type { SignalMark } from '../machine-file.ts';
 import type { UndoLog } from '../undo/undo-log.ts';
-import type { StepWork, UndoNote, UndoStep, WriteReplicaJob } from '../undo/undo-step.ts';
-import { blankDetector, observe, silence, type DetectorState, type SignalEvent } from './detector.ts';
-import { firstOfRun, type RandomRecord } from './find-onset.ts';
+import type { RandomRecord, StepWork, UndoNote, UndoStep, WriteReplicaJob } from '../undo/undo-step.ts';
+import {
+  blankDetector,
+  leastOf,
+  observe,
+  silence,
+  type DetectorState,
+  type Onset,
+  type SignalEvent,
+} from './detector.ts';
+import { firstOfRun } from './find-onset.ts';
 import { makeMark, markTime, spellTime, withMark } from './marks.ts';
 import { SignalMinutes } from './minutes.ts';
 import type { SignalPiece } from './step-counts.ts';
-import { describeSignal, type SignalReport } from './report.ts';
+import { describeSignal } from './report.ts';
 
 /** The machine whose steps are watched. */
 export interface WatchedMachine {
   readonly name: string;
-  readonly file: { readonly marks?: SignalMark[] };
+  readonly file: { readonly marks?: SignalMark[]; readonly disks: readonly { size: number }[] };
   readonly journal: Pick<StepJournal, 'lend'> & {
     readonly catalogue: Pick<Catalogue, 'gapAt'>;
     readonly source: { readonly machine: Buffer };
@@ -34,6 +43,8 @@ interface StepSeen {
   pieces: SignalPiece[];
 }
 
+type Change = { kind: 'begun'; event: SignalEvent } | { kind: 'ended'; time: number };
+
 /** What is usual for the machine is in memory only. An event that has not ended is found in its mark. */
 export class SignalWatch {
   readonly minutes = new SignalMinutes();
@@ -46,19 +57,26 @@ export class SignalWatch {
   #seen: StepSeen[] = [];
   #seenLsn = 0;
   #lastSeenMs: number;
-  /** Its mark could not be written yet. */
-  #unmarked: SignalEvent | null = null;
+  /** What has not been written down yet. */
+  readonly #changes: Change[] = [];
   #isKnown = false;
   #failed = false;
 
-  constructor(work: StepWork, log: Log, marks: readonly SignalMark[] = [], now = (): number => performance.now()) {
+  constructor(
+    work: StepWork,
+    log: Log,
+    marks: readonly SignalMark[] = [],
+    now = (): number => performance.now(),
+  ) {
     this.#work = work;
     this.#log = log;
     this.#now = now;
     this.#lastSeenMs = now();
     const last = marks.at(-1);
     if (last === undefined || last.ended !== undefined) return;
-    const onset = { firstLsn: last.lsn + 1, lastLsn: last.lsn + 1, time: markTime(last.since ?? last.time) };
+    const lsn = last.lsn + 1;
+    const time = markTime(last.since ?? last.time);
+    const onset = { firstLsn: lsn, lastLsn: lsn, time, fresh: false };
     this.#state = { ...blankDetector, event: { onset, share: last.share ?? 0, bytes: 0 } };
   }
 
@@ -88,12 +106,16 @@ export class SignalWatch {
    */
   async look(machine: WatchedMachine): Promise<void> {
     try {
-      for (const step of this.#seen.splice(0)) await this.#judge(machine, step);
-      if (this.#unmarked !== null) await this.#mark(machine, this.#unmarked);
-      const isSilent = this.#now() - this.#lastSeenMs > limits.signalWindowMs;
-      if (isSilent && this.#state.event !== null) {
+      for (const step of this.#seen.splice(0)) this.#judge(machine, step);
+      const { event, buckets } = this.#state;
+      if (event !== null && this.#now() - this.#lastSeenMs > limits.signalWindowMs) {
+        this.#changes.push({ kind: 'ended', time: buckets.at(-1)?.toTime ?? event.onset.time });
         this.#state = silence(this.#state);
-        this.#end(machine);
+      }
+      for (let change = this.#changes[0]; change !== undefined; change = this.#changes[0]) {
+        if (change.kind === 'begun') await this.#mark(machine, change.event);
+        else this.#end(machine, change.time);
+        this.#changes.shift();
       }
       this.#failed = false;
     } catch (error) {
@@ -104,7 +126,9 @@ export class SignalWatch {
   }
 
   report({ file, oldestLsn }: Pick<WatchedMachine, 'file' | 'oldestLsn'>): SignalReport {
-    const { event } = this.#state;
+    // Told when the mark is there, unless that cannot be written.
+    const isMarked = this.#failed || this.#changes.length === 0;
+    const event = isMarked ? this.#state.event : null;
     return describeSignal({ marks: file.marks ?? [], oldestLsn, event, isKnown: this.#isKnown });
   }
 
@@ -117,21 +141,22 @@ export class SignalWatch {
     this.#seen.push({ note, pieces });
   }
 
-  async #judge(machine: WatchedMachine, { note, pieces }: StepSeen): Promise<void> {
+  #judge({ file }: WatchedMachine, { note, pieces }: StepSeen): void {
+    const least = leastOf(file.disks.reduce((sum, { size }) => sum + size, 0));
     this.#isKnown = true;
     this.#lastSeenMs = this.#now();
     for (const piece of pieces) {
       const time = timeWithin(note, piece.lastLsn);
       this.minutes.note(time, piece);
-      const { state, change } = observe(this.#state, { ...piece, time });
+      const { state, change } = observe(this.#state, { ...piece, time }, least);
       this.#state = state;
-      if (change === 'begun' && state.event !== null) await this.#mark(machine, state.event);
-      if (change === 'ended') this.#end(machine);
+      if (change === 'begun' && state.event !== null)
+        this.#changes.push({ kind: 'begun', event: state.event });
+      if (change === 'ended') this.#changes.push({ kind: 'ended', time });
     }
   }
 
   async #mark(machine: WatchedMachine, event: SignalEvent): Promise<void> {
-    this.#unmarked = event;
     const first = (await this.#firstRecord(machine, event)) ?? {
       lsn: event.onset.firstLsn,
       time: event.onset.time,
@@ -141,7 +166,6 @@ export class SignalWatch {
     const time = machine.timeOf(lsn) ?? first.time;
     const mark = makeMark({ lsn, time, sinceTime: first.time, share: event.share });
     machine.changeFile({ marks: withMark(machine.file.marks ?? [], mark, machine.oldestLsn) });
-    this.#unmarked = null;
     const { name, since, share } = mark;
     const { bytes } = event;
     this.#log.warn('encryption-suspected', {
@@ -157,20 +181,25 @@ export class SignalWatch {
     if (at < 0) return null;
     const records: RandomRecord[] = [];
     for (const step of steps.slice(Math.max(at - 1, 0), at + 1))
-      records.push(...(await this.#recordsOf(machine, step, onset.lastLsn)));
+      records.push(...(await this.#recordsOf(machine, step, onset)));
     return firstOfRun(records, onset.firstLsn, limits.signalOnsetQuietMs * 1000);
   }
 
   /** Nothing, where redo of the step is gone. */
-  async #recordsOf({ journal, history }: WatchedMachine, step: UndoStep, upTo: number): Promise<RandomRecord[]> {
+  async #recordsOf(
+    { journal, history }: WatchedMachine,
+    step: UndoStep,
+    { lastLsn: upTo, fresh }: Onset,
+  ): Promise<RandomRecord[]> {
     const lent = journal.lend(step.from, step.to);
     try {
       const [first] = lent.redo;
-      if (first === undefined || first.precededBy > step.from || lent.redo.at(-1)!.lastLsn < step.to) return [];
+      if (first === undefined || first.precededBy > step.from || lent.redo.at(-1)!.lastLsn < step.to)
+        return [];
       const undo = history.undo.lend(step);
       try {
         const { machine } = journal.source;
-        return await this.#work.findOnset({ machine, undo: undo.undo, redo: lent.redo, upTo });
+        return await this.#work.findOnset({ machine, undo: undo.undo, redo: lent.redo, upTo, fresh });
       } finally {
         undo.release();
       }
@@ -179,10 +208,10 @@ export class SignalWatch {
     }
   }
 
-  #end(machine: WatchedMachine): void {
+  #end(machine: WatchedMachine, time: number): void {
     const marks = machine.file.marks ?? [];
     const last = marks.at(-1);
-    const ended = spellTime(this.#state.buckets.at(-1)?.toTime ?? Date.now() * 1000);
+    const ended = spellTime(time);
     if (last !== undefined && last.ended === undefined)
       machine.changeFile({ marks: [...marks.slice(0, -1), { ...last, ended }] });
     this.#log.info('encryption-ended', { machine: machine.name, ended });

@@ -22,6 +22,11 @@ export class LentFiles {
     return this.#opened.size;
   }
 
+  /** What is open under this key, or null. */
+  fdOf(key: string): number | null {
+    return this.#opened.get(key)?.fd ?? null;
+  }
+
   /** `key` stands for this very file; whoever gives another one the same path gives it another key. */
   lend(key: string, path: string): { fd: number; release(): void } {
     const opened = this.#opened.get(key) ?? this.#open(key, path);

@@ -65,7 +65,7 @@ function readUndoFile(
   machine: Uint8Array,
   log: Log,
 ): UndoFile {
-  const found = tryReadNote(files, path, machine);
+  const found = readNoteOrWhy(files, path, machine);
   const isOther = found.kind === 'undo' && (found.head.note.from !== from || found.head.note.to !== to);
   if (found.kind !== 'undo' || isOther) {
     const why = found.kind === 'undo' ? 'it is the undo of another step' : found.why;
@@ -83,6 +83,12 @@ function readUndoFile(
     state: isWhole ? 'whole' : 'torn',
     why: isWhole ? '' : 'its end is missing',
   };
+}
+
+/** A disk that fails once may do better: until the next start the step would count as lost. */
+function readNoteOrWhy(files: Files, path: string, machine: Uint8Array): UndoFound {
+  const found = tryReadNote(files, path, machine);
+  return found.kind === 'damaged' ? tryReadNote(files, path, machine) : found;
 }
 
 function tryReadNote(files: Files, path: string, machine: Uint8Array): UndoFound {

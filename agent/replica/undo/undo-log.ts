@@ -198,10 +198,15 @@ export class UndoLog {
   /** The file of a step, for another thread to read. */
   lend(step: UndoStep): LentStep {
     const { path, from, to, bytes, identity } = step;
-    const { fd, release } = this.#lent.lend(`undo ${identity}`, path);
+    const { fd, release } = this.#lent.lend(keyOf(identity), path);
     const ordinal = this.#ordinals.get(identity) ?? nextOrdinal++;
     this.#ordinals.set(identity, ordinal);
     return { undo: { fd, path, from, to, bytes }, ordinal, release };
+  }
+
+  /** The file of a step where it is open now, whatever has become of its name since. */
+  openFileOf({ identity }: UndoStep): number | null {
+    return this.#lent.fdOf(keyOf(identity));
   }
 
   /**
@@ -334,6 +339,8 @@ export class UndoLog {
 }
 
 const stepOf = ({ step }: UndoFile): UndoStep[] => (step === null ? [] : [step]);
+
+const keyOf = (identity: string): string => `undo ${identity}`;
 
 function segmentOf({ undo: { fd, path, from, to, bytes }, ordinal }: LentStep): ViewSegment {
   return { ordinal, fd, path, firstLsn: from, precededBy: from, lastLsn: to, end: bytes };

@@ -1,7 +1,6 @@
 // One step of the cursor as its undo segment tells of it, and what it takes to make or change one.
 import type { SharedExtents } from '../../../core/extents/extent-table.ts';
 import type { Consistency } from '../../../core/record/notes.ts';
-import type { OnsetJob, RandomRecord } from '../signal/find-onset.ts';
 import type { SignalPiece } from '../signal/step-counts.ts';
 
 /** The first record of an undo segment: what outlives the redo of the step. Times are microseconds. */
@@ -132,6 +131,23 @@ export interface RollBackJob {
   undo: LentUndo;
   disks: LentDisk[];
   unknown: [number, number][];
+}
+
+/** A step whose redo is there. */
+export interface OnsetJob {
+  machine: Uint8Array;
+  undo: LentUndo;
+  redo: LentRedo[];
+  /** Later records are left out. */
+  upTo: number;
+  /** What was written into free space counts as well. */
+  fresh: boolean;
+}
+
+/** A record that made random content of other content; `time` in microseconds. */
+export interface RandomRecord {
+  lsn: number;
+  time: number;
 }
 
 /** (undo.from, undo.to] becomes (from, at] and (at, to]. */

@@ -42,7 +42,7 @@ async function makeSubject(t: Test): Promise<Verified> {
       source: { machine },
     },
     history: {
-      undo: { steps, holes: [], leftovers: [], lend },
+      undo: { steps, holes: [], leftovers: [], lend, openFileOf: () => null },
       get counter() {
         return counter.now;
       },

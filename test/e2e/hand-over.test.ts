@@ -1,0 +1,274 @@
+// A machine is handed over: it runs here from a moment of before on, or its replicas are given away; killed in the
+// midst of it, it is ended.
+import fs from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import type { HandOverPlan, HandOverReport, RecoverRequest } from '../../agent/control/client.ts';
+import { MasterTarget, until } from '../support/homeward.ts';
+import {
+  diskName,
+  hastySettings,
+  historyDiskBytes,
+  HistorySite,
+  killWhen,
+  machineName,
+  socketOf,
+  type FileEvent,
+} from '../support/history-site.ts';
+import { Oracle } from '../support/oracle.ts';
+import { OracleWriter, readExport } from '../support/oracle-writer.ts';
+import type { Random } from '../support/random.ts';
+
+t.setTimeout(180_000);
+
+const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 6);
+const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };
+
+async function pinAt({ target }: HistorySite, lsn: number): Promise<void> {
+  const request: RecoverRequest = {
+    ...{ machine: machineName, at: `lsn:${lsn}`, overwrite: [] },
+    target: { kind: 'in-place' },
+  };
+  await target.client.recover(request, () => undefined, new AbortController().signal);
+}
+
+async function writeWithTags(site: HistorySite, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await site.write(60);
+    await site.tag(name);
+  }
+  await site.write(30);
+}
+
+/** What the disk held at some moments, to be compared with later. */
+async function imagesAt(
+  target: MasterTarget,
+  lsns: readonly number[],
+): Promise<{ lsn: number; image: Buffer }[]> {
+  const found: { lsn: number; image: Buffer }[] = [];
+  for (const lsn of lsns) {
+    const view = await target.view(machineName, `lsn:${lsn}`);
+    found.push({ lsn, image: await readExport(socketOf(view), diskName, historyDiskBytes) });
+    await target.closeView(view.id);
+  }
+  return found;
+}
+
+async function checkImages(
+  t: Test,
+  target: MasterTarget,
+  known: readonly { lsn: number; image: Buffer }[],
+): Promise<void> {
+  const found = await imagesAt(
+    target,
+    known.map(({ lsn }) => lsn),
+  );
+  for (const [at, { lsn, image }] of known.entries())
+    t.ok(found[at]?.image.equals(image), `lsn:${lsn} is as it was`);
+}
+
+/** The oracle of a machine that goes on from its first `count` changes: new ones have numbers of their own. */
+function goOnFrom({ oracle }: HistorySite, count: number): Oracle {
+  const next = new Oracle(0, historyDiskBytes);
+  next.changes.push(...oracle.changes.slice(0, count));
+  while (next.changes.length < oracle.changes.length) next.add('zero', 0, 0);
+  return next;
+}
+
+async function writeMore(socket: string, oracle: Oracle, random: Random, changes: number): Promise<void> {
+  const writer = await OracleWriter.connect(socket, diskName, { oracle, random, window: 8 });
+  await writer.writeMore(changes);
+  await writer.flush();
+  await writer.close();
+}
+
+const ledgerOf = ({ directory }: HistorySite): string => fs.readFileSync(path.join(directory, 'ledger'), 'utf8');
+
+t.test('a machine runs here from a moment of before on, and nothing of its history is lost', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target, oracle, random } = site;
+  await writeWithTags(site, ['a', 'b', 'c']);
+  const { headLsn } = await site.status();
+  const socket = target.inDirectory('next.sock');
+  const verb = ['hand-over', machineName, '--run', `unix:${socket}`];
+  const none = await target.refused(...verb, '--yes');
+  t.match(none, { status: 5, code: 'conflict', message: /is not pinned/ });
+
+  const lsn = (site.tagLsns[0] ?? 0) + 20;
+  await pinAt(site, lsn);
+  t.match(await target.refused(...verb), { status: 6, code: 'needs-yes', message: /its source be refused/ });
+  t.match(await target.refused(...verb, '--yes'), { status: 6, code: 'source-connected' });
+  const same = ['hand-over', machineName, '--run', `unix:${site.socket}`, '--source-is-off', '--yes'];
+  t.match(await target.refused(...same), { status: 5, code: 'conflict', message: /the writes of its source/ });
+  const plan = await target.ask<HandOverPlan>(...verb, '--plan');
+  t.match(plan, { lsn, givesUp: null, closes: null, source: { path: 'ingest', connected: true } });
+  t.equal((await site.status()).listen, `unix:${site.socket}`, 'a plan changes nothing');
+
+  const old = await imagesAt(target, [0, lsn - 7, lsn, lsn + 1, headLsn - 3, headLsn]);
+  const view = await target.view(machineName, `lsn:${headLsn - 1}`);
+  const done = await target.ask<{ result: HandOverReport }>(...verb, '--source-is-off', '--yes');
+  t.match(done.result, { lsn, changed: true, exports: [diskName] });
+  t.notOk(fs.existsSync(site.socket), 'nobody listens where the source wrote');
+  const status = await site.status();
+  t.match(status, { state: 'ok', listen: `unix:${socket}`, detail: null, path: 'ingest' });
+  const next = goOnFrom(site, site.changesAt(lsn));
+  const first = await readExport(socket, diskName, historyDiskBytes);
+  t.same(next.compare(first, next.changes.length), [], 'it reads exactly what was there then');
+  const again = await target.ask<{ result: HandOverReport }>(...verb, '--yes');
+  t.equal(again.result.changed, false);
+
+  await writeMore(socket, next, random, 200);
+  await checkImages(t, target, old);
+  await site.check(view, 'a view that was open stays exact');
+  const inside = await target.refused('view', machineName, '--at', `lsn:${headLsn + 1}`, '--listen', 'unix:/x');
+  t.match(inside, { status: 4, code: 'in-gap' });
+  const { gaps } = await site.points();
+  t.match(gaps, [{ from: headLsn + 1, reason: `handed over at lsn:${lsn}` }]);
+  await target.kill();
+  await target.restart();
+  const head = await readExport(socket, diskName, historyDiskBytes);
+  t.same(next.compare(head, next.changes.length), [], 'after kill -9 it runs on there');
+  await checkImages(t, target, old);
+  await until('the replica to follow', async () => {
+    const { appliedLsn, durableLsn } = await site.status();
+    return appliedLsn === durableLsn;
+  });
+  const image = fs.readFileSync((await site.status()).disks[0]?.replica ?? '');
+  t.same(next.compare(image, next.changes.length), [], 'and the replica follows it');
+  await checkImages(t, target, old);
+  t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${lsn},.*"why":"runs on unix:`));
+  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
+  t.notMatch(target.log, /level=error/);
+  t.equal(oracle.changes.length > 0, true);
+});
+
+const phases: Record<string, FileEvent> = {
+  'the machine file is written': (room, name) => room === '' && name.startsWith('machine.json'),
+  'records are appended': (room) => room === 'redo',
+  'the cursor moves': (room, name) => room === '' && name.startsWith('cursor'),
+  'the ledger is written': (room, name) => room === '' && name.startsWith('ledger'),
+};
+
+t.test('killed in the midst of it, it is not begun, or it is ended', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target, random } = site;
+  await writeWithTags(site, ['a', 'b']);
+  let oracle = goOnFrom(site, site.oracle.changes.length);
+  for (let round = 1; round <= kills; round += 1) {
+    const { headLsn } = await site.status();
+    const { window } = await site.points();
+    const points = [1, 2, 3].map(() => (window?.from.lsn ?? 0) + random.below(60));
+    const old = await imagesAt(target, [...points, headLsn]);
+    const { lsn, image } = random.pick(old);
+    await pinAt(site, lsn);
+    const socket = target.inDirectory(`round-${round}.sock`);
+    const verb = ['hand-over', machineName, '--run', `unix:${socket}`, '--source-is-off', '--yes'];
+    const phase = random.pick(Object.keys(phases));
+    const spared = random.below(4);
+    t.comment(`round ${round}: at lsn:${lsn}, killed when ${phase}, after ${spared}`);
+    const stop = killWhen(site, phases[phase]!, spared);
+    const ended = await target.command(verb);
+    stop();
+    t.comment(`the command ended with ${ended.status}`);
+    await target.kill();
+    await target.restart();
+    const before = await site.status();
+    const isBegun = !/is pinned/.test(before.detail ?? '');
+    t.comment(`it is ${isBegun ? 'begun' : 'not begun'}: ${before.detail}`);
+    if (!isBegun) await target.ask(...verb);
+    await until('it to run', async () => {
+      const { listen, detail } = await site.status();
+      return listen === `unix:${socket}` && detail === null;
+    });
+    t.ok((await readExport(socket, diskName, historyDiskBytes)).equals(image), `it goes on from lsn:${lsn}`);
+    await checkImages(t, target, old);
+    oracle = await startAnew(socket, oracle, random);
+    const now = await readExport(socket, diskName, historyDiskBytes);
+    t.same(oracle.compare(now, oracle.changes.length), [], 'and is written on');
+  }
+  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
+  t.notMatch(target.log, /level=error/);
+});
+
+/** Makes the whole disk the oracle's again, whatever it held. */
+async function startAnew(socket: string, { changes }: Oracle, random: Random): Promise<Oracle> {
+  const oracle = new Oracle(0, historyDiskBytes);
+  while (oracle.changes.length < changes.length) oracle.add('zero', 0, 0);
+  const writer = await OracleWriter.connect(socket, diskName, { oracle, random, window: 8 });
+  await writer.change(oracle.add('zero', 0, oracle.sectors));
+  await writer.writeMore(40);
+  await writer.flush();
+  await writer.close();
+  return oracle;
+}
+
+t.test('a replica is given away as of the pinned moment, and is never opened again', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target, oracle } = site;
+  await writeWithTags(site, ['a', 'b', 'c']);
+  const lsn = site.tagLsns[1] ?? 0;
+  await pinAt(site, lsn);
+  const { directory } = site;
+  const replica = (await site.status()).disks[0]?.replica ?? '';
+  const verb = ['hand-over', machineName, '--release', 'hypervisor 7', '--source-is-off'];
+  const plan = await target.ask<HandOverPlan>(...verb, '--plan');
+  const { headLsn } = await site.status();
+  t.match(plan.givesUp, { count: headLsn - lsn, from: { lsn: lsn + 1 }, tags: [{ name: 'c' }] });
+  t.match(plan.closes, { count: lsn + 1, to: { lsn }, tags: [{ name: 'a' }, { name: 'b' }] });
+
+  t.match(await target.refused(...verb), { status: 6, code: 'needs-yes', message: /history of box would end/ });
+  const view = await target.view(machineName, 'latest');
+  t.match(await target.refused(...verb, '--yes'), { code: 'conflict', message: new RegExp(view.id) });
+  await target.closeView(view.id);
+  await target.ask('points', 'lock', machineName, '--at', 'tag:a', '--until', '1h');
+  t.match(await target.refused(...verb, '--yes'), { status: 6, code: 'locked' });
+  t.match((await site.status()).detail, /is pinned/, 'nothing was begun');
+  await unlock(site);
+
+  await target.ask(...verb, '--yes');
+  const isGone = async (when: string): Promise<void> => {
+    t.match(await site.status(), { state: 'released', detail: /released to hypervisor 7 on .*as of lsn:/ }, when);
+    for (const room of ['redo', 'undo', 'derived']) t.notOk(fs.existsSync(path.join(directory, room)), room);
+    const open = fs.readdirSync(`/proc/${target.pid}/fd`).map((fd) => tryLink(`/proc/${target.pid}/fd/${fd}`));
+    t.notOk(open.includes(replica), `${when}: the replica is not open`);
+    t.same(oracle.compare(fs.readFileSync(replica), site.changesAt(lsn)), [], `${when}: it holds lsn:${lsn}`);
+  };
+  await isGone('at once');
+  const disk = ['--disk', `${diskName}=${historyDiskBytes}`, '--listen', `unix:${site.socket}`];
+  const refused = [
+    ['points', machineName],
+    ['view', machineName, '--at', 'latest', '--listen', `unix:${site.socket}`],
+    ['recover', machineName, '--at', 'latest', '--to', `raw:${target.inDirectory('out')}`],
+    ['unpin', machineName],
+    ['tag', machineName, '--name', 'late'],
+    ['verify', machineName],
+    ['ingest', 'open', machineName, ...disk],
+    [...verb, '--yes'],
+  ];
+  for (const args of refused)
+    t.match(await target.refused(...args), { status: 5, code: 'released', message: /hypervisor 7/ }, args[0]);
+  t.match(ledgerOf(site), /"event":"released",.*"why":"hypervisor 7"/);
+  await target.kill();
+  await target.restart();
+  await isGone('after a restart');
+  t.match(await target.refused('points', machineName), { code: 'released' });
+  t.notMatch(target.log, /level=error/);
+});
+
+/** Nobody takes a lock back before its date; whoever has the files and stops the daemon can. */
+async function unlock({ target, directory }: HistorySite): Promise<void> {
+  await target.stop();
+  const { readMachineFile, writeMachineFile } = await import('../../agent/replica/machine-file.ts');
+  const file = path.join(directory, 'machine.json');
+  const { locks: _locks, ...machine } = readMachineFile(file);
+  for (let times = 0; times < 2; times += 1) writeMachineFile(file, machine);
+  await target.restart();
+}
+
+function tryLink(file: string): string {
+  try {
+    return fs.readlinkSync(file);
+  } catch {
+    return ''; // closed meanwhile
+  }
+}
