@@ -16,6 +16,7 @@ import { ChainMachine } from './chain-machine.ts';
 import { Pull } from './ingest/pull/pull.ts';
 import type { PullReport } from './ingest/pull/pulled-machine.ts';
 import { ReceiveBudget } from './ingest/pull/receive-budget.ts';
+import { showGeneration } from './ingest/pull/show-generation.ts';
 import type { Machines } from './machines.ts';
 import { plantSeeds } from './plant-seeds.ts';
 
@@ -38,6 +39,9 @@ export class AssignedMachines {
   readonly #budget = new ReceiveBudget(limits.unsyncedBytes, limits.pullBytes);
   readonly #pulls = new Map<string, { pull: Pull; epoch: number }>();
   readonly #refused = new Map<string, RefusedMachine>();
+  /** Epochs whose process server knows that the machine is handed over. */
+  readonly #shown = new Map<string, number>();
+  readonly #stopping = new AbortController();
   #identity: HostIdentity | null = null;
   #book: AssignmentBook | null = null;
   #work: Promise<void> = Promise.resolve();
@@ -86,6 +90,12 @@ export class AssignedMachines {
     return [...this.#refused.values()];
   }
 
+  /** The process server of a machine that is handed over now is told so; never rejects. */
+  shutOut(id: string): Promise<void> {
+    const assignment = this.#book?.get(id) ?? null;
+    return assignment === null || assignment.ended ? Promise.resolve() : this.#followAll([assignment]);
+  }
+
   /** Nothing is pulled any more when this resolves, and what was received is durable or refused. */
   async fence(id: string): Promise<void> {
     this.#work = this.#work.then(() => this.#endPull(id));
@@ -94,6 +104,7 @@ export class AssignedMachines {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopping.abort();
     if (this.#retry !== null) clearInterval(this.#retry);
     await this.#work;
     await Promise.all([...this.#pulls.values()].map(({ pull }) => pull.stop()));
@@ -137,6 +148,7 @@ export class AssignedMachines {
     const signed = this.#book?.signed(assignment.machine) ?? null;
     const identity = this.#identity;
     if (signed === null || identity === null) throw new HomewardError('bug', 'an assignment without a book');
+    await this.#showFence(assignment, signed, identity);
     const machine = await machines.ensureAssigned(assignment);
     const pull = new Pull({
       machine: new ChainMachine(machine, log),
@@ -150,6 +162,23 @@ export class AssignedMachines {
     });
     this.#pulls.set(assignment.machine, { pull, epoch: assignment.epoch });
     pull.start();
+  }
+
+  /** A process server that cannot be reached now is told at the next try. */
+  async #showFence(assignment: Assignment, signed: SignedAssignment, identity: HostIdentity): Promise<void> {
+    const { machines, log } = this.#options;
+    const { machine: id, name, epoch } = assignment;
+    const handOver = machines.handedOver(id)?.handOver;
+    if (handOver?.fence === undefined || this.#shown.get(id) === epoch) return;
+    try {
+      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(limits.serverAnswerMs)]);
+      const shown = { assignment, signed, identity, ...handOver.fence, applied: handOver.lsn, log, signal };
+      await showGeneration(shown);
+      this.#shown.set(id, epoch);
+      log.info('source-shut-out', { machine: name, ...handOver.fence });
+    } catch (error) {
+      log.warn('source-not-shut-out', { machine: name, error: toHomewardError(error) });
+    }
   }
 
   async #endPull(id: string): Promise<void> {

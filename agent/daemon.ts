@@ -59,7 +59,8 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     stops.push(() => merger.close());
     const work = new StepThread();
     stops.push(() => work.close());
-    const machines = await Machines.open({ retention, replicas, config, clock, log, merger, work });
+    const noRoom = new Set<string>();
+    const machines = await Machines.open({ retention, replicas, config, clock, log, merger, work, noRoom });
     stops.push(() => machines.close());
 
     const views = new Views({ data, clock, log, logLevel: config.logLevel });
@@ -73,7 +74,11 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
         for (const machine of all) machine.noteRates(now);
         const volume = readVolume(retention, config.retentionReserveBytes);
         outlook.look(all, volume, now);
-        return ordersFor({ machines: all, config, volume, now }).map(({ order }) => order);
+        const orders = ordersFor({ machines: all, config, volume, now });
+        for (const { space } of orders)
+          if (space.accept) noRoom.delete(space.id);
+          else noRoom.add(space.id);
+        return orders.map(({ order }) => order);
       },
       afterwards: (machine) => chores.look(machine),
       endWork: () => work.close(),

@@ -28,7 +28,11 @@ export function releasedStatus(file: MachineFile, replicas: string): MachineStat
   return {
     id,
     name,
-    disks: disks.map((disk) => ({ name: disk.name, size: disk.size, replica: replicaPath(replicas, id, disk) })),
+    disks: disks.map((disk) => ({
+      name: disk.name,
+      size: disk.size,
+      replica: replicaPath(replicas, id, disk),
+    })),
     state: 'released',
     detail: `released to ${whom} on ${begun}, as of ${point}: its history has ended`,
     listen: null,

@@ -101,8 +101,7 @@ export class HandOvers {
   /** Before anybody can connect: what is under way takes no writes. */
   async fence(): Promise<void> {
     const { machines, ingests } = this.#parts;
-    for (const { id, file } of machines.list())
-      if (file.handOver?.stage === 'begun') await ingests.close(id);
+    for (const { id, file } of machines.list()) if (file.handOver?.stage === 'begun') await ingests.close(id);
   }
 
   /** Ends what a crash or a stop has left under way. */
@@ -142,7 +141,8 @@ export class HandOvers {
     const { id, file, cursor, journal, history } = machine;
     const readers = [...(this.#readers.get(id) ?? [])];
     const open = views.ofMachine(id, null).map((view) => view.id);
-    if (history.shownLsns.length > open.length) readers.push('a recovery, or a view that is just being opened');
+    if (history.shownLsns.length > open.length)
+      readers.push('a recovery, or a view that is just being opened');
     const isChain = file.path === 'chain';
     return planHandOver(
       {
@@ -161,7 +161,12 @@ export class HandOvers {
   }
 
   /** When it resolves, the note is durable: the source is fenced, and there is no way back. */
-  async #begin(machine: Machine, request: HandOverRequest, plan: HandOverPlan, work: Work): Promise<HandOver> {
+  async #begin(
+    machine: Machine,
+    request: HandOverRequest,
+    plan: HandOverPlan,
+    work: Work,
+  ): Promise<HandOver> {
     const { clock, log } = this.#parts;
     const { handOver } = machine.file;
     if (plan.stage === 'resumes' && handOver !== undefined) {
@@ -186,16 +191,29 @@ export class HandOvers {
       const { allowDamaged = work.allowDamaged } = note;
       await assigned.fence(machine.id);
       if (note.stage === 'begun') await ingests.close(machine.id);
+      const fenced = await this.#fenced(machine, note);
       const outcome = isReleased(machine.file)
-        ? await this.#release(machine, note)
-        : await this.#run(machine, note, { ...work, allowDamaged });
+        ? await this.#release(machine, fenced)
+        : await this.#run(machine, fenced, { ...work, allowDamaged });
       this.#problems.delete(machine.id);
+      void assigned.shutOut(machine.id);
       return outcome;
     } catch (thrown) {
       const error = toHomewardError(thrown);
       if (isUnderWay(machine.file)) this.#problems.set(machine.id, error);
       throw error;
     }
+  }
+
+  /** With what its process server is shown: the newest of the source that is here, and what lies above. */
+  async #fenced(machine: Machine, note: HandOver): Promise<HandOver> {
+    const { file, journal } = machine;
+    if (file.path !== 'chain' || note.fence !== undefined) return note;
+    await journal.commit();
+    const fence = { generation: journal.generation + 1, durable: journal.durableLsn };
+    const fenced = { ...note, fence };
+    machine.changeFile({ handOver: fenced });
+    return fenced;
   }
 
   async #run(machine: Machine, note: HandOver, work: Work): Promise<WrittenBack> {
@@ -262,7 +280,11 @@ export class HandOvers {
     await machine.close().catch((error: unknown) => {
       log.warn('machine-close-failed', { machine: id, error: toHomewardError(error) });
     });
-    log.info('released', { machine: name, lsn: note.lsn, to: note.to.kind === 'release' ? note.to.name : '' });
+    log.info('released', {
+      machine: name,
+      lsn: note.lsn,
+      to: note.to.kind === 'release' ? note.to.name : '',
+    });
     dropHistory(paths, machine.file, log);
     return nothingWritten;
   }

@@ -82,7 +82,7 @@ export class History {
   hold(lsn: number, disks: ViewDisk[]): HeldContent {
     const dense = this.denseLsn;
     const isThere = dense !== null && (lsn >= dense || this.kept.some((point) => point.lsn === lsn));
-    if (!isThere) {
+    if (!isThere || this.timeline.isLeaving(lsn)) {
       const what = `lsn:${lsn} has just left the window, which begins at lsn:${dense}`;
       throw new HomewardError('outside-window', what);
     }
@@ -97,7 +97,7 @@ export class History {
     const { pruned, stepTo } = this.#cursor;
     const base = this.timeline.base(lsn);
     const isThere = base !== null && (base === lsn || base >= pruned) && lsn >= (stepTo ?? 0);
-    if (!isThere || lsn > this.#parts.journal.headLsn) {
+    if (!isThere || this.timeline.isLeaving(lsn) || lsn > this.#parts.journal.headLsn) {
       const what = `the state of ${this.#parts.name()} at lsn:${lsn} is not there any more`;
       throw new HomewardError('pruned', what);
     }

@@ -13,4 +13,6 @@ export interface MachineContext {
   log: Log;
   merger: BackgroundMerger;
   work: StepWork;
+  /** Machines that get no further segment, because what is free is what others are sure of. */
+  noRoom?: ReadonlySet<string>;
 }

@@ -175,7 +175,7 @@ export class Machine {
       machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'),
       generation: cursor.generation,
       segmentBytes: config.segmentBytes,
-      reserveBytes: config.retentionReserveBytes,
+      reserveBytes: () => (context.noRoom?.has(file.id) ? Infinity : config.retentionReserveBytes),
       syncBytes: limits.syncBytes,
       syncIntervalMs: config.syncIntervalMs,
       derived: machinePaths(context.retention, file.id).derived,

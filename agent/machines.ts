@@ -83,6 +83,12 @@ export class Machines {
     this.#machines.set(machine.id, machine);
   }
 
+  /** What is said of one that was handed over, or null. */
+  handedOver(id: string): MachineFile | null {
+    const file = this.#machines.get(id)?.file ?? this.released.find((released) => released.id === id);
+    return file?.handOver === undefined ? null : file;
+  }
+
   list(): Machine[] {
     return [...this.#machines.values()];
   }
@@ -155,8 +161,8 @@ export class Machines {
     const disks = assignment.disks.map(({ name: disk, size }) => checkDisk({ name: disk, sizeBytes: size }));
     const broken = this.broken.find((candidate) => candidate.id === id);
     if (broken !== undefined) throw broken.error;
-    const mine = this.#machines.get(id)?.file ?? this.released.find((released) => released.id === id);
-    if (mine !== undefined) refuseFenced(mine);
+    const handedOver = this.handedOver(id);
+    if (handedOver !== null) refuseFenced(handedOver);
     const other = this.list().find((machine) => machine.name === name && machine.id !== id);
     if (other !== undefined) {
       const how = other.file.path === 'chain' ? 'comes over the chain' : 'takes direct ingest';

@@ -2,7 +2,7 @@
 // recoveries.
 import type { Config } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
-import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { HomewardError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { TargetReport } from '../core/registration/messages.ts';
@@ -192,6 +192,7 @@ export class MasterTarget implements MasterTargetService {
     const machine = this.#parts.machines.get(key);
     checkTagName(name);
     refuseChain(machine, 'Tags are made at the source: ask the configuration server, with --operator FILE.');
+    refuseUnderWay(machine.file);
     if (machine.journal.catalogue.findTag(name) !== null) {
       throw new HomewardError('tag-exists', `${machine.name} has a tag "${name}"`);
     }

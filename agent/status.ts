@@ -61,6 +61,7 @@ export function machineStatus(input: StatusInput): MachineStatus {
       target: unappliedBytes(machine),
     },
     path: isChain ? 'chain' : 'ingest',
+    ...(machine.ledger.head.n === 0 ? {} : { ledger: machine.ledger.head }),
     ...(head === null
       ? {}
       : {
@@ -168,9 +169,7 @@ function troubleOf(input: StatusInput): Pick<MachineStatus, 'state' | 'detail'> 
   const { machine, listen, pull, assignment, refusal, handOverProblem } = input;
   const problems = [
     ...failures(machine, machine.journal.failure ?? input.applyProblem),
-    ...(handOverProblem === null
-      ? []
-      : [{ state: 'failed', detail: handOverProblem.message } as const]),
+    ...(handOverProblem === null ? [] : [{ state: 'failed', detail: handOverProblem.message } as const]),
     // Of one that was handed over that is as it should be.
     ...(refusal === null || refusal.code === 'fenced'
       ? []

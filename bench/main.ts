@@ -63,6 +63,7 @@ async function main(options: BenchOptions, command: string): Promise<void> {
     if (options.json !== null)
       fs.writeFileSync(options.json, JSON.stringify({ about, results }, null, 2) + '\n');
   }
+  if (results.length === 0) return;
   process.stdout.write(formatReport(results, about));
   if (options.writeDocs) writeDocs(page, results, about);
 }

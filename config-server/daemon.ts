@@ -21,6 +21,7 @@ import { Watch } from './hosts/watch.ts';
 import { WorkDesk } from './hosts/work-desk.ts';
 import { listenSomewhere, localAddress } from './listening.ts';
 import { Assignments } from './machines/assignments.ts';
+import { LedgerHeads } from './machines/ledger-heads.ts';
 import { MachineList } from './machines/machine-list.ts';
 import type { Registry } from './registry.ts';
 import {
@@ -134,6 +135,7 @@ async function openRegistry(
     presence: new Presence(clock),
     machines: await MachineList.open(state),
     assignments: await Assignments.open({ state, sign, now: () => clock.now(), wake }),
+    ledgers: await LedgerHeads.open(state, clock),
     events: await EventLog.open(state, clock, log),
     calls: new Calls(wake),
     turns: new Turns(),

@@ -7,6 +7,7 @@ import type { PendingList } from './hosts/pending-list.ts';
 import type { Presence } from './hosts/presence.ts';
 import type { WorkDesk } from './hosts/work-desk.ts';
 import type { Assignments } from './machines/assignments.ts';
+import type { LedgerHeads } from './machines/ledger-heads.ts';
 import type { MachineList } from './machines/machine-list.ts';
 import type { EventLog } from './state/event-log.ts';
 import type { Turns } from './state/turns.ts';
@@ -22,6 +23,7 @@ export interface Registry {
   presence: Presence;
   machines: MachineList;
   assignments: Assignments;
+  ledgers: LedgerHeads;
   events: EventLog;
   desk: WorkDesk;
   calls: Calls;

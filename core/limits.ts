@@ -204,6 +204,8 @@ export const limits = {
   contactStoredMs: 60_000,
   /** How often a configuration server looks for what has changed. */
   watchMs: 5_000,
+  /** So long the status of a machine says that its ledger went back; the event stays. */
+  ledgerWarnedMs: 7 * 24 * 3600_000,
   /** Events that are kept, and those given in one answer. */
   eventsKept: 100_000,
   eventsAnswered: 1000,
@@ -359,24 +361,22 @@ export const limits = {
   signalStretchBytes: 64 * KiB,
   /** Blocks that are counted together, in the order in which they were written. */
   signalPieceBlocks: 256,
-  /** The time of the write stream that a mass encryption is looked for in, and the steps in which it slides. */
+  /** Of the write stream, in which a mass encryption is looked for, and how it slides. */
   signalWindowMs: 600_000,
   signalBucketMs: 10_000,
-  /** Less than this is none: the least, a part of the disks, and no more than the last. */
+  /** Less is none: the least, a part of the disks, and the most. */
   signalLeastBytes: 16 * MiB,
   signalLeastPart: 0.005,
   signalLeastMost: GiB,
-  /** Of what is rewritten, the part that has to be encrypted; and how much more than what is usual. */
+  /** The part of what is rewritten, and how much more than is usual. */
   signalLeastShare: 0.35,
   signalTimesUsual: 4,
-  /** What is usual is remembered for about so long. */
   signalUsualMs: 24 * 3600_000,
   /** Pauses that a mass encryption may have, and those close to its first block. */
   signalQuietMs: 60_000,
   signalOnsetQuietMs: 10_000,
   /** Moments before an encryption that are kept for one machine. */
   signalMarks: 100,
-  /** How long its status tells of one that has ended. */
   signalShownMs: 24 * 3600_000,
 } as const;
 

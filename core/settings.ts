@@ -132,7 +132,7 @@ export const settings = [
     least: '0s',
     most: '52w',
     applies: 'restart',
-    doc: 'How far the replica trails the newest write; in this version it always trails by the whole window.',
+    doc: 'How far the replica trails the newest write; from the whole window on it needs no undo.',
   },
   {
     key: 'SegmentBytes',

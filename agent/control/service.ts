@@ -1,8 +1,18 @@
 // What the master target does for whoever asks over the control socket: requests and answers, as data.
 import type { AssignedSeed } from '../../core/identity/assignment.ts';
+import type {
+  HandOverPlan,
+  HandOverReport,
+  HandOverRequest,
+} from '../../core/registration/hand-over-words.ts';
 import type { MachineStatus, RetentionForecast } from '../../core/registration/machine-status.ts';
 
-export type { MachineState, MachineStatus, RetentionForecast } from '../../core/registration/machine-status.ts';
+export type * from '../../core/registration/hand-over-words.ts';
+export type {
+  MachineState,
+  MachineStatus,
+  RetentionForecast,
+} from '../../core/registration/machine-status.ts';
 
 /** Every answer is plain JSON: LSNs and bytes as numbers, times RFC 3339 in UTC. */
 export interface DiskRequest {
@@ -254,49 +264,6 @@ export interface RecoverReport extends RecoverPlan {
   differing?: DiskRange[] | null;
 }
 
-/** Where a machine goes on: on an export of this host, or at whoever is given its replicas. */
-export type HandOverTarget = { kind: 'run'; listen: string } | { kind: 'release'; name: string };
-
-export interface HandOverRequest {
-  machine: string;
-  to: HandOverTarget;
-  /** Where the plan said that it stands; it is refused when that has changed. */
-  lsn?: number | undefined;
-  /** Whoever asks vouches for it: two that run at once are two different machines soon. */
-  sourceIsOff?: boolean | undefined;
-  /** What is damaged or unknown becomes zeros. */
-  allowDamaged?: boolean | undefined;
-}
-
-export type PointSpan = { count: number; from: Moment; to: Moment; tags: TagReport[] };
-
-export interface HandOverPlan {
-  machine: string;
-  id: string;
-  to: HandOverTarget;
-  /** Where the replicas stand. */
-  lsn: number;
-  time: string | null;
-  /** Points after that, which a release gives up; null where there are none, or all of them stay. */
-  givesUp: PointSpan | null;
-  /** Points up to that, which a release closes; null for one that runs here. */
-  closes: PointSpan | null;
-  source: { path: 'chain' | 'ingest'; connected: boolean; fencedBy: string };
-  disks: { name: string; size: number; replica: string }[];
-  /** `resumes`: it was begun before, and goes on. */
-  stage: 'new' | 'resumes' | 'done';
-}
-
-export interface HandOverReport extends HandOverPlan {
-  /** What was written so that the newest state is that point. */
-  bytesWritten: number;
-  exports: string[];
-  /** What was damaged or unknown, and is zeros. */
-  damaged: DiskRange[];
-  /** False when the same call had been made before. */
-  changed: boolean;
-}
-
 export interface UnpinReport {
   machine: string;
   /** False when nothing was held. */
@@ -312,6 +279,8 @@ export interface VerifyRequest {
 export interface VerifyReport {
   machine: string;
   ok: boolean;
+  /** In words, how all of the machine is compared with its source again; null where it has none. */
+  resync?: string | null;
   covered: {
     bytes: number;
     records: number;

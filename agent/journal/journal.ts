@@ -36,7 +36,7 @@ export interface JournalOptions {
   generation: number;
   segmentBytes: number;
   /** Space on the volume that further segments leave free; none when left out. */
-  reserveBytes?: number;
+  reserveBytes?: number | (() => number);
   syncBytes: number;
   syncIntervalMs: number;
   /** Absolute path of the machine's `derived` directory; null to keep nothing there. */

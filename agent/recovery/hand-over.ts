@@ -1,15 +1,13 @@
 // What a hand-over would do, and why it may not: pure decisions over what is known of the machine.
 import { formatTime } from '../../core/clock.ts';
 import { HomewardError } from '../../core/errors.ts';
-import { microseconds } from '../../core/units.ts';
 import type {
   HandOverPlan,
   HandOverRequest,
   HandOverTarget,
-  Moment,
   PointSpan,
-  TagReport,
-} from '../control/service.ts';
+} from '../../core/registration/hand-over-words.ts';
+import { microseconds } from '../../core/units.ts';
 import type { Catalogue } from '../journal/catalogue.ts';
 import type { Cursor } from '../replica/cursor.ts';
 import { disksAt, type HandOver, type MachineFile, type ProtectedDisk } from '../replica/machine-file.ts';
@@ -74,7 +72,11 @@ export const spellTarget = (to: HandOverTarget): string =>
   to.kind === 'run' ? `--run ${to.listen}` : `--release ${to.name}`;
 
 /** The call was carried out before. */
-export function isDone({ handOver }: Readonly<MachineFile>, cursor: Readonly<Cursor>, to: HandOverTarget): boolean {
+export function isDone(
+  { handOver }: Readonly<MachineFile>,
+  cursor: Readonly<Cursor>,
+  to: HandOverTarget,
+): boolean {
   if (handOver?.stage !== 'done' || handOver.to.kind !== 'run' || to.kind !== 'run') return false;
   return handOver.to.listen === to.listen && cursor.pin === null;
 }
@@ -87,7 +89,10 @@ export function planHandOver(facts: HandOverFacts, request: HandOverRequest): Ha
   if (stage === 'new') refuse(facts, request);
   const lsn = stage === 'new' ? cursor.lsn : (file.handOver?.lsn ?? cursor.lsn);
   if (request.lsn !== undefined && request.lsn !== lsn)
-    throw new HomewardError('conflict', `${file.name} is pinned at lsn:${lsn} now, not at lsn:${request.lsn}`);
+    throw new HomewardError(
+      'conflict',
+      `${file.name} is pinned at lsn:${lsn} now, not at lsn:${request.lsn}`,
+    );
   const isRelease = to.kind === 'release';
   return {
     machine: file.name,
@@ -112,7 +117,8 @@ function stageOf({ file, cursor }: HandOverFacts, to: HandOverTarget): HandOverP
   const known = file.handOver;
   if (isDone(file, cursor, to)) return 'done';
   if (known === undefined || known.stage === 'done') return 'new';
-  const isSame = known.to.kind === 'run' ? to.kind === 'run' : to.kind === 'release' && to.name === known.to.name;
+  const isSame =
+    known.to.kind === 'run' ? to.kind === 'run' : to.kind === 'release' && to.name === known.to.name;
   if (!isSame) refuseUnderWay(file);
   return 'resumes';
 }
@@ -131,7 +137,8 @@ function refuse(facts: HandOverFacts, { to, sourceIsOff, allowDamaged }: HandOve
       { hint: 'Wait until it is there; `homeward status` shows how far it is.' },
     );
   const then = disksAt(file, cursor.lsn);
-  const isSame = then.length === file.disks.length && then.every(({ size }, at) => size === file.disks[at]?.size);
+  const isSame =
+    then.length === file.disks.length && then.every(({ size }, at) => size === file.disks[at]?.size);
   if (!isSame)
     throw new HomewardError('conflict', `at lsn:${cursor.lsn} ${name} had other disks than it has now`, {
       hint: 'Recover that moment to raw:, qcow2:, vmdk: or block:, which makes the disks of then.',
@@ -192,10 +199,9 @@ function pointsUpTo(facts: HandOverFacts, lsn: number): PointSpan | null {
   const count = exactPoints(catalogue, denseLsn, lsn) + kept.length;
   const [oldest] = kept;
   const from = oldest === undefined ? momentOf(facts, denseLsn) : momentAt(oldest.lsn, oldest.time);
-  const keptTags = kept.flatMap((point): TagReport[] => {
-    if (point.tag === null) return [];
-    return [{ machine: facts.file.name, lsn: point.lsn, time: spell(point.time) ?? '', ...point.tag }];
-  });
+  const keptTags = kept.flatMap(({ lsn: at, time, tag }): PointSpan['tags'] =>
+    tag === null ? [] : [{ lsn: at, time: spell(time), ...tag }],
+  );
   const tags = tagsOf(facts, (tag) => tag.lsn >= denseLsn && tag.lsn <= lsn);
   return { count, from, to: momentOf(facts, lsn), tags: [...keptTags, ...tags] };
 }
@@ -208,14 +214,14 @@ function exactPoints({ gaps }: Pick<Catalogue, 'gaps'>, first: number, last: num
   return Math.max(count, 0);
 }
 
-function tagsOf({ file, catalogue }: HandOverFacts, isIn: (tag: { lsn: number }) => boolean): TagReport[] {
-  return catalogue.tags.filter(isIn).map(({ lsn, time, name, consistency }) => {
-    return { machine: file.name, lsn, time: spell(time) ?? '', name, consistency };
-  });
+function tagsOf({ catalogue }: HandOverFacts, isIn: (tag: { lsn: number }) => boolean): PointSpan['tags'] {
+  return catalogue.tags
+    .filter(isIn)
+    .map(({ lsn, time, name, consistency }) => ({ lsn, time: spell(time), name, consistency }));
 }
 
-const momentOf = (facts: HandOverFacts, lsn: number): Moment => momentAt(lsn, facts.timeOf(lsn));
-const momentAt = (lsn: number, time: number | null): Moment => ({ lsn, time: spell(time) });
+const momentOf = (facts: HandOverFacts, lsn: number): PointSpan['from'] => momentAt(lsn, facts.timeOf(lsn));
+const momentAt = (lsn: number, time: number | null): PointSpan['from'] => ({ lsn, time: spell(time) });
 
 const spell = (time: number | null): string | null => (time === null ? null : formatTime(microseconds(time)));
 

@@ -12,6 +12,7 @@ import type { Finding } from './verify-finding.ts';
 import { findForeign, findMissing, listHistory, type Inventory } from './verify-inventory.ts';
 import { lostRecords } from './verify-redo.ts';
 import { describeFinding, type MachineVerification } from './verify-report.ts';
+import { resyncWords } from './verify-words.ts';
 import { Sweep, type PieceChecker, type SweepHistory } from './verify-sweep.ts';
 import { keepPlace, readPlace } from './verify-place.ts';
 import { VerifyThread } from './verify-thread.ts';
@@ -153,6 +154,7 @@ function report(
   return {
     machine: name,
     ok: damaged.length === 0,
+    resync: damaged.length > 0 && file.path === 'chain' ? resyncWords(name) : null,
     covered: { ...sweep.covered, ledger: { lines: ledger.head.n, cut: ledger.cut } },
     damaged,
   };

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { HomewardError } from '../../core/errors.ts';
-import type { HandOverTarget } from '../control/service.ts';
+import type { HandOverTarget } from '../../core/registration/hand-over-words.ts';
 
 /** A sparse file `<replicas>/<machine id>/<disk>.raw`, or a device by its /dev/disk/by-id name. */
 export type ReplicaPlace = { kind: 'file' } | { kind: 'device'; byId: string };
@@ -60,6 +60,8 @@ export interface HandOver {
   begun: string;
   /** What is damaged or unknown becomes zeros. */
   allowDamaged?: boolean;
+  /** What its process server is shown, so that it refuses the source, too. */
+  fence?: { generation: number; durable: number };
   /** `written`: of one that runs here, the journal ends with the state at `lsn`, and its ingest is to open. */
   stage: 'begun' | 'written' | 'done';
 }
@@ -195,7 +197,8 @@ function isHandOver(value: unknown): value is HandOver {
   const { to, lsn, stage } = value as Partial<Record<keyof HandOver, unknown>>;
   if (typeof to !== 'object' || to === null) return false;
   const { kind, listen, name } = to as Partial<Record<'kind' | 'listen' | 'name', unknown>>;
-  const isTarget = kind === 'run' ? typeof listen === 'string' : kind === 'release' && typeof name === 'string';
+  const isTarget =
+    kind === 'run' ? typeof listen === 'string' : kind === 'release' && typeof name === 'string';
   return isTarget && Number.isSafeInteger(lsn) && stages.some((one) => one === stage);
 }
 

@@ -17,6 +17,8 @@ export interface StepJournal {
 
 export interface StepLedger {
   append(entry: StepEntry): void;
+  /** The undo files that it says must be there. */
+  expected?(): { readonly undo: ReadonlyMap<string, { file: string; from: number; to: number }> };
   /** What was appended is durable when it resolves. */
   settle(): Promise<void>;
 }

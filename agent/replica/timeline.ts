@@ -1,6 +1,6 @@
 // The cursor of one machine and the undo behind it: apply, roll back, split, merge, prune, each in crash
 // order.
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { assert, errnoOf } from '../../core/errors.ts';
 import type { Cursor } from './cursor.ts';
 import type { TimelineParts } from './timeline-parts.ts';
@@ -25,6 +25,10 @@ export interface StepPlan {
  */
 export class Timeline {
   readonly #parts: TimelineParts;
+  /** Boundaries that a merge or a drop under way takes away. */
+  readonly #leaving = new Set<number>();
+  /** Up to here redo is about to go: what lies below and is no boundary goes with it; 0 for nothing. */
+  #pruningTo = 0;
   /** A move of the cursor failed: its file may say what it was to say. */
   #isUnsure = false;
   readonly #gone: GoneFiles;
@@ -47,6 +51,20 @@ export class Timeline {
     // An undo segment that cannot be read does not lead back; what lay below it is unknown.
     const to = stepTo ?? this.undo.brokenOpen(lsn)?.to ?? null;
     return to === null ? null : { to, step: null };
+  }
+
+  /** Whether a point is about to go: nobody may begin to read it, though it is there still. */
+  isLeaving(lsn: number): boolean {
+    return this.#leaving.has(lsn) || (lsn < this.#pruningTo && this.base(lsn) !== lsn);
+  }
+
+  async #whileLeaving<T>(steps: readonly UndoStep[], run: () => Promise<T>): Promise<T> {
+    for (const { from } of steps) this.#leaving.add(from);
+    try {
+      return await run();
+    } finally {
+      for (const { from } of steps) this.#leaving.delete(from);
+    }
   }
 
   /** The largest boundary at or below `lsn` that a view can be read from, or null. */
@@ -132,6 +150,10 @@ export class Timeline {
 
   /** Makes one step of neighbours whose redo is gone; the boundaries between them are no points any more. */
   async merge(steps: readonly UndoStep[]): Promise<void> {
+    return await this.#whileLeaving(steps.slice(1), () => this.#merge(steps));
+  }
+
+  async #merge(steps: readonly UndoStep[]): Promise<void> {
     const { undo, journal, work, machine } = this.#parts;
     const [first] = steps;
     const last = steps.at(-1);
@@ -158,8 +180,13 @@ export class Timeline {
     const { lsn, pruned } = cursor();
     assert(boundary <= lsn && this.base(boundary) === boundary, 'redo goes up to a boundary');
     if (boundary > pruned) {
-      await this.#gone.settle();
-      this.#move({ pruned: boundary });
+      this.#pruningTo = boundary;
+      try {
+        await this.#gone.settle();
+        this.#move({ pruned: boundary });
+      } finally {
+        this.#pruningTo = 0;
+      }
       ledger.append({ event: 'pruned', from: pruned, to: boundary });
       await this.#settleForRoom();
     }
@@ -171,12 +198,29 @@ export class Timeline {
     const { undo, ledger, cursor } = this.#parts;
     assert(boundary <= cursor().pruned, 'undo goes when its redo has');
     const dropped = undo.steps.filter(({ to }) => to <= boundary);
-    if (dropped.length === 0) return 0;
-    for (const { from, to, path } of dropped) ledger.append({ event: 'pruned', file: path, from, to });
-    await this.#settleForRoom();
-    undo.dropBelow(boundary);
+    const lost = this.#lostBelow(boundary);
+    if (dropped.length === 0 && lost.length === 0) return 0;
+    for (const { from, to, path } of [...dropped, ...lost])
+      ledger.append({ event: 'pruned', file: path, from, to });
+    await this.#whileLeaving(dropped, async () => {
+      await this.#settleForRoom();
+      undo.dropBelow(boundary);
+    });
     for (const { path } of dropped) this.#gone.unlink(path);
     return dropped.length;
+  }
+
+  /** Files that have gone without us: they are not missed any more, since nobody wants what they led to. */
+  #lostBelow(boundary: number): { path: string; from: number; to: number }[] {
+    const { undo, ledger, files, undoDirectory } = this.#parts;
+    const known = new Set(undo.steps.map(({ path }) => path));
+    const asked = [...(ledger.expected?.().undo.values() ?? [])]
+      .filter(({ to }) => to <= boundary)
+      .map(({ file, from, to }) => ({ path: join(undoDirectory, basename(file)), from, to }))
+      .filter(({ path }) => !known.has(path));
+    if (asked.length === 0) return [];
+    const present = new Set(files.list(undoDirectory));
+    return asked.filter(({ path }) => !present.has(basename(path)));
   }
 
   async #openStep(note: UndoNote): Promise<void> {
@@ -209,7 +253,7 @@ export class Timeline {
     for (const step of dropped)
       ledger.append({ event: 'pruned', file: step.path, from: step.from, to: step.to });
     await this.#settleForRoom();
-    undo.dropBelow(Infinity);
+    undo.dropAll();
     for (const { path } of dropped) this.#gone.unlink(path);
     await this.#gone.settle();
   }

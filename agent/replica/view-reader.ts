@@ -9,6 +9,7 @@ import type { Files } from '../../core/files/files.ts';
 import { hostFiles } from '../../core/files/host-files.ts';
 import type { Log } from '../../core/log.ts';
 import { RecordReader } from './record-reader.ts';
+import { findRecordsAhead, positionOf, wantedUntil } from './view-ahead.ts';
 import { firstUndoOrdinal, type ViewContent } from './view-content.ts';
 import { PlanFeed } from './view-feed.ts';
 import { ViewLayers, type LayersOf } from './view-layers.ts';
@@ -35,6 +36,10 @@ export class ViewReader {
   readonly #replicas: ViewReplicas;
   readonly #pieces = new Pieces();
   #layers: ViewLayers | null = null;
+  /** The pieces from `#ahead.next` on have not been looked at for reading them in one go. */
+  readonly #ahead = { next: 0, from: 0, to: 0 };
+  /** The piece that is being read. */
+  #at = 0;
 
   constructor(content: ViewContent, { files = hostFiles, log }: ViewReaderOptions = {}) {
     this.content = content;
@@ -66,6 +71,7 @@ export class ViewReader {
     const base = machineAddress(disk, offset);
     for (;;) {
       const extents: BlockExtent[] = [];
+      this.#replicas.lookAnew();
       this.#resolve(base, base + length).forEach((start, end, extent, index) => {
         if (extent === null) this.#replicaExtents(disk, addressOffset(start), end - start, extents);
         else if (extent.kinds[index] === ContentKind.zero) appendExtent(extents, holeExtent(end - start));
@@ -90,6 +96,7 @@ export class ViewReader {
   #takePlan(): ReturnType<PlanFeed['take']> {
     const change = this.#feed.take();
     if (change !== 'none') this.#replicas.settle(this.#feed.replicaLsn);
+    if (change === 'replaced') this.#records.forget();
     if (change === 'replaced' && this.#layers !== null) {
       const before = this.#layers;
       this.#layers = null; // should the next line fail, the next look-up tries again
@@ -116,20 +123,20 @@ export class ViewReader {
     inReplica: number[],
   ): void {
     const { starts, ends, columns, indexes, count } = this.#resolve(start, end);
+    this.#ahead.next = 0;
     for (let at = 0; at < count; at++) {
       const from = starts[at]!;
       const to = ends[at]!;
       const extent = columns[at] ?? null;
+      this.#at = at;
       if (extent === null) inReplica.push(from, to);
-      else
-        this.#readExtent(
-          disk,
-          addressOffset(from),
-          target.subarray(from - base, to - base),
-          extent,
-          indexes[at]!,
-        );
+      else {
+        const isWhole = from === base && to - base === target.length;
+        const piece = isWhole ? target : target.subarray(from - base, to - base);
+        this.#readExtent(disk, addressOffset(from), piece, extent, indexes[at]!);
+      }
     }
+    this.#records.forgetAhead();
   }
 
   /** Gives back what went wrong: it counts only when the plan still holds. */
@@ -162,16 +169,30 @@ export class ViewReader {
     }
     const segment = this.#layers?.segments.get(extent.segments[index]!);
     if (kind !== ContentKind.data || segment === undefined) throw this.#unknown(disk, offset, target.length);
-    const delta = extent.lsnDeltas[index]!;
+    if (this.#at >= this.#ahead.next) this.#readAhead(segment.fd);
     const isUndo = segment.ordinal >= firstUndoOrdinal;
-    this.#records.read(segment, target, {
-      position: extent.positions[index]! + (isUndo ? delta * 2 ** 32 : 0),
-      lsn: segment.firstLsn + (isUndo ? 0 : delta),
+    const wanted = {
+      position: positionOf(extent, index),
+      lsn: segment.firstLsn + (isUndo ? 0 : extent.lsnDeltas[index]!),
       disk,
       start: offset,
       end: offset + target.length,
-    });
+    };
+    this.#records.read(segment, target, wanted, this.#until);
   }
+
+  #readAhead(fd: number): void {
+    findRecordsAhead(this.#pieces, this.#at, this.#ahead);
+    const { from, to } = this.#ahead;
+    if (to > from) this.#records.readAhead(fd, from, to);
+  }
+
+  /** One function for all reads, as it is asked for each large record. */
+  readonly #until = (end: number): number => {
+    const start = this.#pieces.starts[this.#at]!;
+    const disk = start - addressOffset(start);
+    return wantedUntil(this.#pieces, this.#at, disk + end) - disk;
+  };
 
   #unknown(disk: number, offset: number, length: number): HomewardError {
     const name = this.content.disks[disk]?.name ?? String(disk);

@@ -22,6 +22,8 @@ export class ViewReplicas {
   #sums: (Sums | null)[] = [];
   /** Whole blocks, when a piece of one is wanted. */
   #blocks = Buffer.alloc(0);
+  /** Where data was seen last: pieces of a disk that is all data need not ask again each. */
+  readonly #data = { disk: -1, from: 0, to: 0 };
 
   constructor(content: ViewContent, files: Files) {
     this.#content = content;
@@ -61,21 +63,31 @@ export class ViewReplicas {
     if (!isWhole) bytes.copy(target, 0, offset - start, offset - start + target.length);
   }
 
+  /** To be said before `extents` is asked for pieces that belong together. */
+  lookAnew(): void {
+    this.#data.disk = -1;
+  }
+
   /** Appends what [offset, offset + length) consists of. A hole that is no hole by its sums is data. */
   extents(disk: number, offset: number, length: number, extents: BlockExtent[]): void {
     const { fd, sparse } = this.#disk(disk);
     const end = offset + length;
-    if (!sparse) {
+    if (!sparse || this.#isInData(disk, offset, end)) {
       appendExtent(extents, dataExtent(length));
       return;
     }
     for (let at = offset; at < end;) {
       const data = Math.min(this.#files.nextData(fd, at) ?? end, end);
       if (data > at) this.#hole(disk, at, data, extents);
-      const hole = data < end ? Math.min(this.#files.nextHole(fd, data) ?? end, end) : end;
-      if (hole > data) appendExtent(extents, dataExtent(hole - data));
-      at = hole;
+      const hole = data < end ? (this.#files.nextHole(fd, data) ?? end) : end;
+      if (hole > data) Object.assign(this.#data, { disk, from: data, to: hole });
+      at = Math.min(hole, end);
+      if (at > data) appendExtent(extents, dataExtent(at - data));
     }
+  }
+
+  #isInData(disk: number, start: number, end: number): boolean {
+    return disk === this.#data.disk && start >= this.#data.from && end <= this.#data.to;
   }
 
   #hole(disk: number, start: number, end: number, extents: BlockExtent[]): void {

@@ -104,7 +104,10 @@ function formatSpan(what: string, span: PointSpan | null): string {
 function formatDone(report: HandOverReport): string {
   const { machine, to, changed, exports, bytesWritten, damaged } = report;
   const zeros = damaged
-    .map(({ disk, start, end }) => `Disk ${disk}, bytes ${start} to ${end}: damaged or unknown, and zeros now.\n`)
+    .map(
+      ({ disk, start, end }) =>
+        `Disk ${disk}, bytes ${start} to ${end}: damaged or unknown, and zeros now.\n`,
+    )
     .join('');
   if (to.kind === 'release')
     return (

@@ -36,10 +36,12 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
 type Covered = VerifyReport['covered'];
 type Damage = VerifyReport['damaged'][number];
 
-export function formatVerified({ machine, ok, covered, damaged }: VerifyReport): string {
+export function formatVerified({ machine, ok, covered, damaged, resync }: VerifyReport): string {
   const title = `The history of machine ${machine} is ${ok ? 'sound' : 'damaged'}`;
   const read = formatCovered(covered).join('');
-  return ok ? `${title}: ${read}` : `${title}: ${read}${formatDamages(damaged)}`;
+  const words = resync ?? null;
+  const again = words === null ? '' : `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.\n`;
+  return ok ? `${title}: ${read}` : `${title}: ${read}${formatDamages(damaged)}${again}`;
 }
 
 function formatCovered(covered: Covered): string[] {

@@ -73,6 +73,7 @@ const machineStatus = z.looseObject({
   redoBytes: count,
   undoBytes: count,
   backlog: z.object({ source: count, processServer: count, target: count }),
+  ledger: z.looseObject({ n: count.int().max(Number.MAX_SAFE_INTEGER), hash: text }).optional(),
   source: z
     .looseObject({ state: sourceState, sync: sync.nullable(), connected: z.boolean(), dirtyBytes: count })
     .optional(),

@@ -59,6 +59,7 @@ export class Watch {
     const { hosts, events } = this.#registry;
     for (const event of hosts.list().flatMap((host) => this.#lookAtHost(host))) await events.add(event);
     for (const event of this.#spools.look(this.#registry)) await events.add(event);
+    await this.#noteLedgers();
     for (const { id, name, state, detail } of machineStatuses(this.#registry)) {
       const before = this.#machines.get(id);
       this.#machines.set(id, state);
@@ -67,6 +68,16 @@ export class Watch {
       const message = `${name} went from ${before} to ${state}${why}`;
       const severity = grave.has(state) ? 'critical' : state === 'disconnected' ? 'warning' : 'info';
       await events.add({ kind: 'machine-state', severity, machine: id, message });
+    }
+  }
+
+  async #noteLedgers(): Promise<void> {
+    const { hosts, presence, ledgers, events } = this.#registry;
+    for (const { id: host, role } of hosts.list()) {
+      if (role !== 'master-target') continue;
+      for (const { id: machine, name, ledger } of presence.get(host)?.heartbeat.target?.machines ?? [])
+        if (ledger !== undefined)
+          await ledgers.note({ host, machine, name }, ledger, (event) => events.add(event));
     }
   }
 

@@ -42,9 +42,12 @@ export function machineStatuses(registry: Registry): MachineStatus[] {
   const others = registry.hosts
     .list()
     .filter(({ role }) => role === 'master-target')
-    .flatMap(({ id: host }) => targetReports(registry, host))
+    .flatMap(({ id: host }) => targetReports(registry, host).map((aged) => ({ ...aged, host })))
     .filter(({ report }) => !ids.has(report.id));
-  return [...known.map((machine) => statusOf(registry, machine)), ...others.map(agedStatus)];
+  return [
+    ...known.map((machine) => statusOf(registry, machine)),
+    ...others.map((aged) => warned(registry, aged.host, agedStatus(aged))),
+  ];
 }
 
 function statusOf(registry: Registry, machine: KnownMachine): MachineStatus {
@@ -52,7 +55,7 @@ function statusOf(registry: Registry, machine: KnownMachine): MachineStatus {
   const { hosts, presence } = registry;
   const targetHost = assignment?.masterTarget ?? null;
   const reports = targetHost === null ? [] : targetReports(registry, targetHost);
-  return mergeStatus({
+  const merged = mergeStatus({
     machine,
     assignment,
     target: reports.find(({ report }) => report.id === machine.id) ?? null,
@@ -61,6 +64,14 @@ function statusOf(registry: Registry, machine: KnownMachine): MachineStatus {
     targetSilentMs: targetHost === null ? null : presence.silentMs(targetHost),
     masterTargetName: targetHost === null ? null : (hosts.seen(targetHost)?.name ?? null),
   });
+  return targetHost === null ? merged : warned(registry, targetHost, merged);
+}
+
+/** With what is remembered of its ledger, if that went back. */
+function warned({ ledgers }: Registry, host: string, status: MachineStatus): MachineStatus {
+  const warning = ledgers.warning(host, status.id);
+  if (warning === null) return status;
+  return { ...status, detail: status.detail === null ? warning : `${status.detail}; ${warning}` };
 }
 
 function targetReports({ presence }: Registry, host: string): Aged<MachineStatus>[] {

@@ -87,4 +87,18 @@ const migrations: Record<string, Migration> = {
         .execute();
     },
   },
+  '0003-ledgers': {
+    async up(db) {
+      await db.schema
+        .createTable('ledgers')
+        .addColumn('host', 'text', (column) => column.notNull())
+        .addColumn('machine', 'text', (column) => column.notNull())
+        .addColumn('n', 'bigint', (column) => column.notNull())
+        .addColumn('hash', 'text', (column) => column.notNull())
+        .addColumn('went_back_at', 'bigint')
+        .addColumn('went_back', 'text')
+        .addPrimaryKeyConstraint('ledgers_key', ['host', 'machine'])
+        .execute();
+    },
+  },
 };

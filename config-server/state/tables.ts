@@ -63,12 +63,23 @@ export interface EventRow {
   message: string;
 }
 
+/** The ledger of a machine at a master target, as that said last. */
+export interface LedgerRow {
+  host: string;
+  machine: string;
+  n: number;
+  hash: string;
+  went_back_at: number | null;
+  went_back: string | null;
+}
+
 export interface Tables {
   hosts: HostRow;
   pending: PendingRow;
   machines: MachineRow;
   assignments: AssignmentRow;
   events: EventRow;
+  ledgers: LedgerRow;
 }
 
 export type State = Kysely<Tables>;

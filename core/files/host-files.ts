@@ -7,12 +7,12 @@ import { allocate, deviceSize, seekData, seekHole } from '../linux.ts';
 import type { Files } from './files.ts';
 
 // Node opens every file close-on-exec.
-const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 const fileMode = 0o640;
 
 export const hostFiles: Files = {
   create: (path) => fs.openSync(path, O_RDWR | O_CREAT | O_EXCL, fileMode),
-  open: (path) => fs.openSync(path, O_RDWR),
+  open: openFile,
   close: (fd) => fs.closeSync(fd),
   size: (fd) => fs.fstatSync(fd).size,
   allocate: allocateFile,
@@ -96,5 +96,15 @@ async function syncDirectory(path: string): Promise<void> {
     await directory.sync();
   } finally {
     await directory.close();
+  }
+}
+
+/** What cannot be written any more can still be read: on a volume that is read-only a write fails, not this. */
+function openFile(path: string): number {
+  try {
+    return fs.openSync(path, O_RDWR);
+  } catch (error) {
+    if (errnoOf(error) !== 'EROFS') throw error;
+    return fs.openSync(path, O_RDONLY);
   }
 }

@@ -20,6 +20,13 @@ export type MachineState =
   | 'paused'
   | 'disconnected';
 
+export interface LedgerHead {
+  /** Number of the line, from 1. */
+  n: number;
+  /** BLAKE2b-256 in hex. */
+  hash: string;
+}
+
 export interface MachineStatus {
   id: string;
   name: string;
@@ -38,6 +45,8 @@ export interface MachineStatus {
   redoBytes: number;
   undoBytes: number;
   backlog: { source: number; processServer: number; target: number };
+  /** The last durable line of its ledger: who remembers it notices when the past is changed. */
+  ledger?: LedgerHead;
   /** How the writes get here: `ingest` (direct) or `chain`; what else is known of a chain. */
   path?: 'ingest' | 'chain';
   source?: {

@@ -17,7 +17,7 @@ export interface SegmentFilesOptions {
    * Space on the volume that no further file may take; files that are there already are written over all
    * the same.
    */
-  reserveBytes?: number;
+  reserveBytes?: number | (() => number);
 }
 
 export class SegmentFiles {
@@ -25,7 +25,7 @@ export class SegmentFiles {
   readonly #directory: string;
   readonly #machine: Buffer;
   readonly #segmentBytes: number;
-  readonly #reserveBytes: number;
+  readonly #reserveBytes: () => number;
   readonly #spares: string[] = [];
   #leftovers: string[];
   #spareCount = 0;
@@ -36,7 +36,7 @@ export class SegmentFiles {
     this.#directory = directory;
     this.#machine = machine;
     this.#segmentBytes = segmentBytes;
-    this.#reserveBytes = reserveBytes;
+    this.#reserveBytes = typeof reserveBytes === 'number' ? () => reserveBytes : reserveBytes;
     this.#leftovers = files
       .list(directory)
       .filter(isSpareFileName)
@@ -189,8 +189,9 @@ export class SegmentFiles {
 
   /** The reserve is kept for housekeeping; what is full altogether says so by itself. */
   #refuseReserve(path: string, bytes: number): void {
-    if (this.#reserveBytes === 0) return;
-    if (this.#files.freeBytes(this.#directory) - bytes < this.#reserveBytes)
+    const reserve = this.#reserveBytes();
+    if (reserve === 0) return;
+    if (this.#files.freeBytes(this.#directory) - bytes < reserve)
       throw systemError('ENOSPC', 'fallocate', path);
   }
 

@@ -15,7 +15,7 @@ export interface SegmentLogOptions {
   machine: Buffer;
   segmentBytes: number;
   /** Space on the volume that further segments leave free; none when left out. */
-  reserveBytes?: number;
+  reserveBytes?: number | (() => number);
   syncBytes: number;
   syncIntervalMs: number;
   /** Nobody needs records up to here any more; and what is known durable from elsewhere. */

@@ -3,8 +3,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { HandOverPlan, HandOverReport, RecoverRequest } from '../../agent/control/client.ts';
-import { MasterTarget, until } from '../support/homeward.ts';
+import type {
+  HandOverPlan,
+  HandOverReport,
+  HandOverRequest,
+  RecoverRequest,
+} from '../../agent/control/client.ts';
+import { homeward, until, type MasterTarget } from '../support/homeward.ts';
 import {
   diskName,
   hastySettings,
@@ -18,10 +23,11 @@ import {
 import { Oracle } from '../support/oracle.ts';
 import { OracleWriter, readExport } from '../support/oracle-writer.ts';
 import type { Random } from '../support/random.ts';
+import { allRefused } from '../support/refusals.ts';
 
-t.setTimeout(180_000);
+t.setTimeout(240_000);
 
-const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 6);
+const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 3);
 const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };
 
 async function pinAt({ target }: HistorySite, lsn: number): Promise<void> {
@@ -54,6 +60,9 @@ async function imagesAt(
   return found;
 }
 
+const handOver = ({ client }: MasterTarget, request: HandOverRequest): Promise<HandOverReport> =>
+  client.handOver(request, () => undefined, new AbortController().signal);
+
 async function checkImages(
   t: Test,
   target: MasterTarget,
@@ -82,24 +91,26 @@ async function writeMore(socket: string, oracle: Oracle, random: Random, changes
   await writer.close();
 }
 
-const ledgerOf = ({ directory }: HistorySite): string => fs.readFileSync(path.join(directory, 'ledger'), 'utf8');
+const ledgerOf = ({ directory }: HistorySite): string =>
+  fs.readFileSync(path.join(directory, 'ledger'), 'utf8');
 
 t.test('a machine runs here from a moment of before on, and nothing of its history is lost', async (t) => {
   const site = await HistorySite.start(t, longWindow);
-  const { target, oracle, random } = site;
+  const { target, random } = site;
   await writeWithTags(site, ['a', 'b', 'c']);
   const { headLsn } = await site.status();
   const socket = target.inDirectory('next.sock');
   const verb = ['hand-over', machineName, '--run', `unix:${socket}`];
-  const none = await target.refused(...verb, '--yes');
-  t.match(none, { status: 5, code: 'conflict', message: /is not pinned/ });
+  await allRefused(t, target, [[[...verb, '--yes'], 5, 'conflict', /is not pinned/]]);
 
   const lsn = (site.tagLsns[0] ?? 0) + 20;
   await pinAt(site, lsn);
-  t.match(await target.refused(...verb), { status: 6, code: 'needs-yes', message: /its source be refused/ });
-  t.match(await target.refused(...verb, '--yes'), { status: 6, code: 'source-connected' });
-  const same = ['hand-over', machineName, '--run', `unix:${site.socket}`, '--source-is-off', '--yes'];
-  t.match(await target.refused(...same), { status: 5, code: 'conflict', message: /the writes of its source/ });
+  const same = ['hand-over', machineName, '--run', `unix:${site.socket}`];
+  await allRefused(t, target, [
+    [[...verb, '--source-is-off'], 6, 'needs-yes', /its source be refused/],
+    [[...verb, '--yes'], 6, 'source-connected', /is still connected/],
+    [[...same, '--source-is-off', '--yes'], 5, 'conflict', /takes the writes of its source/],
+  ]);
   const plan = await target.ask<HandOverPlan>(...verb, '--plan');
   t.match(plan, { lsn, givesUp: null, closes: null, source: { path: 'ingest', connected: true } });
   t.equal((await site.status()).listen, `unix:${site.socket}`, 'a plan changes nothing');
@@ -120,7 +131,14 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   await writeMore(socket, next, random, 200);
   await checkImages(t, target, old);
   await site.check(view, 'a view that was open stays exact');
-  const inside = await target.refused('view', machineName, '--at', `lsn:${headLsn + 1}`, '--listen', 'unix:/x');
+  const inside = await target.refused(
+    'view',
+    machineName,
+    '--at',
+    `lsn:${headLsn + 1}`,
+    '--listen',
+    'unix:/x',
+  );
   t.match(inside, { status: 4, code: 'in-gap' });
   const { gaps } = await site.points();
   t.match(gaps, [{ from: headLsn + 1, reason: `handed over at lsn:${lsn}` }]);
@@ -139,7 +157,6 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${lsn},.*"why":"runs on unix:`));
   t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
   t.notMatch(target.log, /level=error/);
-  t.equal(oracle.changes.length > 0, true);
 });
 
 const phases: Record<string, FileEvent> = {
@@ -157,25 +174,29 @@ t.test('killed in the midst of it, it is not begun, or it is ended', async (t) =
   for (let round = 1; round <= kills; round += 1) {
     const { headLsn } = await site.status();
     const { window } = await site.points();
-    const points = [1, 2, 3].map(() => (window?.from.lsn ?? 0) + random.below(60));
+    const points = [1, 2].map(() => (window?.from.lsn ?? 0) + random.below(60));
     const old = await imagesAt(target, [...points, headLsn]);
     const { lsn, image } = random.pick(old);
     await pinAt(site, lsn);
     const socket = target.inDirectory(`round-${round}.sock`);
-    const verb = ['hand-over', machineName, '--run', `unix:${socket}`, '--source-is-off', '--yes'];
+    const to = { kind: 'run', listen: `unix:${socket}` } as const;
+    const request = { machine: machineName, to, sourceIsOff: true };
     const phase = random.pick(Object.keys(phases));
     const spared = random.below(4);
     t.comment(`round ${round}: at lsn:${lsn}, killed when ${phase}, after ${spared}`);
     const stop = killWhen(site, phases[phase]!, spared);
-    const ended = await target.command(verb);
+    const ended = await handOver(target, request).then(
+      ({ changed }) => `changed: ${changed}`,
+      (error: unknown) => String(error),
+    );
     stop();
-    t.comment(`the command ended with ${ended.status}`);
+    t.comment(ended);
     await target.kill();
     await target.restart();
     const before = await site.status();
     const isBegun = !/is pinned/.test(before.detail ?? '');
     t.comment(`it is ${isBegun ? 'begun' : 'not begun'}: ${before.detail}`);
-    if (!isBegun) await target.ask(...verb);
+    if (!isBegun) await handOver(target, request);
     await until('it to run', async () => {
       const { listen, detail } = await site.status();
       return listen === `unix:${socket}` && detail === null;
@@ -216,20 +237,26 @@ t.test('a replica is given away as of the pinned moment, and is never opened aga
   t.match(plan.givesUp, { count: headLsn - lsn, from: { lsn: lsn + 1 }, tags: [{ name: 'c' }] });
   t.match(plan.closes, { count: lsn + 1, to: { lsn }, tags: [{ name: 'a' }, { name: 'b' }] });
 
-  t.match(await target.refused(...verb), { status: 6, code: 'needs-yes', message: /history of box would end/ });
+  await allRefused(t, target, [[verb, 6, 'needs-yes', /history of box would end/]]);
   const view = await target.view(machineName, 'latest');
-  t.match(await target.refused(...verb, '--yes'), { code: 'conflict', message: new RegExp(view.id) });
+  await allRefused(t, target, [[[...verb, '--yes'], 5, 'conflict', new RegExp(view.id)]]);
   await target.closeView(view.id);
   await target.ask('points', 'lock', machineName, '--at', 'tag:a', '--until', '1h');
-  t.match(await target.refused(...verb, '--yes'), { status: 6, code: 'locked' });
+  await allRefused(t, target, [[[...verb, '--yes'], 6, 'locked', /would be given up/]]);
   t.match((await site.status()).detail, /is pinned/, 'nothing was begun');
   await unlock(site);
 
   await target.ask(...verb, '--yes');
   const isGone = async (when: string): Promise<void> => {
-    t.match(await site.status(), { state: 'released', detail: /released to hypervisor 7 on .*as of lsn:/ }, when);
+    t.match(
+      await site.status(),
+      { state: 'released', detail: /released to hypervisor 7 on .*as of lsn:/ },
+      when,
+    );
     for (const room of ['redo', 'undo', 'derived']) t.notOk(fs.existsSync(path.join(directory, room)), room);
-    const open = fs.readdirSync(`/proc/${target.pid}/fd`).map((fd) => tryLink(`/proc/${target.pid}/fd/${fd}`));
+    const open = fs
+      .readdirSync(`/proc/${target.pid}/fd`)
+      .map((fd) => tryLink(`/proc/${target.pid}/fd/${fd}`));
     t.notOk(open.includes(replica), `${when}: the replica is not open`);
     t.same(oracle.compare(fs.readFileSync(replica), site.changesAt(lsn)), [], `${when}: it holds lsn:${lsn}`);
   };
@@ -245,14 +272,57 @@ t.test('a replica is given away as of the pinned moment, and is never opened aga
     ['ingest', 'open', machineName, ...disk],
     [...verb, '--yes'],
   ];
-  for (const args of refused)
-    t.match(await target.refused(...args), { status: 5, code: 'released', message: /hypervisor 7/ }, args[0]);
+  await allRefused(
+    t,
+    target,
+    refused.map((args) => [args, 5, 'released', /was released to hypervisor 7/]),
+  );
   t.match(ledgerOf(site), /"event":"released",.*"why":"hypervisor 7"/);
   await target.kill();
   await target.restart();
   await isGone('after a restart');
-  t.match(await target.refused('points', machineName), { code: 'released' });
+  await allRefused(t, target, [[['points', machineName], 5, 'released', /hypervisor 7/]]);
+  const rescued = await homeward([
+    'rescue',
+    target.inData('retention'),
+    machineName,
+    '--at',
+    'latest',
+    '--to',
+    `raw:${target.inDirectory('rescued')}`,
+    '--json',
+  ]);
+  t.match(
+    rescued,
+    { status: 5, err: /"code":"released"/ },
+    'nor is it rescued from what is not its replica any more',
+  );
   t.notMatch(target.log, /level=error/);
+});
+
+t.test('killed while it is given away, it is not begun, or it is given away', async (t) => {
+  for (const spared of [2, 5, 8]) {
+    const site = await HistorySite.start(t, longWindow);
+    const { target, oracle } = site;
+    await writeWithTags(site, ['a', 'b']);
+    const lsn = site.tagLsns[0] ?? 0;
+    await pinAt(site, lsn);
+    const replica = (await site.status()).disks[0]?.replica ?? '';
+    const to = { kind: 'release', name: 'esx1' } as const;
+    const request = { machine: machineName, to, sourceIsOff: true };
+    const stop = killWhen(site, (room, name) => room === '' && name.startsWith('machine.json'), spared);
+    await handOver(target, request).catch((error: unknown) => t.comment(String(error)));
+    stop();
+    await target.kill();
+    await target.restart();
+    const { detail } = await site.status();
+    t.comment(`killed after ${spared} changes of the machine file: ${detail}`);
+    if (/is pinned/.test(detail ?? '')) await handOver(target, request);
+    await until('it to be given away', async () => (await site.status()).state === 'released');
+    t.same(oracle.compare(fs.readFileSync(replica), site.changesAt(lsn)), [], `it holds lsn:${lsn}`);
+    t.equal(ledgerOf(site).match(/"event":"released"/g)?.length, 1);
+    await target.kill();
+  }
 });
 
 /** Nobody takes a lock back before its date; whoever has the files and stops the daemon can. */

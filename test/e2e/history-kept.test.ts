@@ -1,5 +1,6 @@
 // Points that are kept below the dense window: tags and locks stay exact while what lies between them goes.
 import t from 'tap';
+import type { KeptReport } from '../../agent/control/client.ts';
 import { until } from '../support/homeward.ts';
 import { hastySettings, HistorySite, killWhen, machineName, verified } from '../support/history-site.ts';
 
@@ -19,42 +20,44 @@ t.test('kept points stay exact through thinning and kill -9; between them nothin
   const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
   const { target, random } = site;
   await site.write(40);
+  const below = await site.tag('below');
+  await site.write(40);
   const locked = (await site.status()).headLsn - random.below(20);
   await target.ask(...lock(`lsn:${locked}`, '1h'), '--name', 'audit');
   await site.writeKept(['first', 'second', 'third']);
-  const [first = 0, second = 0] = site.tagLsns;
+  const [, first = 0, second = 0] = site.tagLsns;
   const { kept, locks, window } = await site.points();
-  t.match(kept, [
+  t.match(wanted(kept), [
+    { lsn: below, tag: 'below' },
     { lsn: locked, reasons: ['locked'] },
     { lsn: first, tag: 'first', reasons: ['tag'] },
     { lsn: second, tag: 'second' },
     { tag: 'third' },
   ]);
   t.match(locks, [{ lsn: locked, name: 'audit' }]);
-  t.ok((window?.from.lsn ?? 0) > (site.tagLsns[2] ?? 0));
+  t.ok((window?.from.lsn ?? 0) > (site.tagLsns[3] ?? 0));
   await site.checkAll();
   for (const name of ['first', 'second', 'third']) await site.checkAt(`tag:${name}`);
 
-  for (const [lsn, before, after] of [
-    [locked + 1, locked, first],
-    [first + 1 + random.below(second - first - 1), first, second],
-  ] as const) {
+  const points = [...kept.map(({ lsn }) => lsn), window?.from.lsn ?? 0];
+  for (const lsn of [first + 1 + random.below(second - first - 2), second + 1]) {
+    const [before, after] = [points.findLast((point) => point < lsn), points.find((point) => point > lsn)];
     const listen = ['--listen', `unix:${target.inDirectory('none.sock')}`];
     const refused = await target.refused('view', machineName, '--at', `lsn:${lsn}`, ...listen);
     t.match(refused, { status: 4, code: 'thinned' });
-    t.match(
-      refused.message,
-      new RegExp(`lsn:${before} \\\\(.* lsn:${after} \\\\(`),
-      'both neighbours are named',
-    );
+    for (const neighbour of [before, after]) t.match(refused.message, `lsn:${neighbour} (`, 'it is named');
   }
-  const below = await target.refused('recover', machineName, '--at', 'lsn:1', '--to', 'raw:/nonexistent');
-  t.match(below, { status: 4, code: 'outside-window' });
+  const older = await target.refused('recover', machineName, '--at', 'lsn:1', '--to', 'raw:/nonexistent');
+  t.match(older, { status: 4, code: 'outside-window' });
 
   await lockedPointStays(site, locked);
   t.match(await verified(target), { ok: true, damaged: [] });
   t.notMatch(target.log, /level=error/);
 });
+
+/** Others are there only because a merge of them would not be worth it yet. */
+const wanted = (kept: readonly KeptReport[]): KeptReport[] =>
+  kept.filter(({ reasons = [] }) => reasons.length > 0);
 
 /** Neither a command nor rules that keep nothing take it away, nor a crash while the rest goes. */
 async function lockedPointStays(site: HistorySite, locked: number): Promise<void> {
@@ -68,10 +71,11 @@ async function lockedPointStays(site: HistorySite, locked: number): Promise<void
   stop();
   await change;
   await site.comeBack();
-  await until('the tags to go', async () => (await site.points()).kept.length === 1);
-  t.match((await site.points()).kept, [{ lsn: locked, reasons: ['locked'] }]);
+  const left = async (): Promise<KeptReport[]> => wanted((await site.points()).kept);
+  await until('the tags to go', async () => (await left()).length === 1);
+  t.match(await left(), [{ lsn: locked, reasons: ['locked'] }]);
   await site.checkAt(`lsn:${locked}`, 'the locked point is still there');
-  const gone = await target.refused('recover', machineName, '--at', 'tag:first', '--to', 'raw:/nonexistent');
-  t.match(gone, { code: /no-such-tag|thinned/ });
+  const gone = await target.refused('recover', machineName, '--at', 'tag:below', '--to', 'raw:/nonexistent');
+  t.match(gone, { code: /no-such-tag|outside-window/ });
   await site.checkAll();
 }

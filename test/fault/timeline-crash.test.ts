@@ -1,13 +1,18 @@
-// A cursor whose process ends, or whose disk fails, at any I/O call of any short sequence of operations.
+// A cursor whose process ends at any I/O call of any short sequence of operations.
 import t, { type Test } from 'tap';
-import { HomewardError } from '../../core/errors.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
-import * as ops from '../support/timeline-ops.ts';
-import type { IoFault } from '../support/timeline-io.ts';
 import { checkEverything, turns } from '../support/timeline-views.ts';
 import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
 import { frozenTimers } from './log-driver.ts';
-import { again, EndedInStart, operate, prepared, sequences } from './timeline-sequences.ts';
+import {
+  again,
+  EndedInStart,
+  isRefusal,
+  operate,
+  prepared,
+  sequences,
+  useAll,
+} from './timeline-sequences.ts';
 
 const isLong = process.env['HOMEWARD_LONG'] === '1';
 const ways = ['kill', 'mixed', 'keep', 'drop'] as const;
@@ -37,7 +42,8 @@ async function cutShort(
     try {
       world = await operate(world, name);
     } catch (error) {
-      if (error instanceof EndedInStart) return { remains: cutAgain(error.remains, way, seed), isThrough: false };
+      if (error instanceof EndedInStart)
+        return { remains: cutAgain(error.remains, way, seed), isThrough: false };
       if (!isRefusal(error, world)) throw error;
     }
     if (world.io.ended) break;
@@ -56,12 +62,6 @@ function cutAgain(remains: Remains, way: Way, seed: number): Remains {
   return { ...remains, files: left };
 }
 
-function isRefusal(error: unknown, { io }: TimelineWorld): boolean {
-  if (io.ended) return true;
-  const code = error instanceof HomewardError ? error.code : '';
-  return /ENOSPC|EIO|refused/.test(String(error)) || code === 'no-space' || code === 'journal-failed';
-}
-
 /** All is there; an open step can be finished either way; and it goes on. */
 async function goOn(remains: Remains): Promise<void> {
   for (const direction of ['forward', 'back'] as const) {
@@ -77,15 +77,6 @@ async function goOn(remains: Remains): Promise<void> {
     world.end('kill', 1);
     if (!isOpen) return;
   }
-}
-
-/** Everything that a machine does once more, and a power cut that leaves nothing that was not synced. */
-async function useAll(world: TimelineWorld): Promise<void> {
-  for (const name of ['write', 'tag', 'apply', 'roll back', 'apply', 'prune', 'thin']) await operate(world, name);
-  checkEverything(world);
-  const next = await TimelineWorld.open(world.end('drop', 1));
-  checkEverything(next);
-  next.end('kill', 1);
 }
 
 /** At each `stride`-th call. */
@@ -125,52 +116,3 @@ t.test('up to three operations, and the process ends at any call', async (t) => 
   const chosen = sequences().filter((sequence) => isLong || random.chance(share(sequence)));
   await endEverywhere(t, chosen, seed, isLong ? 1 : 7);
 });
-
-const script = [
-  ...['write', 'apply', 'overlapping write', 'tag', 'apply', 'zero', 'flush', 'apply', 'roll back', 'discard'],
-  ...['tag', 'apply', 'prune', 'thin', 'restart', 'write', 'flush', 'apply', 'roll back', 'prune', 'thin'],
-];
-
-/** True when the disk failed once at least. */
-async function failAt(start: Remains, fault: IoFault): Promise<boolean> {
-  let world = await TimelineWorld.open(again(start));
-  world.io.fault = { ...fault, n: world.io.calls + fault.n };
-  let injected = 0;
-  for (const name of script) {
-    try {
-      world = await operate(world, name);
-    } catch (error) {
-      if (!isRefusal(error, world)) throw error;
-    }
-    injected += world.io.injected;
-    // What the disk does not give back, again and again, may count as damaged.
-    if (world.io.failedReads > 2) world.isRotten = true;
-    checkEverything(world);
-  }
-  world.io.fault = null;
-  await world.wait(1000);
-  const { timeline } = world.history;
-  if (timeline.open !== null) await timeline.finish(fault.n % 2 === 0 ? 'forward' : 'back');
-  checkEverything(world);
-  await useAll(world);
-  return injected > 0;
-}
-
-for (const errno of ['EIO', 'ENOSPC']) {
-  for (const isLasting of [false, true]) {
-    const when = isLasting ? 'at every call from the n-th on' : 'at the n-th call';
-    t.test(`${errno} ${when}: nothing is wrong, and the next try goes on`, async (t) => {
-      const seed = begin(t);
-      const start = await prepared();
-      const step = isLong ? 1 : 12;
-      const first = isLong ? 1 : 1 + (seed % step);
-      for (let n = first; ; n += step) {
-        try {
-          if (!(await failAt(start, { n, errno, isLasting }))) return void t.ok(n > 50, `${n} calls`);
-        } catch (error) {
-          return void t.fail(`call ${n}: ${String(error)}`, { error });
-        }
-      }
-    });
-  }
-}

@@ -18,7 +18,12 @@ for (const [name, mistake] of Object.entries(mistakes)) {
   t.test(`the model finds it when ${name}`, async (t) => {
     const seed = begin(t);
     for (let run = 0; run < 300; run++) {
-      const found = await runModel({ seed: seed + run, actions: 60, readShare: 0.05, mistake: mistake() }).then(
+      const found = await runModel({
+        seed: seed + run,
+        actions: 60,
+        readShare: 0.05,
+        mistake: mistake(),
+      }).then(
         () => null,
         (error: unknown) => String(error),
       );

@@ -18,7 +18,7 @@ function begin(t: Test): number {
 
 t.test('random work: every LSN after every operation, and inside steps', async (t) => {
   const seed = begin(t);
-  const runs = wanted > 0 ? wanted : isLong ? 20_000 : 250;
+  const runs = wanted > 0 ? wanted : isLong ? 20_000 : 200;
   for (let run = 0; run < runs; run++) {
     try {
       await runModel({ seed: seed + run, actions: 45, readShare: 0.03 });

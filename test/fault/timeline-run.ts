@@ -29,7 +29,7 @@ export async function runModel(options: ModelOptions): Promise<void> {
   const done: string[] = [];
   try {
     for (let count = 0; count < options.actions; count++) {
-      const name = random.chance(0.03) ? 'end' : pickAction(random);
+      const name = random.chance(options.mistake === undefined ? 0.03 : 0.12) ? 'end' : pickAction(random);
       if (name !== 'end') await act(acting, name, options.readShare, done);
       if (name === 'end' || acting.world.io.ended) await restart(acting, done);
       await check(acting);
@@ -114,4 +114,3 @@ async function check({ world }: Acting): Promise<void> {
   if (world.failure !== null) throw world.failure;
   checkEverything(world);
 }
-

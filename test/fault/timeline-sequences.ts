@@ -1,7 +1,8 @@
 // The operations that are tried in every order, on a world that has something of everything to begin with.
+import { HomewardError } from '../../core/errors.ts';
 import { SimulatedCrash } from '../support/simulated-files.ts';
 import * as ops from '../support/timeline-ops.ts';
-import { turns } from '../support/timeline-views.ts';
+import { checkEverything, turns } from '../support/timeline-views.ts';
 import { TimelineWorld, type Remains } from '../support/timeline-world.ts';
 
 export type Operation = (world: TimelineWorld) => Promise<unknown>;
@@ -144,4 +145,21 @@ async function restart(world: TimelineWorld): Promise<TimelineWorld> {
     next.io.injected = 1;
     return next;
   }
+}
+
+/** What may be said while a disk fails or is full, or when the process has ended. */
+export function isRefusal(error: unknown, { io }: TimelineWorld): boolean {
+  if (io.ended) return true;
+  const code = error instanceof HomewardError ? error.code : '';
+  return /ENOSPC|EIO|refused/.test(String(error)) || code === 'no-space' || code === 'journal-failed';
+}
+
+/** Everything that a machine does once more, and a power cut that leaves nothing that was not synced. */
+export async function useAll(world: TimelineWorld): Promise<void> {
+  for (const name of ['write', 'tag', 'apply', 'roll back', 'apply', 'prune', 'thin'])
+    await operate(world, name);
+  checkEverything(world);
+  const next = await TimelineWorld.open(world.end('drop', 1));
+  checkEverything(next);
+  next.end('kill', 1);
 }

@@ -127,6 +127,23 @@ export class HistorySite {
     this.oracle.forgetAfter(head);
   }
 
+  /** Writes until the daemon says that there is no space; gives back how many changes it took. */
+  async writeUntilFull(most = 20_000): Promise<number> {
+    const { oracle, random } = this;
+    const options = { oracle, random, window: 1, flush: 0.1 };
+    const writer = await OracleWriter.connect(this.socket, diskName, options);
+    const before = oracle.changes.length;
+    try {
+      await writer.writeMore(most);
+    } catch (error) {
+      if (!String(error).endsWith('errno 28')) throw error;
+      // The one that was refused never was.
+      oracle.forgetAfter(oracle.changes.length - 1);
+      return oracle.changes.length - before;
+    }
+    throw new Error(`${most} changes, and it is not full`);
+  }
+
   /** After its files have been put back as they were when there were so many changes. */
   wentBackTo(changes: number): void {
     this.#writer = null;

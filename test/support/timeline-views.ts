@@ -92,7 +92,8 @@ function placesOf({ cursor, undo, history, journal, kept }: TimelineWorld): stri
 
 /** Reads one LSN, which has to be there from the floor on and where it is kept. */
 export function checkLsn(world: TimelineWorld, lsn: number): void {
-  const isDue = (lsn >= world.floorLsn || world.kept.has(lsn)) && !world.isRotten;
+  const isDense = lsn >= world.floorLsn && !world.history.timeline.isLeaving(lsn);
+  const isDue = (isDense || world.kept.has(lsn)) && !world.isRotten;
   let view: TimelineView;
   try {
     view = new TimelineView(world, lsn);

@@ -121,7 +121,9 @@ export class TimelineWorld implements Noted {
     const { headLsn } = journal;
     if (!remains.isRotten && journal.catalogue.lost.length > 0)
       throw new Error(`lost ${JSON.stringify(journal.catalogue.lost)}`);
-    if (headLsn < least) throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
+    // Damage above what any frame on disk says was durable cannot be told from a torn tail.
+    if (!remains.isRotten && headLsn < least)
+      throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
     truth.restart(headLsn);
     const replicas = Array.from({ length: truthDisks }, (_, disk) => files.open(`/r/${disk}`));
     const world = new TimelineWorld(remains, mistake, { io, journal, undo, replicas });

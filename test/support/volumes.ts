@@ -14,6 +14,8 @@ export interface MountedVolume {
   detach(): void;
   /** Mounted for reading only, or again for writing. */
   remount(how: 'ro' | 'rw'): void;
+  /** As if its disk failed: nothing more can be written until it is mounted anew. */
+  fail(): void;
 }
 
 /** Puts a new ext4 of `megabytes` in place of `directory`; `release` is called before it is unmounted. */
@@ -28,9 +30,6 @@ export function mountInPlace(
   fs.truncateSync(image, megabytes * 1024 * 1024);
   // No blocks kept back for root, so that full is full for everybody.
   execFileSync('mkfs.ext4', ['-q', '-m', '0', image]);
-  const before = `${directory}.before`;
-  fs.renameSync(directory, before);
-  fs.mkdirSync(directory);
   const volume: MountedVolume = {
     mount: () => {
       execFileSync('mount', ['-o', 'loop', image, directory]);
@@ -44,15 +43,52 @@ export function mountInPlace(
     remount: (how) => {
       execFileSync('mount', ['-o', `remount,${how}`, directory]);
     },
+    fail: () => {
+      execFileSync('mount', ['-o', 'remount,abort', directory]);
+    },
   };
+  takePlace(t, directory, volume, release);
+  return volume;
+}
+
+/** The same in memory, which can grow under whoever uses it. */
+export function memoryInPlace(
+  t: Test,
+  directory: string,
+  megabytes: number,
+  release: () => Promise<void>,
+): { grow(megabytes: number): void } {
+  const mount = (size: number, ...how: string[]): void => {
+    execFileSync('mount', [...how, '-o', `${how.length > 0 ? '' : 'remount,'}size=${size}M`, directory]);
+  };
+  const volume = {
+    mount: () => mount(megabytes, '-t', 'tmpfs', 'homeward-test'),
+    unmount: () => {
+      execFileSync('umount', [directory]);
+    },
+  };
+  takePlace(t, directory, volume, release);
+  return { grow: (more) => mount(more) };
+}
+
+/** Mounts a volume where a directory is, with all that lay there; it is undone when the test ends. */
+function takePlace(
+  t: Test,
+  directory: string,
+  volume: Pick<MountedVolume, 'mount' | 'unmount'>,
+  release: () => Promise<void>,
+): void {
+  const before = `${directory}.before`;
+  fs.renameSync(directory, before);
+  fs.mkdirSync(directory);
   volume.mount();
   fs.cpSync(before, directory, { recursive: true, preserveTimestamps: true });
+  execFileSync('sync', ['-f', directory]);
   fs.rmSync(before, { recursive: true });
   t.teardown(async () => {
     await release();
     if (isMountPoint(directory)) volume.unmount();
   });
-  return volume;
 }
 
 function isMountPoint(directory: string): boolean {

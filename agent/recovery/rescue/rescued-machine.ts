@@ -14,6 +14,7 @@ import { planLayers } from '../../journal/plan-layers.ts';
 import { unknownTable, visitSegment, type RecordSource } from '../../journal/reindex.ts';
 import { enterNote, noteOf, payloadAt } from '../../journal/segment-notes.ts';
 import { readCursor, type Cursor } from '../../replica/cursor.ts';
+import { refuseReleased } from '../hand-over.ts';
 import { disksAt, readMachineFile, type MachineFile } from '../../replica/machine-file.ts';
 import { denseFrom, keptBelow, type Boundary, type PointFacts } from '../../replica/points.ts';
 import { replicaPath } from '../../replica/replicas.ts';
@@ -66,6 +67,7 @@ export class RescuedMachine {
       damage = why.message;
     });
     this.fileDamage = damage;
+    refuseReleased(this.file);
     this.cursor = readCursor(this.paths.cursorFile);
     const machine = Buffer.from(this.file.id.replaceAll('-', ''), 'hex');
     this.#source = { files, machine, mark: machineMark(machine) };

@@ -21,7 +21,12 @@ export interface Onset {
 interface Bucket extends SignalCounts {
   fromTime: number;
   toTime: number;
+  /** The first piece that encrypts in place. */
   hot: Onset | null;
+  /** The first that only makes new random files, since the last `cold` one. */
+  freshHot: Onset | null;
+  /** There was one, not small, that does neither. */
+  cold: boolean;
 }
 
 /** Sums that fade: what is written in about `limits.signalUsualMs`. */
@@ -37,8 +42,9 @@ export interface SignalEvent {
   onset: Onset;
   /** The largest seen, of what was rewritten; where files are replaced by new ones, of what was written. */
   share: number;
-  /** About so much was encrypted up to when it was found. */
+  /** About so much was encrypted up to when it was found, and when that was. */
   bytes: number;
+  foundTime: number;
 }
 
 /** What is remembered of one machine. Not kept over a restart: what is usual is learnt anew then. */
@@ -74,7 +80,7 @@ export function observe(before: DetectorState, piece: TimedPiece, leastBytes: nu
     return { state: { ...state, event: { ...state.event, share } }, change: null };
   }
   if (found === null) return { state, change: null };
-  const event = { ...found, onset: onsetOf(state.buckets) };
+  const event = { ...found, onset: onsetOf(state.buckets), foundTime: time };
   return { state: { ...state, event }, change: 'begun' };
 }
 
@@ -87,10 +93,10 @@ function withPiece(buckets: readonly Bucket[], piece: TimedPiece): Bucket[] {
   const { time } = piece;
   const last = buckets.at(-1);
   const joins = last !== undefined && time - last.fromTime < limits.signalBucketMs * 1000;
-  const bucket = joins ? { ...last } : { ...noCounts, fromTime: time, toTime: time, hot: null };
+  const bucket = joins ? { ...last } : { ...noCounts, fromTime: time, toTime: time, ...noHeat };
   addCounts(bucket, piece);
   bucket.toTime = time;
-  bucket.hot ??= hotOf(piece);
+  heat(bucket, piece);
   return [...(joins ? buckets.slice(0, -1) : buckets), bucket];
 }
 
@@ -165,31 +171,45 @@ function usualOf({ encrypted, rewritten, sinceTime, time }: Usual): { bytes: num
   return { bytes: (encrypted * limits.signalStretchBytes) / windows, share };
 }
 
-/** What an encryption under way leaves, at the least. */
-function hotOf(piece: TimedPiece): Onset | null {
+const noHeat = { hot: null, freshHot: null, cold: false };
+
+/** Whether the piece is what an encryption under way leaves, at the least. */
+function heat(bucket: Bucket, piece: TimedPiece): void {
   const { written, encrypted, packed, freshRandom, firstLsn, lastLsn, time } = piece;
   const inPlace = encrypted > 0 && encrypted * 5 >= written && encrypted >= packed;
   const fresh = freshRandom > 0 && isFreshRandom(piece);
-  return inPlace || (fresh && freshRandom * 2 >= written) ? { firstLsn, lastLsn, time, fresh } : null;
+  const onset = { firstLsn, lastLsn, time, fresh };
+  if (inPlace) bucket.hot ??= onset;
+  else if (fresh && freshRandom * 2 >= written) bucket.freshHot ??= onset;
+  else if (written * 4 >= limits.signalPieceBlocks) {
+    bucket.cold = true;
+    bucket.freshHot = null;
+  }
 }
 
-/** The first of the run of hot pieces, with pauses, that leads up to now. */
+/**
+ * The first of the run of hot pieces, with pauses, that leads up to now. New random files belong to it only
+ * where nothing else was written in between.
+ */
 function onsetOf(buckets: readonly Bucket[]): Onset {
   let onset: Onset | null = null;
-  for (const { hot, toTime } of buckets.toReversed()) {
+  let joins = true;
+  for (const { hot, freshHot, cold, toTime } of buckets.toReversed()) {
     if (onset !== null && onset.time - toTime > limits.signalQuietMs * 1000) break;
-    if (hot !== null) onset = hot;
+    for (const found of [hot, joins ? freshHot : null])
+      if (found !== null && found.firstLsn < (onset?.firstLsn ?? Infinity)) onset = found;
+    joins &&= !cold;
   }
   const [first] = buckets;
   // Where something is found a piece of it is hot; were there none, all of the window would be suspect.
   return onset ?? { firstLsn: 1, lastLsn: 1, time: first?.fromTime ?? 0, fresh: true };
 }
 
-/** Nothing of it in the last minute, of which all is known. */
-function isQuiet({ buckets }: DetectorState, leastBytes: number): boolean {
+/** Nothing of it in the last minute, of which all is known, and since it was found. */
+function isQuiet({ buckets, event }: DetectorState, leastBytes: number): boolean {
   const now = buckets.at(-1)?.toTime ?? 0;
   const since = now - limits.signalQuietMs * 1000;
-  if ((buckets[0]?.fromTime ?? now) > since) return false;
+  if ((buckets[0]?.fromTime ?? now) > since || (event?.foundTime ?? 0) > since) return false;
   const sum = { ...noCounts };
   for (const bucket of buckets) if (bucket.toTime >= since) addCounts(sum, bucket);
   const going = Math.max(sum.encrypted, Math.min(sum.freshRandom, sum.dropped));

@@ -1,4 +1,4 @@
-// Finds every record of a step that made random content of other content: exact, where counting looks at some.
+// Finds every record of a step that made random content of other content, where counting looks at some.
 import { addressDisk, addressOffset } from '../../../core/extents/address.ts';
 import { ContentKind, type Extent } from '../../../core/extents/extent-columns.ts';
 import type { Files } from '../../../core/files/files.ts';

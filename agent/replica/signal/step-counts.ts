@@ -1,6 +1,6 @@
 // Looks at some of the blocks that a step writes, before and after, and counts what became of them.
 import { limits } from '../../../core/limits.ts';
-import { BlockClass, classOf } from './block-class.ts';
+import { BlockClass, classOf, isZeros, roughClassOf } from './block-class.ts';
 
 const blockBytes = 4096;
 const stretchBytes = limits.signalStretchBytes;
@@ -60,7 +60,7 @@ export class OldBlocks {
       const at = chosenBlock(stretch);
       if (at < start || at + blockBytes > end) continue;
       this.addresses.push(at);
-      this.classes.push(classOf(bytes, at - start, at - start + blockBytes));
+      this.classes.push(roughClassOf(bytes, at - start, at - start + blockBytes));
     }
   }
 }
@@ -82,7 +82,8 @@ export class StepCounter {
     for (let stretch = Math.floor(start / stretchBytes); stretch * stretchBytes < end; stretch++) {
       const at = chosenBlock(stretch);
       if (at < start || at + blockBytes > end) continue;
-      this.#note(lsn, this.#oldAt(at), classOf(bytes, at - start, at - start + blockBytes));
+      const before = this.#oldAt(at);
+      this.#note(lsn, before, classAfter(before, bytes, at - start));
     }
   }
 
@@ -123,6 +124,13 @@ export class StepCounter {
     const { addresses } = this.#old;
     while (this.#next < addresses.length && addresses[this.#next]! < address) this.#next += 1;
   }
+}
+
+/** What becomes of content that is not structured does not matter, as long as there is some. */
+function classAfter(before: BlockClass, bytes: Uint8Array, at: number): BlockClass {
+  if (before === BlockClass.structured || before === BlockClass.zero)
+    return classOf(bytes, at, at + blockBytes);
+  return isZeros(bytes, at, at + blockBytes) ? BlockClass.zero : BlockClass.small;
 }
 
 /** One of the stretch, at a place that no layout of files has a habit of. */

@@ -77,7 +77,7 @@ export class SignalWatch {
     const lsn = last.lsn + 1;
     const time = markTime(last.since ?? last.time);
     const onset = { firstLsn: lsn, lastLsn: lsn, time, fresh: false };
-    this.#state = { ...blankDetector, event: { onset, share: last.share ?? 0, bytes: 0 } };
+    this.#state = { ...blankDetector, event: { onset, share: last.share ?? 0, bytes: 0, foundTime: 0 } };
   }
 
   /** The work of steps, which is seen in passing. */

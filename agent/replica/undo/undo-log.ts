@@ -182,11 +182,15 @@ export class UndoLog {
   dropBelow(lsn: number): UndoStep[] {
     const count = this.#steps.findIndex(({ to }) => to > lsn);
     const dropped = this.#steps.splice(0, count < 0 ? this.#steps.length : count);
-    // The newest may have been one that begins at the cursor.
-    if (this.#steps.length === 0) this.#end = dropped[0]?.from ?? this.#end;
     this.#holes = this.#holes.filter(({ to }) => to > lsn);
     this.#forget(dropped, []);
     return dropped;
+  }
+
+  /** The same for all of them, of which the newest may begin at the cursor. */
+  dropAll(): UndoStep[] {
+    this.#end = this.#steps.at(-1)?.from ?? this.#end;
+    return this.dropBelow(Infinity);
   }
 
   /** Unlinks what `leftovers` lists. */

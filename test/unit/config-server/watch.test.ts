@@ -9,6 +9,7 @@ import { Presence } from '../../../config-server/hosts/presence.ts';
 import { Watch } from '../../../config-server/hosts/watch.ts';
 import { WorkDesk } from '../../../config-server/hosts/work-desk.ts';
 import { Assignments } from '../../../config-server/machines/assignments.ts';
+import { LedgerHeads } from '../../../config-server/machines/ledger-heads.ts';
 import { MachineList } from '../../../config-server/machines/machine-list.ts';
 import type { Registry } from '../../../config-server/registry.ts';
 import { EventLog } from '../../../config-server/state/event-log.ts';
@@ -51,6 +52,7 @@ async function still(t: Test): Promise<{ registry: Registry; pass(ms: number): v
     presence: new Presence(clock),
     machines: await MachineList.open(state),
     assignments: await Assignments.open({ state, sign, now: () => nowMs, wake }),
+    ledgers: await LedgerHeads.open(state, clock),
     events: await EventLog.open(state, clock, silentLog),
     calls: new Calls(wake),
     turns: new Turns(),

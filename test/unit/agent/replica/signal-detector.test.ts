@@ -64,7 +64,7 @@ const table: [what: string, story: Stretch[], alarm: boolean][] = [
     'the same behind hours of database',
     [
       { pieces: 7200, counts: database },
-      { pieces: 3, counts: encrypting },
+      { pieces: 15, counts: encrypting },
     ],
     true,
   ],
@@ -155,6 +155,13 @@ t.test('the onset is the first piece of it, also over pauses, and not what came 
     { pieces: 3, counts: encrypting },
   ];
   t.equal(tell(replaced).onsetLsn, 1001, 'but new files of the same kind are');
+  const archived = [
+    { pieces: 2, counts: replacing },
+    { pieces: 3, counts: copying },
+    { pieces: 2, counts: replacing },
+    { pieces: 3, counts: encrypting },
+  ];
+  t.equal(tell(archived).onsetLsn, 501, 'unless something else was written in between');
 });
 
 t.test('an event is one until the stream is normal again; the next is another', async (t) => {
@@ -190,7 +197,7 @@ t.test('what a machine does all day is no alarm, more of it is', async (t) => {
 t.test('a clock that goes back, or far ahead, does no harm', async (t) => {
   const back = tell([
     { pieces: 30, counts: database },
-    { pieces: 3, counts: encrypting, pause: -3600 },
+    { pieces: 30, counts: encrypting, pause: -3600 },
   ]);
   t.same(back.changes, ['begun']);
   const ahead = tell([

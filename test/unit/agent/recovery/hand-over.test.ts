@@ -1,0 +1,156 @@
+// What a hand-over would do, and why it may not, on facts that are made up.
+import t from 'tap';
+import {
+  handOverNote,
+  isDone,
+  planHandOver,
+  refuseFenced,
+  refuseReleased,
+  refuseUnderWay,
+  type HandOverFacts,
+} from '../../../../agent/recovery/hand-over.ts';
+import { touchedExtents } from '../../../../agent/recovery/hand-over-write.ts';
+import type { MachineFile } from '../../../../agent/replica/machine-file.ts';
+import type { HandOverTarget } from '../../../../core/registration/hand-over-words.ts';
+import { machineAddress } from '../../../../core/extents/address.ts';
+import type { ExtentColumns } from '../../../../core/extents/extent-columns.ts';
+
+const here: HandOverTarget = { kind: 'run', listen: 'unix:/run/next.sock' };
+const away: HandOverTarget = { kind: 'release', name: 'esx1' };
+const second = 1_000_000;
+
+const file: MachineFile = {
+  ...{ id: '3f1c', name: 'web', created: '2026-01-01T00:00:00Z', seeding: false },
+  disks: [{ name: 'root', size: 1 << 20, replica: { kind: 'file' } }],
+};
+const cursor: HandOverFacts['cursor'] = {
+  ...{ lsn: 100, stepTo: null, pruned: 40, pin: 100, generation: 3, durable: 120 },
+  ...{ firstPoint: 0, time: 100 * second, gap: null, unknown: [] },
+};
+const facts: HandOverFacts = {
+  file,
+  cursor,
+  isStepOpen: false,
+  durableLsn: 120,
+  catalogue: {
+    gaps: [{ from: 105, to: 109, reason: 'resync', fromTime: 105 * second, toTime: 109 * second }],
+    tags: [
+      { lsn: 60, time: 60 * second, name: 'early', consistency: 'crash' },
+      { lsn: 110, time: 110 * second, name: 'late', consistency: 'application' },
+    ],
+  },
+  denseLsn: 40,
+  kept: [
+    {
+      ...{ lsn: 10, time: 10 * second, untilTime: 11 * second, point: true },
+      tag: { name: 'first', consistency: 'user' },
+    },
+  ],
+  views: [],
+  readers: [],
+  listen: 'unix:/run/web.sock',
+  isSourceConnected: false,
+  now: 200 * second,
+  timeOf: (lsn) => lsn * second,
+  replicaPathOf: ({ name }) => `/replicas/${name}.raw`,
+};
+const ask = (to: HandOverTarget, more: object = {}): { machine: string; to: HandOverTarget } => ({
+  ...{ machine: 'web', to },
+  ...more,
+});
+
+t.test('what a release gives up and closes is named: how many points, when, and their tags', async (t) => {
+  const plan = planHandOver(facts, ask(away));
+  t.match(plan, { lsn: 100, stage: 'new', disks: [{ replica: '/replicas/root.raw' }] });
+  t.match(plan.givesUp, { count: 16, from: { lsn: 101 }, to: { lsn: 120 }, tags: [{ name: 'late' }] });
+  t.match(plan.closes, { count: 62, from: { lsn: 10 }, to: { lsn: 100 } });
+  t.same(
+    plan.closes?.tags.map(({ name }) => name),
+    ['first', 'early'],
+  );
+  const run = planHandOver(facts, ask(here));
+  t.match(run, { givesUp: null, closes: null, source: { path: 'ingest', connected: false } });
+  const newest = planHandOver({ ...facts, durableLsn: 100 }, ask(away));
+  t.equal(newest.givesUp, null, 'nothing lies behind it');
+});
+
+t.test('it is refused where it cannot be, each time in its own words', async (t) => {
+  const refused = (
+    change: Partial<HandOverFacts>,
+    to: HandOverTarget,
+    code: string,
+    message: RegExp,
+  ): void => {
+    t.throws(() => planHandOver({ ...facts, ...change }, ask(to)), { code, message });
+  };
+  refused({ cursor: { ...cursor, pin: null } }, here, 'conflict', /not pinned/);
+  refused({ cursor: { ...cursor, pin: 90 } }, here, 'conflict', /on its way to lsn:90/);
+  refused({ isStepOpen: true }, away, 'conflict', /on its way/);
+  refused({ cursor: { ...cursor, unknown: [[0, 512]] } }, away, 'damaged', /unknown/);
+  refused({ isSourceConnected: true }, here, 'source-connected', /still connected/);
+  refused({ listen: 'unix:/run/next.sock' }, here, 'conflict', /the writes of its source/);
+  refused({ views: ['1a2b'] }, away, 'conflict', /views of web are open: 1a2b/);
+  refused({ readers: ['verify'] }, away, 'conflict', /being read: verify/);
+  const before = [{ lsn: 101, disks: [{ name: 'root', size: 512 }] }];
+  refused({ file: { ...file, before } }, here, 'conflict', /had other disks/);
+  const locks = [{ lsn: 10, until: '2026-01-31T00:00:00Z' }];
+  refused({ file: { ...file, locks } }, away, 'locked', /lsn:10 of web is locked/);
+
+  t.equal(
+    planHandOver({ ...facts, views: ['1a2b'] }, ask(here)).lsn,
+    100,
+    'views stay exact on one that runs',
+  );
+  const allowed = { sourceIsOff: true, allowDamaged: true };
+  const unclean = { ...facts, isSourceConnected: true, cursor: { ...cursor, unknown: [[0, 512]] } } as const;
+  t.equal(planHandOver({ ...unclean, cursor: { ...cursor } }, ask(here, allowed)).lsn, 100);
+  t.throws(() => planHandOver(facts, ask(here, { lsn: 99 })), { code: 'conflict', message: /not at lsn:99/ });
+});
+
+t.test('one that was begun is ended as it was begun, and only so', async (t) => {
+  const begun = handOverNote({ to: here, lsn: 100, time: null }, true, 200 * second);
+  t.match(begun, { stage: 'begun', allowDamaged: true, begun: /^1970-01-01T00:03:20/ });
+  const under = { ...facts, file: { ...file, handOver: begun }, isSourceConnected: true };
+  t.equal(planHandOver(under, ask(here)).stage, 'resumes', 'what was asked then is not asked again');
+  t.equal(planHandOver(under, ask({ kind: 'run', listen: 'unix:/other' })).stage, 'resumes');
+  t.throws(() => planHandOver(under, ask(away)), {
+    code: 'conflict',
+    message: /being handed over at lsn:100/,
+  });
+  t.throws(() => refuseUnderWay(under.file), { code: 'conflict', hint: /--run unix:\/run\/next.sock/ });
+  t.throws(() => refuseFenced(under.file), { code: 'fenced', hint: /homeward unprotect web/ });
+  t.doesNotThrow(() => refuseReleased(under.file));
+
+  const done = { ...file, handOver: { ...begun, stage: 'done' as const } };
+  t.doesNotThrow(() => refuseUnderWay(done));
+  t.throws(() => refuseFenced(done), { code: 'fenced' });
+  t.ok(isDone(done, { ...cursor, pin: null }, here));
+  t.notOk(isDone(done, cursor, here), 'pinned again it can be handed over again');
+  const released = { ...file, handOver: { ...begun, to: away } };
+  t.throws(() => refuseReleased(released), {
+    code: 'released',
+    message: /web was released to esx1 at lsn:100/,
+  });
+});
+
+t.test('what redo has touched is joined, and holes are left out', async (t) => {
+  const pieces: [number, number, boolean][] = [
+    [0, 512, false],
+    [512, 1024, true],
+    [1024, 4096, true],
+    [4096, 8192, false],
+    [8192, 8704, true],
+  ];
+  const columns = {} as ExtentColumns;
+  const journal: Parameters<typeof touchedExtents>[0] = {
+    resolveHead(disk, _offset, _length, into) {
+      for (const [start, end, is] of pieces)
+        into.push(machineAddress(disk, start), machineAddress(disk, end - 1) + 1, is ? columns : null, 0);
+      return into;
+    },
+  };
+  t.same(touchedExtents(journal, 1, 0, 8704), [
+    [512, 4096],
+    [8192, 8704],
+  ]);
+});
