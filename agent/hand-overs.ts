@@ -43,10 +43,10 @@ interface Work {
 const nothingWritten: WrittenBack = { bytesWritten: 0, damaged: [] };
 
 /**
- * Crash order of one that runs here: 1 the note in `machine.json`: its source is fenced · 2 `sync-begin` of the
- * next generation, what differs from the state, `sync-end` · 3 ledger · 4 the note: written · 5 its ingest is
- * open · 6 the cursor follows · 7 the note: done. Of a release: 1 the note · 2 the replicas are flushed · 3
- * ledger · 4 the note: done; from here on nothing of it is opened · 5 its history goes.
+ * Crash order of one that runs here: 1 the note in `machine.json`: its source is fenced · 2 `sync-begin`
+ * of the next generation, what differs from the state, `sync-end` · 3 ledger · 4 the note: written · 5 its
+ * ingest is open · 6 the cursor follows · 7 the note: done. Of a release: 1 the note · 2 the replicas are
+ * flushed · 3 ledger · 4 the note: done; from here on nothing of it is opened · 5 its history goes.
  */
 export class HandOvers {
   readonly #parts: HandOversParts;

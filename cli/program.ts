@@ -179,7 +179,8 @@ function addViewVerbs(program: Command, run: Run): void {
   const view = program
     .command('view')
     .usage(
-      'M --at WHEN (--listen ADDR [--writable [--scratch SIZE]] [--tls] | --mount DIR) [--for TIME] | close …',
+      'M --at WHEN (--listen ADDR [--writable [--scratch SIZE]] [--tls] | --mount DIR) [--for TIME]' +
+        ' | close …',
     )
     .argument('[M]', 'the machine; one called "close" is named by its id here')
     .description('serve the disks as of a moment over NBD, without copying')

@@ -22,13 +22,15 @@ export class StateReader {
   readonly #worker: Worker;
   readonly #ended: Promise<void>;
   #waiting: Waiting | null = null;
+  #isOver = false;
 
   constructor(held: HeldContent) {
     this.#worker = new Worker(workerFile, { workerData: held.content, transferList: [...held.transfer] });
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {
         held.release();
-        this.#waiting?.reject(new HomewardError('interrupted', 'the thread that reads the state has ended'));
+        this.#isOver = true;
+        this.#take((waiting) => waiting.reject(over()));
         resolve();
       });
     });
@@ -54,6 +56,7 @@ export class StateReader {
   }
 
   async #ask(asked: StateAsked): Promise<StateReply> {
+    if (this.#isOver) throw over();
     const reply = await new Promise<StateReply>((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#worker.postMessage(asked);
@@ -69,3 +72,6 @@ export class StateReader {
     if (waiting !== null) tell(waiting);
   }
 }
+
+const over = (): HomewardError =>
+  new HomewardError('interrupted', 'the thread that reads the state has ended');

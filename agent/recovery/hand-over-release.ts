@@ -5,7 +5,7 @@ import { toHomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { MachineFile } from '../replica/machine-file.ts';
 
-/** Removes redo, undo and what is derived, as far as that can be: the next start tries again. Never throws. */
+/** Removes redo, undo and what is derived, as far as can be: the next start tries again. Never throws. */
 export function dropHistory(
   paths: { directory: string; redo: string; undo: string; derived: string },
   { id, name }: Pick<MachineFile, 'id' | 'name'>,

@@ -1,5 +1,5 @@
-// Makes the newest state of a machine the one that it goes on from: what was written since is written back, as
-// records, so that every point before stays what it is.
+// Makes the newest state of a machine the one that it goes on from: what was written since is written back,
+// as records, so that every point before stays what it is.
 import { assert, HomewardError } from '../../core/errors.ts';
 import { addressOffset } from '../../core/extents/address.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
@@ -10,8 +10,8 @@ import { touches } from '../replica/view-replica.ts';
 import type { StateReader } from './hand-over-reader.ts';
 
 export interface WriteBack {
-  journal: Journal;
-  reader: StateReader;
+  journal: Pick<Journal, 'resolveHead' | 'write' | 'zero'>;
+  reader: Pick<StateReader, 'extents' | 'content'>;
   /** As it goes on, and as it is now. */
   disks: readonly { name: string; size: number }[];
   /** Addresses [start, end) of the replicas whose content nobody knows. */

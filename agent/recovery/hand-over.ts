@@ -64,7 +64,7 @@ export function refuseUnderWay(file: Readonly<MachineFile>): void {
 /** Throws 'fenced' for what a source sends of a machine that does not belong to it any more. */
 export function refuseFenced({ name, handOver }: Readonly<MachineFile>): void {
   if (handOver === undefined) return;
-  const what = `${name} was handed over at lsn:${handOver.lsn}: nothing that its source sends is taken any more`;
+  const what = `${name} was handed over at lsn:${handOver.lsn}: its source is shut out`;
   throw new HomewardError('fenced', what, { hint: `End its protection: homeward unprotect ${name}` });
 }
 
@@ -180,8 +180,8 @@ function refuseSameAddress({ file, listen }: HandOverFacts, wanted: string): voi
 function sourceOf({ file, isSourceConnected, listen }: HandOverFacts): HandOverPlan['source'] {
   const fencedBy =
     file.path === 'chain'
-      ? `its records are refused from then on, whatever it sends; end it with: homeward unprotect ${file.name}`
-      : `its ingest${listen === null ? '' : ` on ${listen}`} is closed; what it writes is refused from then on`;
+      ? `its records are refused from then on; end its protection: homeward unprotect ${file.name}`
+      : `its ingest${listen === null ? '' : ` on ${listen}`} is closed, and opened to nobody who comes back`;
   return { path: file.path ?? 'ingest', connected: isSourceConnected, fencedBy };
 }
 

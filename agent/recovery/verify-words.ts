@@ -50,5 +50,6 @@ function affectedByReplica({ from }: Finding): string {
 
 /** What can be had of a source today, where nothing copies just the damaged bytes again. */
 export const resyncWords = (machine: string): string =>
-  `resync of the machine from the source: nothing copies just these bytes again in this version; what the source ` +
-  `writes again is sound from then on, and \`homeward protect ${machine} --master-target OTHER\` copies all of it`;
+  'resync of the machine from the source: nothing copies just these bytes again in this version; what the ' +
+  `source writes again is sound from then on, and \`homeward protect ${machine} --master-target OTHER\` ` +
+  'copies all of it';

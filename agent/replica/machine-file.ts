@@ -62,7 +62,7 @@ export interface HandOver {
   allowDamaged?: boolean;
   /** What its process server is shown, so that it refuses the source, too. */
   fence?: { generation: number; durable: number };
-  /** `written`: of one that runs here, the journal ends with the state at `lsn`, and its ingest is to open. */
+  /** `written`: of one that runs here, the newest state is the one at `lsn`, and its ingest is to open. */
   stage: 'begun' | 'written' | 'done';
 }
 

@@ -173,7 +173,8 @@ export class Timeline {
 
   /**
    * Drops the redo up to a boundary at or below the cursor. Crash order: 1 what was split is gone durably: a
-   * start would take it for the parts, and their boundaries need redo then · 2 cursor file · 3 ledger · 4 files.
+   * start would take it for the parts, and their boundaries need redo then · 2 cursor file · 3 ledger · 4
+   * files.
    */
   async prune(boundary: number): Promise<number> {
     const { cursor, journal, ledger } = this.#parts;
@@ -364,7 +365,9 @@ export class Timeline {
     return join(this.#parts.undoDirectory, undoFileName(from, to));
   }
 
-  /** A full volume must get room: there the line comes later, and a crash before would show as a missing file. */
+  /**
+   * A full volume must get room: there the line comes later, and a crash before would show as a missing file.
+   */
   async #settleForRoom(): Promise<void> {
     try {
       await this.#parts.ledger.settle();

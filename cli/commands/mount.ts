@@ -1,4 +1,4 @@
-// `homeward view … --mount DIR`: the files of a moment, read-only, until Ctrl-C or until the view is closed.
+// `homeward view … --mount DIR`: the files of a moment, read-only, until Ctrl-C or `view close`.
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -18,8 +18,8 @@ export interface MountRequest {
 }
 
 /**
- * The order: 1 view on a socket of its own · 2 a file for each disk, by nbdfuse · 3 their file systems. It is
- * taken apart the other way round, whatever ends it.
+ * The order: 1 view on a socket of its own · 2 a file for each disk, by nbdfuse · 3 their file systems. It
+ * is taken apart the other way round, whatever ends it.
  */
 export async function mountView(session: Session, { view, shown, directory }: MountRequest): Promise<void> {
   const signal = session.io.interrupts();
@@ -123,6 +123,7 @@ export function formatMounted(
     .map(({ disk, image }) => [`${disk} as an image`, image] as const);
   const title = `View ${report.id} of ${report.machine} as of ${formatMoment(report)}, read-only`;
   const what = whyNot === null ? '' : `The disks as image files, no file systems: ${whyNot}.\n`;
-  const end = `Until Ctrl-C${report.expiresAt === null ? '' : ` or ${report.expiresAt}`}, or \`homeward view close\`.\n`;
+  const lease = report.expiresAt === null ? '' : ` or ${report.expiresAt}`;
+  const end = `Until Ctrl-C${lease}, or \`homeward view close ${report.id}\`.\n`;
   return `${title}\n${formatAsked(shown)}${what}${formatFields([...rows, ...images])}${end}`;
 }

@@ -24,7 +24,7 @@ export interface MountedDisk {
 
 export interface DisksToMount {
   directory: string;
-  /** Where images lie while file systems are mounted from them; null: in `directory` itself, and nothing else. */
+  /** Where images lie while file systems are mounted from them; null: in `directory`, and nothing else. */
   images: string | null;
   disks: readonly { name: string; uri: string }[];
   signal: AbortSignal;

@@ -29,7 +29,7 @@ export function runProgram(program: string, args: readonly string[]): Promise<Ra
   });
 }
 
-/** Not of our process group: a Ctrl-C in the terminal is ours to handle, in the order that unmounting needs. */
+/** Not of our process group: a Ctrl-C is ours to handle, in the order that unmounting needs. */
 export function startProgram(program: string, args: readonly string[]): ChildProcess {
   return spawn(program, args, {
     detached: true,

@@ -1,4 +1,4 @@
-// What lies on a disk: partitions and file systems, as the host's own tools see them, and how each is mounted.
+// What lies on a disk: partitions and file systems, as the host's tools see them, and how each is mounted.
 import { runProgram } from './program.ts';
 
 /** Bytes [start, start + size) of a disk; `number` is null for a disk without partitions. */
@@ -54,7 +54,7 @@ export function parseProbe(text: string): { type: string | null; table: string |
 
 /**
  * Options of `mount`, or in words why it is none for us. The mount is read-only, but the disk below is not: a
- * file system replays its journal into the scratch of the view, as the machine itself would after a power cut.
+ * file system replays its journal into the scratch of the view, as the machine would after a power cut.
  * XFS refuses a second file system with the UUID of one that is mounted.
  */
 export function howToMount(type: string | null): { options: string } | { why: string } {

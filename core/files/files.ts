@@ -4,8 +4,8 @@
 /** Paths are absolute. Failures are the errors of node:fs, with `code` set (`ENOSPC`, `EIO`, …). */
 export interface Files {
   /**
-   * Opens for reading and writing, on a read-only volume for reading; `create` fails when the file exists, `open`
-   * when it does not.
+   * Opens for reading and writing, on a read-only volume for reading; `create` fails when the file exists,
+   * `open` when it does not.
    */
   create(path: string): number;
   open(path: string): number;

@@ -1,4 +1,4 @@
-// A retention volume that is too small for the floors of all machines: a new one is refused before it is made.
+// A retention volume that is too small for the floors of all machines: a new one is refused.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

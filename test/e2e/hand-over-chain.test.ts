@@ -1,5 +1,5 @@
-// A machine that comes over the chain is handed over while its source goes on: it runs here from the pinned moment,
-// and nothing that the source sends gets in any more.
+// A machine that comes over the chain is handed over while its source goes on: it runs here from the pinned
+// moment, and nothing that the source sends gets in any more.
 import fs from 'node:fs';
 import t from 'tap';
 import type { HandOverRequest } from '../../agent/control/client.ts';

@@ -1,5 +1,5 @@
-// A machine is handed over: it runs here from a moment of before on, or its replicas are given away; killed in the
-// midst of it, it is ended.
+// A machine is handed over: it runs here from a moment of before on, or its replicas are given away; killed
+// in the midst of it, it is ended.
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -76,7 +76,7 @@ async function checkImages(
     t.ok(found[at]?.image.equals(image), `lsn:${lsn} is as it was`);
 }
 
-/** The oracle of a machine that goes on from its first `count` changes: new ones have numbers of their own. */
+/** The oracle of a machine that goes on from its first `count` changes; new ones have new numbers. */
 function goOnFrom({ oracle }: HistorySite, count: number): Oracle {
   const next = new Oracle(0, historyDiskBytes);
   next.changes.push(...oracle.changes.slice(0, count));
@@ -93,6 +93,16 @@ async function writeMore(socket: string, oracle: Oracle, random: Random, changes
 
 const ledgerOf = ({ directory }: HistorySite): string =>
   fs.readFileSync(path.join(directory, 'ledger'), 'utf8');
+
+/** The replica comes to the newest state. */
+async function checkFollows(site: HistorySite, oracle: Oracle): Promise<void> {
+  await until('the replica to follow', async () => {
+    const { appliedLsn, durableLsn } = await site.status();
+    return appliedLsn === durableLsn;
+  });
+  const image = fs.readFileSync((await site.status()).disks[0]?.replica ?? '');
+  site.t.same(oracle.compare(image, oracle.changes.length), [], 'and the replica follows it');
+}
 
 t.test('a machine runs here from a moment of before on, and nothing of its history is lost', async (t) => {
   const site = await HistorySite.start(t, longWindow);
@@ -147,12 +157,7 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   const head = await readExport(socket, diskName, historyDiskBytes);
   t.same(next.compare(head, next.changes.length), [], 'after kill -9 it runs on there');
   await checkImages(t, target, old);
-  await until('the replica to follow', async () => {
-    const { appliedLsn, durableLsn } = await site.status();
-    return appliedLsn === durableLsn;
-  });
-  const image = fs.readFileSync((await site.status()).disks[0]?.replica ?? '');
-  t.same(next.compare(image, next.changes.length), [], 'and the replica follows it');
+  await checkFollows(site, next);
   await checkImages(t, target, old);
   t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${lsn},.*"why":"runs on unix:`));
   t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
@@ -225,7 +230,7 @@ async function startAnew(socket: string, { changes }: Oracle, random: Random): P
 
 t.test('a replica is given away as of the pinned moment, and is never opened again', async (t) => {
   const site = await HistorySite.start(t, longWindow);
-  const { target, oracle } = site;
+  const { target } = site;
   await writeWithTags(site, ['a', 'b', 'c']);
   const lsn = site.tagLsns[1] ?? 0;
   await pinAt(site, lsn);
@@ -247,36 +252,9 @@ t.test('a replica is given away as of the pinned moment, and is never opened aga
   await unlock(site);
 
   await target.ask(...verb, '--yes');
-  const isGone = async (when: string): Promise<void> => {
-    t.match(
-      await site.status(),
-      { state: 'released', detail: /released to hypervisor 7 on .*as of lsn:/ },
-      when,
-    );
-    for (const room of ['redo', 'undo', 'derived']) t.notOk(fs.existsSync(path.join(directory, room)), room);
-    const open = fs
-      .readdirSync(`/proc/${target.pid}/fd`)
-      .map((fd) => tryLink(`/proc/${target.pid}/fd/${fd}`));
-    t.notOk(open.includes(replica), `${when}: the replica is not open`);
-    t.same(oracle.compare(fs.readFileSync(replica), site.changesAt(lsn)), [], `${when}: it holds lsn:${lsn}`);
-  };
+  const isGone = (when: string): Promise<void> => checkGone(site, { directory, replica, lsn }, when);
   await isGone('at once');
-  const disk = ['--disk', `${diskName}=${historyDiskBytes}`, '--listen', `unix:${site.socket}`];
-  const refused = [
-    ['points', machineName],
-    ['view', machineName, '--at', 'latest', '--listen', `unix:${site.socket}`],
-    ['recover', machineName, '--at', 'latest', '--to', `raw:${target.inDirectory('out')}`],
-    ['unpin', machineName],
-    ['tag', machineName, '--name', 'late'],
-    ['verify', machineName],
-    ['ingest', 'open', machineName, ...disk],
-    [...verb, '--yes'],
-  ];
-  await allRefused(
-    t,
-    target,
-    refused.map((args) => [args, 5, 'released', /was released to hypervisor 7/]),
-  );
+  await checkRefused(site);
   t.match(ledgerOf(site), /"event":"released",.*"why":"hypervisor 7"/);
   await target.kill();
   await target.restart();
@@ -299,6 +277,42 @@ t.test('a replica is given away as of the pinned moment, and is never opened aga
   );
   t.notMatch(target.log, /level=error/);
 });
+
+/** The replica holds the moment it was given away at, nobody has it open, and its history is gone. */
+async function checkGone(
+  { t, target, oracle, ...site }: HistorySite,
+  { directory, replica, lsn }: { directory: string; replica: string; lsn: number },
+  when: string,
+): Promise<void> {
+  const status = await target.status(machineName);
+  t.match(status, { state: 'released', detail: /released to hypervisor 7 on .*as of lsn:/ }, when);
+  for (const room of ['redo', 'undo', 'derived']) t.notOk(fs.existsSync(path.join(directory, room)), room);
+  const descriptors = `/proc/${target.pid}/fd`;
+  const open = fs.readdirSync(descriptors).map((fd) => tryLink(`${descriptors}/${fd}`));
+  t.notOk(open.includes(replica), `${when}: the replica is not open`);
+  const tags = site.tagLsns.filter((tag) => tag <= lsn).length;
+  t.same(oracle.compare(fs.readFileSync(replica), lsn - tags), [], `${when}: it holds lsn:${lsn}`);
+}
+
+/** Every verb says the same. */
+async function checkRefused({ t, target, socket }: HistorySite): Promise<void> {
+  const disk = ['--disk', `${diskName}=${historyDiskBytes}`, '--listen', `unix:${socket}`];
+  const verbs = [
+    ['points', machineName],
+    ['view', machineName, '--at', 'latest', '--listen', `unix:${socket}`],
+    ['recover', machineName, '--at', 'latest', '--to', `raw:${target.inDirectory('out')}`],
+    ['unpin', machineName],
+    ['tag', machineName, '--name', 'late'],
+    ['verify', machineName],
+    ['ingest', 'open', machineName, ...disk],
+    ['hand-over', machineName, '--release', 'hypervisor 7', '--yes'],
+  ];
+  await allRefused(
+    t,
+    target,
+    verbs.map((args) => [args, 5, 'released', /was released to hypervisor 7/]),
+  );
+}
 
 t.test('killed while it is given away, it is not begun, or it is given away', async (t) => {
   for (const spared of [2, 5, 8]) {

@@ -1,15 +1,17 @@
-// Undo that is gone, flipped, cut or exchanged, under a running daemon and before a start: never wrong bytes, and
-// verify names the file.
+// Undo that is gone, flipped, cut or exchanged, under a running daemon and before a start: never wrong bytes,
+// and verify names the file.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { parseUndoFileName } from '../../agent/replica/undo/undo-names.ts';
 import { checkReadable } from '../support/damaged-view.ts';
-import { until } from '../support/homeward.ts';
 import { hastySettings, HistorySite, machineName, verified, type View } from '../support/history-site.ts';
+import { skipUnless } from '../support/needs.ts';
 
 t.setTimeout(300_000);
+
+const skip = skipUnless({ full: true });
 
 interface Damage {
   name: string;
@@ -156,9 +158,9 @@ async function tryAll(t: Test, when: 'stopped' | 'running'): Promise<void> {
   t.match(await verified(target), { ok: true, damaged: [] }, 'as it was before, it is sound');
 }
 
-t.test('undo is damaged before a start: nothing wrong is shown, and verify says which', (t) =>
+t.test('undo is damaged before a start: nothing wrong is shown, and verify says which', { skip }, (t) =>
   tryAll(t, 'stopped'),
 );
-t.test('undo is damaged under views: nothing wrong is shown, and verify says which', (t) =>
+t.test('undo is damaged under views: nothing wrong is shown, and verify says which', { skip }, (t) =>
   tryAll(t, 'running'),
 );

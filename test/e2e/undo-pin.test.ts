@@ -1,5 +1,5 @@
-// Recovery in place: the replica is held at a moment, back and forward again, killed in the midst of it; views stay
-// exact and writes go on arriving.
+// Recovery in place: the replica is held at a moment, back and forward again, killed in the midst of it;
+// views stay exact and writes go on arriving.
 import fs from 'node:fs';
 import t from 'tap';
 import { until } from '../support/homeward.ts';
@@ -15,7 +15,7 @@ import {
 } from '../support/history-site.ts';
 import { readExport } from '../support/oracle-writer.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 4);
 const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };

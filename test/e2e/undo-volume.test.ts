@@ -1,4 +1,5 @@
-// The volume of the replicas full, or failing: steps stop and say so, while writes and views go on; mended, they go on.
+// The volume of the replicas full, or failing: steps stop and say so, while writes and views go on; mended,
+// they go on.
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';

@@ -1,4 +1,4 @@
-// `view --mount`: the files of a moment below a directory, until Ctrl-C, `view close`, or the end of the daemon.
+// `view --mount`: the files of a moment below a directory, until Ctrl-C, `view close`, or its end.
 import { execFileSync, type ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -21,7 +21,7 @@ t.test('random work: every LSN after every operation, and inside steps', async (
   const runs = wanted > 0 ? wanted : isLong ? 20_000 : 200;
   for (let run = 0; run < runs; run++) {
     try {
-      await runModel({ seed: seed + run, actions: 45, readShare: 0.03 });
+      await runModel({ seed: seed + run, actions: isLong ? 60 : 30, readShare: 0.03 });
     } catch (error) {
       return void t.fail(`SEED=${seed + run}: ${String(error)}`, { error });
     }

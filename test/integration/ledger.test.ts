@@ -115,7 +115,7 @@ async function rowOf(site: ConfigSite, n: number): Promise<boolean> {
   const { DatabaseSync } = await import('node:sqlite');
   const database = new DatabaseSync(path.join(site.data, 'state.sqlite'), { readOnly: true });
   try {
-    return database.prepare('select n from ledgers where n = ?').get(n) !== undefined;
+    return database.prepare('select n from ledgers where n >= ?').get(n) !== undefined;
   } finally {
     database.close();
   }

@@ -1,5 +1,5 @@
-// One machine whose history is tried: an oracle of its writes and tags, views of its moments, and kill -9 in the
-// midst of what is done to its files.
+// One machine whose history is tried: an oracle of its writes and tags, views of its moments, and kill -9 in
+// the midst of what is done to its files.
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
@@ -99,8 +99,8 @@ export class HistorySite {
   }
 
   /**
-   * Writes and reads `views` in turn until something has killed the daemon; starts it again and forgets what was
-   * never recorded.
+   * Writes and reads `views` in turn until something has killed the daemon; starts it again and forgets what
+   * was never recorded.
    */
   async writeUntilKilled(views: readonly View[] = []): Promise<void> {
     const writer = await this.writer();
@@ -179,8 +179,8 @@ export class HistorySite {
   }
 
   /**
-   * Points that stay when the dense window has passed: a tag of each name, with writes before it and some behind
-   * the last.
+   * Points that stay when the dense window has passed: a tag of each name, with writes before it and some
+   * behind the last.
    */
   async writeKept(names: readonly string[]): Promise<void> {
     for (const name of names) {
@@ -237,7 +237,10 @@ export class HistorySite {
     await this.target.closeView(view.id);
   }
 
-  /** Points that are kept, the ends of the window and some moments inside; and the head as the ingest reads it. */
+  /**
+   * Points that are kept, the ends of the window and some moments inside; and the head as the ingest reads
+   * it.
+   */
   async checkAll(inside = 2): Promise<void> {
     const { kept, window } = await this.points();
     for (const { lsn } of kept) await this.#checkIfThere(lsn);
@@ -275,10 +278,16 @@ export const verified = ({ client }: MasterTarget): Promise<VerifyReport> =>
 
 export const socketOf = ({ listen }: View): string => listen.slice('unix:'.length);
 
-/** Whether a change of a file counts: in the room `undo`, `redo` or `derived`, or the machine's own directory, ''. */
+/**
+ * Whether a change of a file counts: in the room `undo`, `redo` or `derived`, or the machine's own directory,
+ * ''.
+ */
 export type FileEvent = (room: string, name: string) => boolean;
 
-/** Kills the daemon when files have changed so; `spared` such changes pass before. Ends with the call that is given back. */
+/**
+ * Kills the daemon when files have changed so; `spared` such changes pass before. Ends with the call that is
+ * given back.
+ */
 export function killWhen({ directory, target }: HistorySite, counts: FileEvent, spared = 0): () => void {
   let left = spared;
   const stop = (): void => {

@@ -67,6 +67,7 @@ export function stubService(): StubService {
     ...stubMachines(heard),
     ...stubRetention(heard),
     ...stubViews(heard),
+    ...stubHandOver(heard),
     async planRecovery(request) {
       heard('planRecovery', request);
       return planFor(request);
@@ -77,17 +78,6 @@ export function stubService(): StubService {
       progress({ done: 0, total: 100, what: 'root' });
       if (request.machine === 'forever') await untilAborted(signal);
       return { ...plan, bytesWritten: 1024 ** 2, seconds: 2 };
-    },
-    async planHandOver(request) {
-      heard('planHandOver', request);
-      return handOverPlan(request);
-    },
-    async handOver(request) {
-      heard('handOver', request);
-      const plan = handOverPlan(request);
-      if (plan.source.connected && request.sourceIsOff !== true)
-        throw new HomewardError('source-connected', 'the source of web is still connected');
-      return { ...plan, bytesWritten: 4096, exports: ['root'], damaged: [], changed: true };
     },
     async verify(request, progress, signal) {
       heard('verify', request);
@@ -127,6 +117,22 @@ const tag = (machine: string, name: string): TagReport => ({
   name,
   consistency: 'user',
 });
+
+function stubHandOver(heard: Heard): Pick<MasterTargetService, 'planHandOver' | 'handOver'> {
+  return {
+    async planHandOver(request) {
+      heard('planHandOver', request);
+      return handOverPlan(request);
+    },
+    async handOver(request) {
+      heard('handOver', request);
+      const plan = handOverPlan(request);
+      if (plan.source.connected && request.sourceIsOff !== true)
+        throw new HomewardError('source-connected', 'the source of web is still connected');
+      return { ...plan, bytesWritten: 4096, exports: ['root'], damaged: [], changed: true };
+    },
+  };
+}
 
 /** Pinned at 100. */
 function handOverPlan({ machine, to }: HandOverRequest): HandOverPlan {

@@ -1,5 +1,5 @@
-// Tells a process server once that a machine has a newer generation: what its source still sends is refused there
-// from then on, and the source hears why.
+// Tells a process server once that a machine has a newer generation: what its source still sends is refused
+// there from then on, and the source hears why.
 import { ChainConnection } from '../../../core/chain/chain-connection.ts';
 import { openChain } from '../../../core/chain/open-chain.ts';
 

@@ -9,7 +9,7 @@ import {
   refuseUnderWay,
   type HandOverFacts,
 } from '../../../../agent/recovery/hand-over.ts';
-import { touchedExtents } from '../../../../agent/recovery/hand-over-write.ts';
+import { touchedExtents, writeBack, type WriteBack } from '../../../../agent/recovery/hand-over-write.ts';
 import type { MachineFile } from '../../../../agent/replica/machine-file.ts';
 import type { HandOverTarget } from '../../../../core/registration/hand-over-words.ts';
 import { machineAddress } from '../../../../core/extents/address.ts';
@@ -154,3 +154,76 @@ t.test('what redo has touched is joined, and holes are left out', async (t) => {
     [8192, 8704],
   ]);
 });
+
+/** A disk of 4 MiB of which redo has touched the first two; the state has data, and a hole in the second. */
+function work(change: Partial<WriteBack> = {}): { job: WriteBack; records: string[] } {
+  const MiB = 1 << 20;
+  const records: string[] = [];
+  const job: WriteBack = {
+    journal: {
+      resolveHead(disk, _offset, _length, into) {
+        into.push(machineAddress(disk, 0), machineAddress(disk, 2 * MiB), {} as ExtentColumns, 0);
+        return into;
+      },
+      write(disk, offset, payload, fua, _owner, done) {
+        const filled = payload.every((byte) => byte === payload[0]) ? payload[0] : 'mixed';
+        records.push(`write ${disk} ${offset} ${payload.length} ${filled} ${fua}`);
+        setImmediate(done, null);
+      },
+      zero(disk, offset, length, { discard, fua }, done) {
+        records.push(`zero ${disk} ${offset} ${length} ${discard} ${fua}`);
+        setImmediate(done, null);
+      },
+    },
+    reader: {
+      async extents(_disk, offset, length) {
+        const data = Math.max(0, Math.min(length, MiB + 4096 - offset));
+        return [
+          { length: data, zero: false },
+          { length: length - data, zero: true },
+        ];
+      },
+      async content(_disk, offset, length) {
+        const damaged: [number, number][] = offset === 0 ? [] : [[offset, offset + 4096]];
+        return { content: Buffer.alloc(length, offset === 0 ? 7 : 0), damaged };
+      },
+    },
+    disks: [{ name: 'root', size: 4 * MiB }],
+    unknown: [],
+    allowDamaged: true,
+    isTrial: false,
+    progress: () => undefined,
+    signal: new AbortController().signal,
+    ...change,
+  };
+  return { job, records };
+}
+
+t.test(
+  'what was touched is written back, durably, and damage becomes zeros only where that is allowed',
+  async (t) => {
+    const MiB = 1 << 20;
+    const { job, records } = work();
+    t.same(await writeBack(job), {
+      bytesWritten: MiB + 4096,
+      damaged: [{ disk: 'root', start: MiB, end: MiB + 4096 }],
+    });
+    t.same(records, [
+      `write 0 0 ${MiB} 7 true`,
+      `write 0 ${MiB} 4096 0 true`,
+      `zero 0 ${MiB + 4096} ${MiB - 4096} true true`,
+    ]);
+    const strict = work({ allowDamaged: false });
+    await t.rejects(writeBack(strict.job), { code: 'damaged', hint: /--allow-damaged/ });
+    const trial = work({ isTrial: true });
+    t.equal((await writeBack(trial.job)).damaged.length, 1);
+    t.same(trial.records, [], 'a trial writes nothing');
+    const unknown = work({ unknown: [[machineAddress(0, 3 * MiB), machineAddress(0, 3 * MiB) + 512]] });
+    await writeBack(unknown.job);
+    t.equal(
+      unknown.records.at(-1),
+      `zero 0 ${MiB + 4096} ${3 * MiB - 4096} true true`,
+      'what is unknown, too',
+    );
+  },
+);

@@ -76,7 +76,7 @@ interface Rig {
   events: string[];
   gap: { from: number } | null;
   full: boolean;
-  clockMs: number;
+  clock: { ms: number };
   step(counts: Partial<SignalPiece>, atSecond: number): Promise<void>;
 }
 
@@ -85,6 +85,7 @@ function makeRig(marks?: SignalMark[]): Rig {
   const events: string[] = [];
   const note = (event: string): void => void events.push(event);
   const log = { error: note, warn: note, info: note, debug: note } as never;
+  const clock = { ms: 0 };
   let pieces: SignalPiece[] = [];
   const inner = directStepWork(new SimulatedFiles({ directories: [] }));
   const work = {
@@ -110,8 +111,8 @@ function makeRig(marks?: SignalMark[]): Rig {
     },
   };
   const rig: Rig = {
-    ...{ machine, file, events, gap: null, full: false, clockMs: 0 },
-    watch: new SignalWatch(work, log, marks, () => rig.clockMs),
+    ...{ machine, file, events, gap: null, full: false, clock },
+    watch: new SignalWatch(work, log, marks, () => clock.ms),
     async step(counts, atSecond) {
       const [from, to] = [atSecond * 10, atSecond * 10 + 100];
       const time = begin + atSecond * second;
@@ -171,7 +172,7 @@ t.test('over a restart it is the same event, and silence ends it', async (t) => 
   t.match(reportOf(after), { state: 'suspected', lastClean: { lsn: 1000 } });
   await encrypt(after, 130);
   t.equal(after.file.marks?.length, 1);
-  after.clockMs = limits.signalWindowMs + 1;
+  after.clock.ms = limits.signalWindowMs + 1;
   await after.watch.look(after.machine);
   t.match(reportOf(after), { state: 'ended' });
   t.same(after.events, ['encryption-ended']);

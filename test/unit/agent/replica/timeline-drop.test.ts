@@ -8,7 +8,7 @@ interface Played {
   unlinked: string[];
 }
 
-/** Steps [0, 10), [10, 20) … are there; the ledger knows the files of `told`, of which `present` lie there. */
+/** `steps` are known; the ledger knows the files of `told`, of which `present` lie there. */
 function played(steps: [number, number][], told: [number, number][], present: [number, number][]): Played {
   const name = ([from, to]: [number, number]): string => `${from}-${to}.seg`;
   const lines: string[] = [];
