@@ -1,5 +1,5 @@
-// What may wait for everything else: tables of undo, hashes of sealed segments, lines of the ledger that a crash
-// kept from being written.
+// What may wait for everything else: tables of undo, hashes of sealed segments, lines of the ledger that
+// a crash kept from being written.
 import { toHomewardError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { isEmpty, type Segment } from '../core/segment-log/segment.ts';

@@ -17,15 +17,13 @@ import { Chores } from './chores.ts';
 import { startControlServer } from './control/server.ts';
 import { HandOvers } from './hand-overs.ts';
 import { Ingests } from './ingest/ingests.ts';
-import type { Machine } from './machine.ts';
+import { janitorOf } from './keep-history.ts';
 import { Machines } from './machines.ts';
 import { MasterTarget } from './master-target.ts';
 import { restoreViews } from './open-view.ts';
 import { Views } from './recovery/views.ts';
 import { TargetLink } from './registration/target-link.ts';
 import { StepThread } from './replica/step-thread.ts';
-import { ordersFor, readVolume } from './retention/orders.ts';
-import { Janitor } from './retention/janitor.ts';
 import { Outlook } from './retention/outlook.ts';
 
 export interface DaemonOptions {
@@ -42,8 +40,6 @@ export interface DaemonOptions {
   /** What people call this host. */
   name?: string;
 }
-
-const janitorMs = 1000;
 
 /** Resolves when the daemon serves; `stop` resolves when everything acknowledged is durable and closed. */
 export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Promise<void> }> {
@@ -67,26 +63,9 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     stops.push(() => views.stop());
     await restoreViews({ data, config, clock, machines, views });
     const chores = new Chores({ work, log });
-    const outlook = new Outlook({ config, log });
-    const janitor = new Janitor<Machine>({
-      machines: () => machines.list(),
-      orders: (all, now) => {
-        for (const machine of all) machine.noteRates(now);
-        const volume = readVolume(retention, config.retentionReserveBytes);
-        outlook.look(all, volume, now);
-        const orders = ordersFor({ machines: all, config, volume, now });
-        for (const { space } of orders)
-          if (space.accept) noRoom.delete(space.id);
-          else noRoom.add(space.id);
-        return orders.map(({ order }) => order);
-      },
-      afterwards: (machine) => chores.look(machine),
-      endWork: () => work.close(),
-      clock,
-      log,
-      intervalMs: janitorMs,
-    });
     stops.push(() => chores.stop());
+    const outlook = new Outlook({ config, log });
+    const janitor = janitorOf({ retention, config, clock, log, machines, work, chores, outlook, noRoom });
     stops.push(() => janitor.stop());
     janitor.start();
 
@@ -104,20 +83,8 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const link = linkOf(options, clock, assigned, () => service.targetReport());
     const service: MasterTarget = new MasterTarget({
       version: options.version,
-      data,
-      retention,
-      replicas,
-      config,
-      clock,
-      log,
-      machines,
-      ingests,
-      views,
-      janitor,
-      outlook,
-      assigned,
-      handOvers,
-      link,
+      ...{ data, retention, replicas, config, clock, log },
+      ...{ machines, ingests, views, janitor, outlook, assigned, handOvers, link },
     });
     await reopenIngests(service, machines, ingests, log);
     handOvers.resume();

@@ -6,7 +6,7 @@ import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
 import { microseconds } from '../core/units.ts';
-import { History } from './history.ts';
+import { History } from './replica/history.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
@@ -296,7 +296,10 @@ export class Machine {
     return this.history.hold(lsn, this.#viewDisks(disksAt(this.file, lsn)));
   }
 
-  /** The same for the state that a sync compares with. Its disks are those of now: what was not there is zeros. */
+  /**
+   * The same for the state that a sync compares with. Its disks are those of now: what was not there is
+   * zeros.
+   */
   holdForSync(lsn: number): HeldContent {
     return this.history.holdForSync(lsn, this.#viewDisks(this.file.disks));
   }

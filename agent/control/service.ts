@@ -295,7 +295,10 @@ export interface VerifyReport {
     replica?: { bytes: number; uncheckedBytes: number };
     /** `cut`: why not all of it counted when the daemon started, or null. */
     ledger?: { lines: number; cut: string | null };
-    /** `resumed`: it went on where a run that was bounded in time had stopped; `remaining…`: what comes next. */
+    /**
+     * `resumed`: it went on where a run that was bounded in time had stopped; `remaining…`: what comes
+     * next.
+     */
     sweep?: { resumed: boolean; remainingPieces: number; remainingBytes: number };
   };
   damaged: {

@@ -68,8 +68,9 @@ export class IntakeQueue {
   }
 
   /**
-   * Appends what is waiting now, unless a failed sync is being healed or writers are held: then it stays waiting. Called once
-   * more by a request that completes meanwhile, it leaves the rest to the call under way.
+   * Appends what is waiting now, unless a failed sync is being healed or writers are held: then it stays
+   * waiting. Called once more by a request that completes meanwhile, it leaves the rest to the call under
+   * way.
    */
   appendAll(): void {
     if (this.#appending) return;

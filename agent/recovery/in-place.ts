@@ -5,7 +5,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
 import type { OnProgress, RecoverPlan, RecoverReport } from '../control/service.ts';
 import type { Cursor } from '../replica/cursor.ts';
-import type { History } from '../history.ts';
+import type { History } from '../replica/history.ts';
 
 /** A machine whose cursor can be held. */
 export interface Pinnable {
@@ -32,7 +32,7 @@ export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonl
   if (lsn < cursor.pruned && lsn < cursor.lsn) {
     throw new HomewardError(
       'conflict',
-      `the replica of ${name} cannot go back to lsn:${lsn}: the writes after it are not kept one by one any more`,
+      `the replica of ${name} cannot go back to lsn:${lsn}: writes after it are not kept one by one any more`,
       { hint: 'Recover that moment to raw:, qcow2:, vmdk: or block:, or open a view of it.' },
     );
   }

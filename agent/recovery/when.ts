@@ -44,7 +44,10 @@ function parseAgo(text: string): number {
   }
 }
 
-/** A point whose neighbours are gone: the state from `time` until (excluding) `untilTime`, as far as is known. */
+/**
+ * A point whose neighbours are gone: the state from `time` until (excluding) `untilTime`, as far as is
+ * known.
+ */
 export interface KeptMoment {
   lsn: number;
   time: number;

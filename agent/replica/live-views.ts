@@ -17,8 +17,8 @@ interface Open {
 }
 
 /**
- * The counter is odd while a step is open. A reader that has read from a replica looks at it: when it has moved,
- * a message that says why lies in the reader's port already, since messages go before the counter.
+ * The counter is odd while a step is open. A reader that has read from a replica looks at it: when it has
+ * moved, a message that says why lies in the reader's port already, since messages go before the counter.
  */
 export class LiveViews {
   readonly #counter = new Int32Array(new SharedArrayBuffer(4));

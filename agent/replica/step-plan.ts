@@ -38,8 +38,8 @@ export function redoBytesBetween(segments: StepFacts['segments'], from: number, 
 }
 
 /**
- * Which LSN was the newest how long ago, for the lag of the cursor. Bounded: of moments that lie close together
- * only some are kept.
+ * Which LSN was the newest how long ago, for the lag of the cursor. Bounded: of moments that lie close
+ * together only some are kept.
  */
 export class LagClock {
   #samples: { time: number; lsn: number }[] = [];

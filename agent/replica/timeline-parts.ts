@@ -2,7 +2,7 @@
 import type { Files } from '../../core/files/files.ts';
 import type { Cursor } from './cursor.ts';
 import type { UndoLog } from './undo/undo-log.ts';
-import type { LentDisk, LentRedo, StepWork } from './undo/undo-step.ts';
+import type { LentDisk, LentRedo, StepWork, UndoNote } from './undo/undo-step.ts';
 
 /** What steps need of a journal. */
 export interface StepJournal {
@@ -45,7 +45,10 @@ export interface TimelineParts {
   derived: string;
   disks(): LentDisk[];
   cursor(): Readonly<Cursor>;
-  /** Durable when it returns. When it throws the process goes on with the old one; the file may say either. */
+  /**
+   * Durable when it returns. When it throws the process goes on with the old one; the file may say
+   * either.
+   */
   moveCursor(change: Partial<Cursor>): void;
   /** A step is about to change the replica: every reader knows of it when this returns. */
   stepOpens(): void;
@@ -53,3 +56,12 @@ export interface TimelineParts {
   stepEnded(): void;
   flushBytes: number;
 }
+
+export interface StepPlan {
+  note: UndoNote;
+  /** False where no point below the end of the step is wanted any more. */
+  keepUndo: boolean;
+}
+
+/** What is known of a boundary made inside a step; `nextTime` is the stamp of the record behind it. */
+export type Middle = Pick<UndoNote, 'toTime' | 'tag' | 'point'> & { nextTime: number };

@@ -3,19 +3,20 @@
 import { basename, join } from 'node:path';
 import { assert, errnoOf } from '../../core/errors.ts';
 import type { Cursor } from './cursor.ts';
-import type { TimelineParts } from './timeline-parts.ts';
+import type { Middle, StepPlan, TimelineParts } from './timeline-parts.ts';
 import { GoneFiles } from './undo/gone-files.ts';
 import type { UndoLog } from './undo/undo-log.ts';
 import { undoFileName } from './undo/undo-names.ts';
 import type { ReplicaWritten, StepJob, UndoMade, UndoNote, UndoStep } from './undo/undo-step.ts';
 
-export type { StepEntry, StepJournal, StepLedger, TimelineParts } from './timeline-parts.ts';
-
-export interface StepPlan {
-  note: UndoNote;
-  /** False where no point below the end of the step is wanted any more. */
-  keepUndo: boolean;
-}
+export type {
+  Middle,
+  StepEntry,
+  StepJournal,
+  StepLedger,
+  StepPlan,
+  TimelineParts,
+} from './timeline-parts.ts';
 
 /**
  * Invariants: the undo log joins up to the cursor, or to an open step that begins there; while a step is
@@ -182,12 +183,8 @@ export class Timeline {
     assert(boundary <= lsn && this.base(boundary) === boundary, 'redo goes up to a boundary');
     if (boundary > pruned) {
       this.#pruningTo = boundary;
-      try {
-        await this.#gone.settle();
-        this.#move({ pruned: boundary });
-      } finally {
-        this.#pruningTo = 0;
-      }
+      const moved = this.#gone.settle().then(() => this.#move({ pruned: boundary }));
+      await moved.finally(() => (this.#pruningTo = 0));
       ledger.append({ event: 'pruned', from: pruned, to: boundary });
       await this.#settleForRoom();
     }
@@ -377,9 +374,6 @@ export class Timeline {
     }
   }
 }
-
-/** What is known of a boundary made inside a step; `nextTime` is the stamp of the record behind it. */
-export type Middle = Pick<UndoNote, 'toTime' | 'tag' | 'point'> & { nextTime: number };
 
 interface Output {
   undoPath: string;

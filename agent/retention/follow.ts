@@ -91,7 +91,10 @@ export class Follower {
     return Math.max(toFirst, unwanted, this.#lagTarget(policy, now));
   }
 
-  /** Redo that apply is late with, beyond its lag; nothing while the cursor is pinned or trails by the window. */
+  /**
+   * Redo that apply is late with, beyond its lag; nothing while the cursor is pinned or trails by the
+   * window.
+   */
   backlogBytes(policy: FollowPolicy, now: number): number {
     const { cursor, journal } = this.#machine;
     if (cursor.pin !== null || trailsByWindow(policy, cursor)) return 0;
@@ -178,8 +181,8 @@ export class Follower {
 }
 
 /**
- * Undo is not needed when the cursor trails by the whole window and nothing below that is kept, nor before the
- * first point.
+ * Undo is not needed when the cursor trails by the whole window and nothing below that is kept, nor
+ * before the first point.
  */
 export function trailsByWindow(policy: FollowPolicy, { firstPoint, stepTo }: Readonly<Cursor>): boolean {
   if (firstPoint === null || stepTo !== null) return true;

@@ -82,9 +82,9 @@ function capacityOf(machines: readonly Foreseen[], volume: SpaceVolume, now: num
 }
 
 /**
- * Its rate is the mean of the last hour, or of what is known if that is less; from the first point on: a first
- * copy says nothing of the days to come. While too little is known, it writes nothing. A machine with a bound of
- * its own takes no more than that.
+ * Its rate is the mean of the last hour, or of what is known if that is less; from the first point on: a
+ * first copy says nothing of the days to come. While too little is known, it writes nothing. A machine
+ * with a bound of its own takes no more than that.
  */
 export function foreseen(machine: Foreseen, config: Config, now: number): ForecastMachine {
   const { id, file, journal, cursor } = machine;

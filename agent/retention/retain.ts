@@ -1,6 +1,6 @@
-// Carries out what retention asks of one machine: the oldest points are dropped, redo goes, steps are split before
-// that and merged after.
-import type { History } from '../history.ts';
+// Carries out what retention asks of one machine: the oldest points are dropped, redo goes, steps are
+// split before that and merged after.
+import type { History } from '../replica/history.ts';
 import { boundariesOf, type Boundary } from '../replica/points.ts';
 import type { UndoStep } from '../replica/undo/undo-step.ts';
 import { middleAt, type Noted } from './boundary.ts';
@@ -35,8 +35,8 @@ export interface RetainDone {
 }
 
 /**
- * Nothing while a step is open. When room is short the oldest points go first, then redo. At most one merge, so
- * that the cursor is looked after in between.
+ * Nothing while a step is open. When room is short the oldest points go first, then redo. At most one
+ * merge, so that the cursor is looked after in between.
  */
 export async function retain(
   machine: Retained,
@@ -92,7 +92,10 @@ function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand):
   });
 }
 
-/** Redo goes at once when nothing has to be split before; else what is wanted is looked at again after that. */
+/**
+ * Redo goes at once when nothing has to be split before; else what is wanted is looked at again after
+ * that.
+ */
 async function prune(machine: Retained, policy: PrunePolicy, demand: RetainDemand): Promise<number> {
   const { timeline, undo } = machine.history;
   // Without undo there is nothing below the cursor to be shown.

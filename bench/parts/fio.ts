@@ -21,7 +21,10 @@ export interface FioWork {
   repeatable?: boolean;
   /** How much of each block compresses away; such bytes are repeatable, too. */
   compressPercent?: number;
-  /** Places are drawn anew each time, so that some come again: evenly, or by Zipf's law with this exponent. */
+  /**
+   * Places are drawn anew each time, so that some come again: evenly, or by Zipf's law with this
+   * exponent.
+   */
   repeats?: 'uniform' | { zipf: number };
   /** A file that gets a line for each request. */
   log?: string;

@@ -115,7 +115,9 @@ async function openOurs(target: BenchTarget, { lsn, held }: Case): Promise<Measu
     bytes: probeBytes,
     cpuSeconds: after.cpuSeconds - before.cpuSeconds,
     peakBytes: after.peakBytes,
-    remark: `${held}; opened after ${(opened - from).toFixed(0)} ms, the first byte ${(value - (opened - from)).toFixed(1)} ms later`,
+    remark:
+      `${held}; opened after ${(opened - from).toFixed(0)} ms, ` +
+      `the first byte ${(value - (opened - from)).toFixed(1)} ms later`,
   };
 }
 

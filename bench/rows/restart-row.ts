@@ -36,7 +36,9 @@ export async function restartRow(context: RowContext): Promise<CaseResult[]> {
       results.push(
         await compare({
           row: 12,
-          case: `kill -9 while writing until the next write is durable, a window of ${formatSize(bytes)} in 4 KiB; ${name}`,
+          case:
+            `kill -9 while writing until the next write is durable, ` +
+            `a window of ${formatSize(bytes)} in 4 KiB; ${name}`,
           peerName: 'what is asked for',
           unit: 's',
           goal: { most: 1 },

@@ -43,7 +43,9 @@ async function measureMode(
     const place = follows ? 'below' : 'above';
     return await compare({
       row: 9,
-      case: `4 KiB random reads, QD 32, view in the middle of ${2 * chainRecords} records, ${place} the cursor: ${name}`,
+      case:
+        `4 KiB random reads, QD 32, view in the middle of ${2 * chainRecords} records, ` +
+        `${place} the cursor: ${name}`,
       peerName: `qemu-nbd, qcow2 chain of ${overlays}`,
       unit: 'reads/s',
       goal: { least: 1 },

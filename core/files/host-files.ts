@@ -99,7 +99,10 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** What cannot be written any more can still be read: on a volume that is read-only a write fails, not this. */
+/**
+ * What cannot be written any more can still be read: on a volume that is read-only a write fails, not
+ * this.
+ */
 function openFile(path: string): number {
   try {
     return fs.openSync(path, O_RDWR);

@@ -1,4 +1,5 @@
-// A cursor whose disk fails at any I/O call, once or from there on: nothing is wrong, and the next try goes on.
+// A cursor whose disk fails at any I/O call, once or from there on: nothing is wrong, and the next try
+// goes on.
 import t, { type Test } from 'tap';
 import { chooseSeed } from '../support/random.ts';
 import type { IoFault } from '../support/timeline-io.ts';

@@ -1,4 +1,5 @@
-// The cursor against a plain model: whatever happens, every LSN that can be shown shows exactly the state after it.
+// The cursor against a plain model: whatever happens, every LSN that can be shown shows exactly the state
+// after it.
 import t, { type Test } from 'tap';
 import { chooseSeed } from '../support/random.ts';
 import { frozenTimers } from './log-driver.ts';

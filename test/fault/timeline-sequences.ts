@@ -65,7 +65,10 @@ export function sequences(): string[][] {
   return [...names.map((name) => [name]), ...pairs, ...triples];
 }
 
-/** Steps whose redo is gone, with a kept point between and one to be thinned, a dense step, and writes to apply. */
+/**
+ * Steps whose redo is gone, with a kept point between and one to be thinned, a dense step, and writes to
+ * apply.
+ */
 export async function prepared(): Promise<Remains> {
   const world = await TimelineWorld.open(TimelineWorld.blank());
   await taken(ops.change(world, ops.writing(0, 0, bytes(3000, 'a'))));

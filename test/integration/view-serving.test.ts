@@ -31,6 +31,25 @@ interface Site {
   next(data?: string): Site;
 }
 
+/** What a view of the disks in `fds` is made of. */
+function contentOf(fds: readonly number[]): HeldContent['content'] {
+  return {
+    mark: machineMark(uuid),
+    machine: uuid,
+    lsn: 7,
+    disks: fds.map((fd, index) => ({ name: ['root', 'home'][index]!, size, fd, sparse: true, sums: null })),
+    plan: {
+      counter: 0,
+      redo: [],
+      floor: { segment: 0, lsnDelta: -1 },
+      undo: [],
+      segments: [],
+      unknown: [],
+    },
+    live: null,
+  };
+}
+
 /** A machine of two disks: the first half of each is data, the second a hole. */
 function makeSite(t: Test, clock: Clock = hostClock()): Site {
   const directory = temporaryDirectory(t);
@@ -46,27 +65,7 @@ function makeSite(t: Test, clock: Clock = hostClock()): Site {
   const hold = (site: Site): HeldContent => {
     site.held += 1;
     return {
-      content: {
-        mark: machineMark(uuid),
-        machine: uuid,
-        lsn: 7,
-        disks: fds.map((fd, index) => ({
-          name: ['root', 'home'][index]!,
-          size,
-          fd,
-          sparse: true,
-          sums: null,
-        })),
-        plan: {
-          counter: 0,
-          redo: [],
-          floor: { segment: 0, lsnDelta: -1 },
-          undo: [],
-          segments: [],
-          unknown: [],
-        },
-        live: null,
-      },
+      content: contentOf(fds),
       transfer: [],
       release: () => {
         site.held -= 1;

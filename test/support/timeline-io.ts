@@ -1,4 +1,5 @@
-// Watches, fails or ends a process at its I/O calls, and keeps what reading for a check does out of the count.
+// Watches, fails or ends a process at its I/O calls, and keeps what reading for a check does out of the
+// count.
 import type { Files } from '../../core/files/files.ts';
 import { systemError } from '../../core/system-error.ts';
 import { SimulatedCrash, type FileCall, type SimulatedFiles } from './simulated-files.ts';

@@ -20,7 +20,10 @@ export interface State {
 
 export const note: Change = { kind: 'note', disk: 0, offset: 0, length: 0, bytes: null };
 
-/** Changes count in the order of their attempts, as far as the head of the journal says that they are in it. */
+/**
+ * Changes count in the order of their attempts, as far as the head of the journal says that they are in
+ * it.
+ */
 export class Truth {
   readonly states: State[];
   #attempts: Change[] = [];

@@ -1,4 +1,5 @@
-// Reads views of a timeline world and compares them with the truth: exact bytes, or refused where that is due.
+// Reads views of a timeline world and compares them with the truth: exact bytes, or refused where that is
+// due.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ViewReader } from '../../agent/replica/view-reader.ts';
 import { HomewardError } from '../../core/errors.ts';

@@ -1,8 +1,9 @@
-// One small machine on simulated files: real journal, undo, timeline and history, a cursor cell and a ledger that
-// only counts, beside the truth. It can be ended at any I/O call and opened again from what is left.
+// One small machine on simulated files: real journal, undo, timeline and history, a cursor cell and a
+// ledger that only counts, beside the truth. It can be ended at any I/O call and opened again from what
+// is left.
 import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { History, type HistoryParts } from '../../agent/history.ts';
+import { History, type HistoryParts } from '../../agent/replica/history.ts';
 import { Journal } from '../../agent/journal/journal.ts';
 import type { Cursor } from '../../agent/replica/cursor.ts';
 import { directStepWork } from '../../agent/replica/step-work.ts';

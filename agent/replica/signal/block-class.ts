@@ -11,7 +11,10 @@ export type BlockClass = (typeof BlockClass)[keyof typeof BlockClass];
 const leastBytes = 256;
 /** Of structured content so much is enough to see it. */
 const firstBytes = 1024;
-/** Above the chi-square of random bytes by so much a byte. What is compressed stays below, text is above 5. */
+/**
+ * Above the chi-square of random bytes by so much a byte. What is compressed stays below, text is above
+ * 5.
+ */
 const structuredExcess = 1;
 /** Random bytes have 255 with a deviation of 22.6: 1 block in 1000 is above. Half of what gzip makes is. */
 const randomMost = 330;

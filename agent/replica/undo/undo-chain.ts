@@ -29,7 +29,8 @@ export interface UndoChain<T extends UndoPiece> {
 }
 
 export function chainOf<T extends UndoPiece>(pieces: readonly T[], cursorLsn: number): UndoChain<T> {
-  // First of all: what lies around the cursor was split and then rolled back in part, and would hide the rest.
+  // First of all: what lies around the cursor was split and then rolled back in part, and would hide the
+  // rest.
   const isBeyond = ({ from, to }: T): boolean => from > cursorLsn || (from < cursorLsn && to > cursorLsn);
   const within = pieces.filter((piece) => !isBeyond(piece));
   const { kept, contained, replaced } = withoutContained(within.filter(isUsable));

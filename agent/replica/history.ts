@@ -1,14 +1,14 @@
 // Every moment of one machine that can be shown: redo, undo and the cursor between them, and what open views
 // hold of it.
-import { HomewardError } from '../core/errors.ts';
-import type { Journal } from './journal/journal.ts';
-import type { RedoLayers } from './journal/lend-layers.ts';
-import type { Cursor } from './replica/cursor.ts';
-import { LiveViews, type HeldPlan } from './replica/live-views.ts';
-import { denseFrom, keptBelow, type Boundary, type PointFacts } from './replica/points.ts';
-import { Timeline, type TimelineParts } from './replica/timeline.ts';
-import type { UndoLog } from './replica/undo/undo-log.ts';
-import type { HeldContent, ViewDisk } from './replica/view-content.ts';
+import { HomewardError } from '../../core/errors.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { RedoLayers } from '../journal/lend-layers.ts';
+import type { Cursor } from './cursor.ts';
+import { LiveViews, type HeldPlan } from './live-views.ts';
+import { denseFrom, keptBelow, type Boundary, type PointFacts } from './points.ts';
+import { Timeline, type TimelineParts } from './timeline.ts';
+import type { UndoLog } from './undo/undo-log.ts';
+import type { HeldContent, ViewDisk } from './view-content.ts';
 
 export interface HistoryParts extends Omit<TimelineParts, 'stepOpens' | 'stepEnded' | 'journal' | 'machine'> {
   /** What people call the machine. */
