@@ -39,8 +39,9 @@ export class Follower {
   readonly #machine: Followed;
   readonly #log: Log;
   readonly #lag = new LagClock();
-  /** When the last step ended, microseconds. */
+  /** When the last step ended, microseconds; it ended before the target. */
   #stepped = 0;
+  #isOnTheWay = false;
 
   constructor(machine: Followed, log: Log) {
     this.#machine = machine;
@@ -75,6 +76,7 @@ export class Follower {
       end > (cursor.firstPoint ?? Infinity) && !(trailsByWindow(policy, cursor) && end <= unwanted);
     const { bytes } = await history.timeline.apply({ note: noteOfStep(this.#machine, end), keepUndo });
     this.#stepped = now;
+    this.#isOnTheWay = end < target;
     this.#log.debug('step-applied', { machine: this.#machine.name, to: end, bytes, undo: keepUndo });
     return true;
   }
@@ -152,7 +154,7 @@ export class Follower {
     if (cursor.pin !== null || journal.appendFailure !== null) return true;
     const trails = trailsByWindow(policy, cursor);
     const isBeyond = unwanted > cursor.lsn && journal.redoBytes < limits.stepPatientBytes;
-    if (policy.short || isBeyond) return true;
+    if (policy.short || isBeyond || this.#isOnTheWay) return true;
     const lagMs = trails ? 0 : Math.min(policy.replicaLagMs, policy.windowMs);
     const waitMs = Math.min(Math.max(lagMs / 5, limits.stepWaitLeastMs), limits.stepWaitMostMs);
     if (now - this.#stepped >= waitMs * 1000) return true;

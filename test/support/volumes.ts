@@ -103,7 +103,8 @@ export function snapshot(directory: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const entry of fs.readdirSync(directory, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name);
-    if (entry.name === 'lock') continue;
+    // What is derived comes and goes.
+    if (entry.name === 'lock' || entry.parentPath.endsWith('/derived')) continue;
     found[path.relative(directory, file)] = entry.isFile() ? describe(file) : 'directory';
   }
   return found;
