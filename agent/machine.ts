@@ -66,6 +66,7 @@ export class Machine {
       journal,
       replicas,
       file.disks.map((disk) => disk.name),
+      () => this.#cursor.unknown,
     );
     this.#cursor = cursor;
     this.ledger = ledger;

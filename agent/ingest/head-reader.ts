@@ -2,7 +2,7 @@
 import type { BlockExtent, BlockStore } from '../../core/block/block-store.ts';
 import { appendExtent, dataExtent, holeExtent } from '../../core/block/append-extent.ts';
 import { HomewardError } from '../../core/errors.ts';
-import { addressOffset } from '../../core/extents/address.ts';
+import { addressOffset, machineAddress } from '../../core/extents/address.ts';
 import { ContentKind, type ExtentColumns } from '../../core/extents/extent-columns.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
@@ -22,10 +22,18 @@ export class HeadReader {
   readonly #journal: Journal;
   readonly #replicas: readonly BlockStore[];
   readonly #diskNames: readonly string[];
+  readonly #unknown: () => readonly (readonly [number, number])[];
   readonly #files: Files;
   readonly #mark: MachineMark;
 
-  constructor(journal: Journal, replicas: readonly BlockStore[], diskNames: readonly string[] = []) {
+  /** `unknown` gives the addresses [start, end) of the replicas whose content nobody knows. */
+  constructor(
+    journal: Journal,
+    replicas: readonly BlockStore[],
+    diskNames: readonly string[] = [],
+    unknown: () => readonly (readonly [number, number])[] = () => [],
+  ) {
+    this.#unknown = unknown;
     this.#diskNames = diskNames;
     this.#journal = journal;
     this.#replicas = replicas;
@@ -89,19 +97,14 @@ export class HeadReader {
     extent: ExtentColumns | null,
     index: number,
   ): Promise<void> {
-    if (extent === null) return this.#replica(disk).read(target, offset);
+    if (extent === null) return this.#readReplica(disk, offset, target);
     if (extent.kinds[index] === ContentKind.zero) {
       target.fill(0);
       return Promise.resolve();
     }
     const segment = this.#journal.segment(extent.segments[index] ?? 0);
     if (segment === undefined || extent.kinds[index] !== ContentKind.data) {
-      return Promise.reject(
-        new HomewardError(
-          'damaged',
-          `bytes ${offset} to ${offset + target.length} of disk ${disk} are unknown`,
-        ),
-      );
+      return Promise.reject(this.#notKnown(disk, offset, target.length));
     }
     return this.#readRecord(segment, target, {
       position: extent.positions[index] ?? 0,
@@ -110,6 +113,19 @@ export class HeadReader {
       start: offset,
       end: offset + target.length,
     });
+  }
+
+  #readReplica(disk: number, offset: number, target: Buffer): Promise<void> {
+    const start = machineAddress(disk, offset);
+    const end = start + target.length;
+    if (this.#unknown().some(([from, to]) => from < end && start < to))
+      return Promise.reject(this.#notKnown(disk, offset, target.length));
+    return this.#replica(disk).read(target, offset);
+  }
+
+  #notKnown(disk: number, offset: number, length: number): HomewardError {
+    const name = this.#diskNames[disk] ?? String(disk);
+    return new HomewardError('damaged', `bytes ${offset} to ${offset + length} of disk ${name} are unknown`);
   }
 
   /** The segment is held while we read, so that it is not pruned and written over under us. */

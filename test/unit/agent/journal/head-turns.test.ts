@@ -54,3 +54,19 @@ t.test('content that goes from the replica back to redo is never missed', async 
   happens.once = () => driver.apply(0);
   t.match(await reader.extents(0, 0, 1500), [{ length: 1500 }], 'all of it is data');
 });
+
+t.test(
+  'what nobody knows of a replica is an error at the head, too, until it is written again',
+  async (t) => {
+    const driver = new JournalDriver();
+    await driver.open();
+    const reader = new HeadReader(driver.journal, driver.replicas, ['root', 'home'], () => [[512, 1024]]);
+    const found = Buffer.alloc(512);
+    await reader.read(0, 0, found);
+    await t.rejects(reader.read(0, 256, found), { code: 'damaged', message: /256 to 768 of disk root/ });
+    await reader.read(1, 512, found);
+    await driver.request([writing(0, 512, Buffer.alloc(512, 'a'))]);
+    await reader.read(0, 512, found);
+    t.same(found, Buffer.alloc(512, 'a'));
+  },
+);
