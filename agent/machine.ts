@@ -49,6 +49,8 @@ export class Machine {
   readonly ledger: Ledger;
   readonly history: History;
   readonly rates = new WriteRates();
+  /** What was there at the start. */
+  readonly openedLsn: number;
   readonly signal: SignalWatch;
   /** What of `journal.taken` the rates know. */
   #rated = { records: 0, bytes: 0, flushes: 0 };
@@ -70,6 +72,7 @@ export class Machine {
     );
     this.#cursor = cursor;
     this.ledger = ledger;
+    this.openedLsn = journal.headLsn;
     this.signal = new SignalWatch(context.work, context.log, file.marks);
     this.history = new History({
       name: () => this.name,

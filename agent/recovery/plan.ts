@@ -1,7 +1,7 @@
 // What a recovery would write where: looked up and judged before anything is written.
 import fs from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errnoOf, HomewardError } from '../../core/errors.ts';
+import { assert, errnoOf, HomewardError } from '../../core/errors.ts';
 import { systemError } from '../../core/system-error.ts';
 import type { RecoverPlan, RecoverRequest, RecoverTarget } from '../control/service.ts';
 import { devicePath, inspectDevice, refuseUnsafeTarget } from '../replica/target-device.ts';
@@ -29,13 +29,10 @@ export interface PlanInput {
 export function planRecovery(input: PlanInput): RecoverPlan {
   const { machine, lsn, time, asked, request } = input;
   const { target, overwrite } = request;
-  if (target.kind === 'in-place')
-    throw new HomewardError('not-in-this-version', 'recovery in place is not there yet');
-  const disks =
-    target.kind === 'block'
-      ? planDevices(machine, target, overwrite)
-      : machine.disks.map((disk) => planFile(disk, target.kind, target.directory));
-  return { machine: machine.name, lsn, time, asked, disks: disks.map((disk) => withDone(disk, input)) };
+  assert(target.kind !== 'in-place', 'a recovery in place has a plan of its own');
+  const planned =
+    target.kind === 'block' ? planDevices(machine, target, overwrite) : planFiles(machine, target);
+  return { machine: machine.name, lsn, time, asked, disks: planned.map((disk) => withDone(disk, input)) };
 }
 
 /** What an interrupted run of the same recovery has done; throws 'conflict' when it was of another one. */
@@ -46,10 +43,14 @@ function withDone(disk: PlannedDisk, { machine, lsn, request, notes }: PlanInput
   return { ...disk, resumes: found.done.size / stretchesOf(disk.size) };
 }
 
+type FileTarget = Exclude<RecoverTarget, { kind: 'block' | 'in-place' }>;
+
+const planFiles = ({ disks }: PlanInput['machine'], target: FileTarget): PlannedDisk[] =>
+  disks.map((disk) => planFile(disk, target));
+
 function planFile(
   disk: { name: string; size: number },
-  format: 'raw' | 'qcow2' | 'vmdk',
-  directory: string,
+  { kind: format, directory }: FileTarget,
 ): PlannedDisk {
   const to = join(directory, `${disk.name}.${format}`);
   targetsInUse.refuseInUse(to);

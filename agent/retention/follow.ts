@@ -108,7 +108,7 @@ export class Follower {
     const { journal } = this.#machine;
     const then = now - Math.min(replicaLagMs, windowMs) * 1000;
     // After a start nothing is remembered; what was sealed then says when it came.
-    const sealed = journal.segments.slice(0, -1).findLast(({ lastArrival }) => lastArrival <= then);
+    const sealed = journal.segments.slice(0, -1).findLast((segment) => arrivedBy(segment, then));
     return Math.min(journal.durableLsn, Math.max(this.#lag.at(then), sealed?.lastLsn ?? 0));
   }
 
@@ -116,7 +116,7 @@ export class Follower {
   #floorTarget({ floorMs }: FollowPolicy, now: number): number {
     const { journal } = this.#machine;
     const then = now - floorMs * 1000;
-    const old = journal.segments.slice(0, -1).findLast(({ lastArrival }) => lastArrival <= then);
+    const old = journal.segments.slice(0, -1).findLast((segment) => arrivedBy(segment, then));
     return Math.min(journal.durableLsn, old?.lastLsn ?? 0);
   }
 
@@ -181,6 +181,10 @@ export class Follower {
     return [...tags.map(({ lsn }) => lsn), ...edges];
   }
 }
+
+/** When nothing of it tells, it may have come just now. */
+const arrivedBy = ({ lastArrival }: { lastArrival: number }, time: number): boolean =>
+  lastArrival > 0 && lastArrival <= time;
 
 /**
  * Undo is not needed when the cursor trails by the whole window and nothing below that is kept, nor

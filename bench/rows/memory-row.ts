@@ -87,6 +87,7 @@ async function manyRecords(
       seed: 1,
       finalFlush: true,
     });
+    await target.quiet();
     const { redoBytes, undoBytes } = await target.status();
     return await resident(target, `redo ${formatSize(redoBytes)}, undo ${formatSize(undoBytes)}`);
   } finally {

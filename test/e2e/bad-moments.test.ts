@@ -10,7 +10,10 @@ const skip = skipUnless({ commands: ['qemu-io'] });
 
 /** `web` has a tag and a window of a second; `copy` is being seeded. */
 async function served(t: Test): Promise<MasterTarget> {
-  const target = await MasterTarget.start(t, { WindowHours: '1s', SegmentBytes: '64K' });
+  const target = await MasterTarget.start(t, {
+    ...{ WindowHours: '1s', SegmentBytes: '64K' },
+    ...{ ReplicaLag: '1s', KeepRules: 'none' },
+  });
   const socket = await target.ingest('web', ['root=16M']);
   await target.ask('tag', 'web', '--name', 'first');
   const writes = [0, 1, 2, 3].flatMap((n) => ['-c', `write -P 5 ${n}m 512k`]);
@@ -66,13 +69,12 @@ t.test('tags, views and targets that cannot be', { skip }, async (t) => {
     }),
     [['view', 'close', 'abcdef12'], 3, 'no-such-view', /there is no view abcdef12/],
     [['view', 'close', 'web', '--at', 'latest'], 3, 'no-such-view', /no view of web is at lsn:/],
-    [view('web', 'latest', '--writable'), 2, 'not-in-this-version', /writable/],
+    [view('web', 'latest', '--scratch', '1G'), 2, 'usage', /--scratch goes with --writable/],
     [view('web', 'latest', '--for', 'ever'), 2, 'bad-duration', /"ever" is not a duration/],
     [recover('floppy:a'), 2, 'bad-target', /"floppy:a" is not a target/],
     [recover(`raw:${file}`), 2, 'bad-target', /drscout\.conf is not a directory/],
     [recover('block:nodisk=/dev/null'), 3, 'no-such-disk', /web has no disk nodisk/],
     [recover('block:root=/dev/null'), 6, 'target-missing', /\/dev\/null is not a block device/],
-    [recover('in-place'), 2, 'not-in-this-version', /recovery in place/],
   ]);
   fs.writeFileSync(target.inDirectory('root.raw'), 'precious');
   await allRefused(t, target, [[recover(`raw:${target.directory}`), 5, 'exists', /root\.raw exists/]]);
