@@ -80,10 +80,10 @@ export function resolveWhen(when: When, moments: Moments): number {
   if (oldest === null)
     throw new HomewardError('no-points', 'the first copy has not ended: there is no point yet');
   if (moments.kept.some((point) => point.lsn === lsn)) return lsn;
-  if (lsn < oldest.lsn || lsn > newest.lsn) throw unavailable(`lsn:${lsn}`, lsn, moments);
-  const gap = catalogue.gapAt(lsn);
+  const gap = lsn > newest.lsn ? null : catalogue.gapAt(lsn);
   if (gap !== null)
     throw inGap(when.kind === 'time' ? `${formatTyped(when)}, lsn:${lsn},` : `lsn:${lsn}`, gap);
+  if (lsn < oldest.lsn || lsn > newest.lsn) throw unavailable(`lsn:${lsn}`, lsn, moments);
   const lost = catalogue.lost.find((range) => range.from <= lsn && lsn <= range.to);
   if (lost !== undefined) {
     throw new HomewardError('damaged', `lsn:${lsn} is among the lost records ${lost.from} to ${lost.to}`);

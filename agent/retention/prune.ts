@@ -12,6 +12,8 @@ export interface PruneFacts {
     lastArrival: number;
     bytes: number;
   }[];
+  /** The segment that still takes records: it does not go, but a boundary inside it lets those before go. */
+  newest?: { lastLsn: number; lastTime: number; lastArrival: number };
   /** Ends of steps, `prunedLsn` and the cursor among them, in order. */
   boundaries: readonly { lsn: number; time: number }[];
   /** Redo up to here may be gone already. */
@@ -73,12 +75,13 @@ function needingRedo({ shown, boundaries, prunedLsn }: PruneFacts): number[] {
   return shown.filter((lsn) => lsn > prunedLsn && !ends.has(lsn));
 }
 
-/** The end of the newest segment that may go with all before it; `prunedLsn` when none may. */
+/** The end of the newest segment whose records nobody wants, nor those before; `prunedLsn` when there is none. */
 function unwantedUpTo(facts: PruneFacts, policy: PrunePolicy, demand: PruneDemand): number {
   let { bytes } = facts;
   let { freeBytes } = demand;
   let upTo = facts.prunedLsn;
-  for (const segment of facts.segments) {
+  const newest = facts.newest === undefined ? [] : [{ ...facts.newest, bytes: 0 }];
+  for (const segment of [...facts.segments, ...newest]) {
     if (segment.lastLsn <= upTo) continue;
     // The stamps are the source's, whose clock may be far behind: what has just come is not old.
     const ageMs = (demand.now - Math.max(segment.lastTime, segment.lastArrival)) / 1000;

@@ -114,9 +114,11 @@ async function prune(machine: Retained, policy: PrunePolicy, demand: RetainDeman
 function pruning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): PrunePlan {
   const { history, journal, cursor } = machine;
   const { catalogue } = journal;
+  const newest = journal.segments.at(-1);
   return planPrune(
     {
       segments: journal.segments.slice(0, -1),
+      ...(newest !== undefined && newest.lastArrival > 0 && { newest }),
       boundaries: boundaries(machine).filter(({ lsn }) => lsn >= cursor.pruned),
       prunedLsn: cursor.pruned,
       cursorLsn: cursor.lsn,
@@ -139,10 +141,16 @@ function boundaries({ history, cursor, journal }: Retained): Boundary[] {
   return [...boundariesOf(history.undo.steps), { lsn, time, untilTime: time + 1, tag: null, point }];
 }
 
-/** What views show, and what a sync that goes on compares with. */
-function neededMoments({ history, journal }: Retained): number[] {
-  const { sync } = journal.catalogue;
-  return sync?.checksums === true ? [...history.shownLsns, sync.before] : [...history.shownLsns];
+/**
+ * What views show, what a sync that goes on compares with, and the newest point before it, which however old
+ * is all that could be recovered if the source were lost now.
+ */
+function neededMoments({ history, journal, cursor }: Retained): number[] {
+  const { sync, gaps } = journal.catalogue;
+  const compared = sync?.checksums === true ? [sync.before] : [];
+  const newest = gaps.filter(({ to }) => to === null).map(({ from }) => from - 1);
+  const points = newest.filter((lsn) => lsn >= (cursor.firstPoint ?? Infinity));
+  return [...history.shownLsns, ...compared, ...points];
 }
 
 /** The boundaries that those are read from. */

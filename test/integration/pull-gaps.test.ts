@@ -1,6 +1,6 @@
 // Syncs on the way of a pulled machine: no point lies inside one, those before stay, and what is seen
 // outlives a restart.
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { until } from '../support/homeward.ts';
 import { PullSite, type PlayedSource } from '../support/pull-site.ts';
 
@@ -76,32 +76,43 @@ t.test('LSNs that a sync skipped are no points, and stay skipped after a restart
   }
 });
 
-t.test(
-  'the cursor passes a gap as a whole once it has ended, and stays before one that is open',
-  async (t) => {
-    const site = await PullSite.start(t);
-    const web = await protectedMachine(site, 1);
-    const before = web.write(0, 0, kib(40, 'b'));
-    const begin = web.syncBegin({ reason: 'resync' });
-    for (let count = 0; count < 8; count++) web.write(0, count * 1024, kib(40, 'c'));
-    await site.settled(web);
-    await until('apply to come to the gap', async () => (await site.status('web')).appliedLsn === before);
-    t.ok(
-      (await site.recovered('web', 'latest'))
-        .subarray(0, 65536)
-        .equals(Buffer.concat([kib(40, 'b'), kib(24, 'a')])),
-    );
-    await site.restartTarget();
-    await site.settled(web);
-    t.equal((await site.status('web')).appliedLsn, before);
+/** `settings` say whether the cursor waits before the gap, or goes into it and undo leads back. */
+async function throughGap(t: Test, settings: Record<string, string>): Promise<void> {
+  const site = await PullSite.start(t, settings);
+  const waits = settings['KEEP_RULES'] === 'none';
+  const web = await protectedMachine(site, 1);
+  const before = web.write(0, 0, kib(40, 'b'));
+  const begin = web.syncBegin({ reason: 'resync' });
+  for (let count = 0; count < 8; count++) web.write(0, count * 1024, kib(40, 'c'));
+  await site.settled(web);
+  const isThere = async (): Promise<boolean> => {
+    const { appliedLsn } = await site.status('web');
+    return waits ? appliedLsn === before : appliedLsn > begin;
+  };
+  await until('apply to come to the gap', isThere);
+  const newest = Buffer.concat([kib(40, 'b'), kib(24, 'a')]);
+  const check = async (about: string): Promise<void> => {
+    t.ok((await site.recovered('web', 'latest')).subarray(0, 65536).equals(newest), `latest ${about}`);
     await t.rejects(site.recovered('web', `lsn:${begin}`), { code: 'in-gap' });
+  };
+  await check('is the point before it, however old');
+  await site.restartTarget();
+  await site.settled(web);
+  await until('apply to come to the gap', isThere);
+  await check('after a restart');
 
-    const end = web.syncEnd();
-    for (let count = 0; count < 4; count++) web.write(0, 0, kib(40, 'd'));
-    await site.settled(web);
-    await until('apply to pass the gap', async () => (await site.status('web')).appliedLsn >= end);
-    const status = await site.status('web');
-    t.ok((status.oldestLsn ?? 0) >= end);
-    t.ok((await site.recovered('web', 'latest')).subarray(0, 40 * 1024).equals(kib(40, 'd')));
-  },
-);
+  const end = web.syncEnd();
+  for (let count = 0; count < 4; count++) web.write(0, 0, kib(40, 'd'));
+  await site.settled(web);
+  await until('apply to pass the gap', async () => (await site.status('web')).appliedLsn >= end);
+  await until('the old point to go', async () => ((await site.status('web')).oldestLsn ?? 0) >= end);
+  t.ok((await site.recovered('web', 'latest')).subarray(0, 40 * 1024).equals(kib(40, 'd')));
+}
+
+t.test('without undo the cursor stays before an open gap, and passes it as a whole', async (t) => {
+  await throughGap(t, { KEEP_RULES: 'none' });
+});
+
+t.test('with undo the cursor goes into an open gap, and the point before stays', async (t) => {
+  await throughGap(t, { KEEP_RULES: 'tags=1d', REPLICA_LAG: '0s' });
+});

@@ -66,6 +66,16 @@ t.test('the size bound and want of room shorten it, want of room only to the flo
   t.equal(to({}, { ...wide, floorMs: 15 * 3600e3 }, { freeBytes: 1e9 }), 30);
 });
 
+t.test('a step that ends in the segment that still takes records holds nothing up', async (t) => {
+  const boundaries = [0, 43].map((lsn) => ({ lsn, time: now - (50 - lsn) * hour }));
+  const wideStep = { boundaries, cursorLsn: 43 };
+  const newest = { lastLsn: 43, lastTime: now - 5 * hour, lastArrival: now - 5 * hour };
+  t.equal(to({ ...wideStep, newest }, wide, { freeBytes: 1e9 }), 43);
+  t.equal(to({ ...wideStep, newest }, { ...wide, floorMs: 6 * 3600e3 }, { freeBytes: 1e9 }), 0, 'the floor');
+  t.equal(to({ ...wideStep, newest }), 0, 'the window');
+  t.equal(to({ newest, cursorLsn: 40 }, wide, { freeBytes: 1e9 }), 40);
+});
+
 t.test('what a view shows stays, and a view at a boundary holds nothing up', async (t) => {
   t.equal(to({ shown: [12] }), 10);
   t.equal(to({ shown: [10] }), 20);
