@@ -1,6 +1,7 @@
 // Every verb of `homeward` with its operands and options; what a verb does is loaded when it is asked for.
 import { Command } from 'commander';
 import { ExitStatus, HomewardError } from '../core/errors.ts';
+import { addCheckVerb } from './check-verb.ts';
 import { addDaemonVerbs } from './daemon-verbs.ts';
 import type { Io } from './io.ts';
 import { collect, type Run } from './run-verb.ts';
@@ -52,6 +53,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
   addViewVerbs(program, run);
   addLongVerbs(program, run);
   addRescueVerb(program, run);
+  addCheckVerb(program, run);
   addLaterVerbs(program);
   return program;
 }
@@ -67,7 +69,7 @@ Exit status: 0 done, 1 something was found, 2 usage, 3 no such thing, 4 that mom
 5 conflict, 6 refused for safety, 7 not reachable, 8 no space, 70 a fault of ours.
 `;
 
-const laterVerbs = ['check', 'plan', 'size', 'support-bundle'];
+const laterVerbs = ['plan', 'size', 'support-bundle'];
 
 /** Verbs that people may have read of: said to be missing, not unknown, and not listed by `help`. */
 function addLaterVerbs(program: Command): void {
@@ -122,6 +124,11 @@ function addPointVerbs(program: Command, run: Run): void {
     .description('every machine: its state, how current it is, how far back it reaches')
     .option('--watch', 'again every two seconds, until Ctrl-C')
     .action(run(async () => (await import('./commands/status.ts')).status));
+  program
+    .command('metrics')
+    .description('the same as metrics, in the text format of Prometheus')
+    .option('--write <file>', 'into a file, for a collector that reads files')
+    .action(run(async () => (await import('./commands/metrics.ts')).metrics));
   addPointsVerbs(program, run);
   program
     .command('tag')
@@ -247,6 +254,13 @@ function addLongVerbs(program: Command, run: Run): void {
     .option('--part <n/t>', 'only the n-th of t parts')
     .option('--for <time>', 'stop after this long, for example 1h')
     .action(run(async () => (await import('./commands/verify.ts')).verify));
+  program
+    .command('resync')
+    .argument('<M>', 'the machine')
+    .description('have its source send again what is damaged here: `verify` says the command')
+    .option('--extent <DISK:START-END>', 'these bytes of a disk; may be repeated', collect)
+    .option('--damaged', 'what the last verification found, and what is unknown since')
+    .action(run(async () => (await import('./commands/resync.ts')).resync));
 }
 
 function addRescueVerb(program: Command, run: Run): void {

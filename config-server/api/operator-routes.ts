@@ -2,6 +2,7 @@
 import { formatTime } from '../../core/clock.ts';
 import { limits } from '../../core/limits.ts';
 import { microseconds } from '../../core/units.ts';
+import { formatMetrics, metricsType } from '../../core/registration/metrics.ts';
 import { z } from 'zod';
 import { approveHost, listHosts, removeHost } from '../hosts/roster.ts';
 import { fleetReport } from '../machines/fleet.ts';
@@ -38,6 +39,15 @@ export function addOperatorRoutes(app: App, context: ApiContext): void {
     '/api/v1/status',
     { schema: { ...forOperators, summary: 'Every machine and how it does', response: answers(fleetShape) } },
     async () => fleetReport(registry),
+  );
+  app.get(
+    '/api/v1/metrics',
+    { schema: { ...forOperators, summary: 'The same as metrics, in the text format of Prometheus' } },
+    async (_request, reply) => {
+      const { machines, retentions } = fleetReport(registry);
+      const volumes = retentions.map(({ name, ...volume }) => ({ target: name, ...volume }));
+      return reply.type(metricsType).send(await formatMetrics({ machines, volumes }));
+    },
   );
   app.get(
     '/api/v1/events',

@@ -5,6 +5,7 @@ import { limits } from '../../core/limits.ts';
 import { machineStatuses } from '../machines/fleet.ts';
 import type { Registry } from '../registry.ts';
 import type { NewEvent } from '../state/event-log.ts';
+import { ForecastWatch } from './forecast-watch.ts';
 import { judgeHost, spell, type Health } from './health.ts';
 import type { KnownHost } from './host-list.ts';
 import { silenceOf } from './roster.ts';
@@ -20,6 +21,7 @@ export class Watch {
   readonly #hosts = new Map<string, Seen>();
   readonly #machines = new Map<string, MachineState>();
   readonly #spools = new SpoolWatch();
+  readonly #forecasts = new ForecastWatch();
   #timer: NodeJS.Timeout | null = null;
   #turn: Promise<void> = Promise.resolve();
 
@@ -59,6 +61,7 @@ export class Watch {
     const { hosts, events } = this.#registry;
     for (const event of hosts.list().flatMap((host) => this.#lookAtHost(host))) await events.add(event);
     for (const event of this.#spools.look(this.#registry)) await events.add(event);
+    for (const event of this.#forecasts.look(this.#registry)) await events.add(event);
     await this.#noteLedgers();
     for (const { id, name, state, detail } of machineStatuses(this.#registry)) {
       const before = this.#machines.get(id);

@@ -52,6 +52,24 @@ async function serve(t: Test): Promise<{ socket: string; service: StubService }>
   return { socket, service };
 }
 
+t.test('metrics are printed, or written into a file that a collector reads', async (t) => {
+  const { socket } = await serve(t);
+  const { status, out } = await homeward(['metrics', '--control', socket]);
+  t.equal(status, 0);
+  t.match(
+    out,
+    '# TYPE homeward_machine_rpo_seconds gauge\nhomeward_machine_rpo_seconds{machine="web",id="3f1c"} 0.4',
+  );
+  t.match(out, 'homeward_machine_backlog_bytes{machine="web",id="3f1c",at="target"} 78');
+  t.match(out, 'homeward_retention_free_bytes{target="",path="/retention"} 12884901888');
+  const file = path.join(temporaryDirectory(t), 'homeward.prom');
+  t.equal((await homeward(['metrics', '--write', file, '--control', socket])).out, '');
+  t.equal(fs.readFileSync(file, 'utf8'), out);
+  const nowhere = path.join(path.dirname(file), 'none', 'homeward.prom');
+  const refused = await homeward(['metrics', '--write', nowhere, '--control', socket]);
+  t.match(refused, { status: 6, err: /homeward\.prom cannot be written: ENOENT/ });
+});
+
 t.test('an answer is on stdout alone, as JSON one document', async (t) => {
   const { socket } = await serve(t);
   const { status, out, err } = await homeward(['status', '--json', '--control', socket]);

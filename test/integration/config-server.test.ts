@@ -1,5 +1,8 @@
 // The configuration server over real TLS: who gets in and how, what it hands out, what operators see.
+import { once } from 'node:events';
 import fs from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import https from 'node:https';
 import path from 'node:path';
 import t from 'tap';
 import { connectConfigServer } from '../../config-server/client.ts';
@@ -289,6 +292,22 @@ t.test('an operator needs the token, and the server that the fingerprint names',
   await t.rejects(wrongServer.hosts(), { code: 'certificate-not-vouched' });
 });
 
+t.test('a collector reads the metrics with the token', async (t) => {
+  const site = await ConfigSite.start(t);
+  const { address, token } = site.operator;
+  const scrape = async (authorization: string): Promise<{ status: number | undefined; text: string }> => {
+    const options = { headers: { authorization }, rejectUnauthorized: false };
+    const [answer] = (await once(https.get(`https://${address}/api/v1/metrics`, options), 'response')) as [
+      IncomingMessage,
+    ];
+    return { status: answer.statusCode, text: (await answer.setEncoding('utf8').toArray()).join('') };
+  };
+  const { status, text } = await scrape(`Bearer ${token}`);
+  t.equal(status, 200);
+  t.match(text, '# TYPE homeward_machine_rpo_seconds gauge');
+  t.equal((await scrape('Bearer x')).status, 403);
+});
+
 t.test('OpenAPI describes every route', async (t) => {
   const site = await ConfigSite.start(t);
   const { fingerprint, address } = site.operator;
@@ -316,6 +335,7 @@ t.test('OpenAPI describes every route', async (t) => {
     'get /host/work',
     'get /hosts',
     'get /machines',
+    'get /metrics',
     'get /openapi.json',
     'get /passphrase',
     'get /status',

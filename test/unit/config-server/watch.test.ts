@@ -143,6 +143,38 @@ t.test('a spool that fills up, what is wrong in it, and that there is room again
   );
 });
 
+t.test(
+  'history that will fall short is an event, once when it is foreseen and once when it is so',
+  async (t) => {
+    const { registry, pass } = await still(t);
+    const watch = new Watch(registry);
+    await registry.hosts.put({ ...host, role: 'master-target', name: 'mt' });
+    const report = async (text: string | null, fallsUnderAt: string | null): Promise<void> => {
+      const forecast = { text, hours: 24, fallsUnderAt, machine: 'web', sustainedHours: 20 };
+      const target = { retention: { path: '/r', freeBytes: 1, forecast }, machines: [] };
+      const said = { version: '0.1.0', time: registry.clock.now(), addresses: [], disks: [], target };
+      registry.presence.note('h1', said, '10.0.0.1');
+      await watch.look();
+    };
+    await report(null, null);
+    const at = new Date(1_000_000 + 60_000).toISOString();
+    await report('history falls under 24 h at 03:20', at);
+    await report('history falls under 24 h at 03:20', at);
+    pass(120_000);
+    await report('history is under 24 h', at);
+    await report(null, null);
+    const events = await registry.events.list({ after: null, limit: 10 });
+    t.same(
+      events.map(({ kind, severity, message }) => `${kind} ${severity}: ${message}`),
+      [
+        'history-falls warning: mt: history falls under 24 h at 03:20; web takes most',
+        'history-short critical: mt: history is under 24 h; web takes most',
+        'history-fits info: mt: 24 h of history fit again',
+      ],
+    );
+  },
+);
+
 const blank: MachineStatus = {
   ...{ id: 'm1', name: 'web', disks: [], state: 'ok', detail: null, listen: null, rpoSeconds: 0 },
   ...{ headLsn: 1, durableLsn: 1, appliedLsn: 1, oldestLsn: 1, redoBytes: 1, undoBytes: 0 },
