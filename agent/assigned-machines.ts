@@ -14,6 +14,7 @@ import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { ChainMachine } from './chain-machine.ts';
 import { Pull } from './ingest/pull/pull.ts';
+import { pullAgain } from './ingest/pull/pull-again.ts';
 import type { PullReport } from './ingest/pull/pulled-machine.ts';
 import { ReceiveBudget } from './ingest/pull/receive-budget.ts';
 import { showGeneration } from './ingest/pull/show-generation.ts';
@@ -106,6 +107,8 @@ export class AssignedMachines {
     this.#stopped = true;
     this.#stopping.abort();
     if (this.#retry !== null) clearInterval(this.#retry);
+    // A step that waits for records stays open; the next start ends it.
+    await Promise.all(this.#options.machines.list().map(({ heal }) => heal.stop()));
     await this.#work;
     await Promise.all([...this.#pulls.values()].map(({ pull }) => pull.stop()));
     this.#pulls.clear();
@@ -162,6 +165,11 @@ export class AssignedMachines {
     });
     this.#pulls.set(assignment.machine, { pull, epoch: assignment.epoch });
     pull.start();
+    const { journal, heal } = machine;
+    heal.attach((asked, signal) => {
+      const { generation, source } = journal;
+      return pullAgain({ ...asked, assignment, signed, identity, generation, mark: source.mark, log, signal });
+    });
   }
 
   /** A process server that cannot be reached now is told at the next try. */
@@ -184,6 +192,7 @@ export class AssignedMachines {
   async #endPull(id: string): Promise<void> {
     const known = this.#pulls.get(id);
     this.#pulls.delete(id);
+    this.#options.machines.find(id)?.heal.attach(null);
     await known?.pull.stop();
   }
 }

@@ -3,6 +3,7 @@
 import { join, resolve } from 'node:path';
 import { hostClock, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
+import { natNames } from '../core/daemon-config.ts';
 import { ensureDirectorySync } from '../core/directory.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import { BackgroundMerger } from '../core/extents/background-merger.ts';
@@ -25,6 +26,7 @@ import { Views } from './recovery/views.ts';
 import { TargetLink } from './registration/target-link.ts';
 import { StepThread } from './replica/step-thread.ts';
 import { Outlook } from './retention/outlook.ts';
+import { watchDisks } from './watch-disks.ts';
 
 export interface DaemonOptions {
   data: string;
@@ -68,6 +70,7 @@ export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Pro
     const janitor = janitorOf({ retention, config, clock, log, machines, work, chores, outlook, noRoom });
     stops.push(() => janitor.stop());
     janitor.start();
+    stops.push(watchDisks(machines, log));
 
     const ingests = new Ingests({ data, log, pool: new ReceivePool(config.unsyncedBytes) });
     stops.push(() => ingests.stop());
@@ -116,7 +119,7 @@ async function reopenIngests(
 }
 
 function linkOf(
-  { data, configServer, passphraseFile, name, control, log }: DaemonOptions,
+  { data, configServer, passphraseFile, name, control, config, log }: DaemonOptions,
   clock: Clock,
   assigned: AssignedMachines,
   report: () => Promise<TargetReport>,
@@ -127,6 +130,7 @@ function linkOf(
     configServer,
     passphraseFile: passphraseFile ?? null,
     ...(name === undefined ? {} : { name }),
+    addresses: natNames(config),
     control,
     clock,
     log,

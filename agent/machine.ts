@@ -8,11 +8,13 @@ import { limits } from '../core/limits.ts';
 import { microseconds } from '../core/units.ts';
 import { History } from './replica/history.ts';
 import { HeadReader } from './ingest/head-reader.ts';
-import { Journal } from './journal/journal.ts';
+import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
+import { RedoHeal } from './journal/redo-heal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import type { MachineContext } from './machine-context.ts';
 import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
+import { openJournal, seedingReason } from './open-journal.ts';
 import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import {
   disksAt,
@@ -28,8 +30,6 @@ import type { LentDisk } from './replica/undo/undo-step.ts';
 import type { HeldContent, ViewDisk } from './replica/view-content.ts';
 import { WriteRates } from './retention/write-rates.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
-
-const seedingReason = 'initial sync';
 
 interface Opened {
   file: MachineFile;
@@ -48,6 +48,7 @@ export class Machine {
   readonly reader: HeadReader;
   readonly ledger: Ledger;
   readonly history: History;
+  readonly heal: RedoHeal;
   readonly rates = new WriteRates();
   /** What was there at the start. */
   readonly openedLsn: number;
@@ -87,6 +88,12 @@ export class Machine {
       cursor: () => this.#cursor,
       moveCursor: (change) => this.moveCursor(change),
       flushBytes: limits.applyFlushBytes,
+      mend: (damaged) => this.heal.mend(damaged.flatMap(({ file: path }) => (path === null ? [] : [path]))),
+    });
+    this.heal = new RedoHeal({
+      ...{ name: file.name, journal, ledger, log: context.log },
+      isPulled: () => file.path === 'chain' && file.handOver === undefined,
+      replaced: () => this.history.replan(),
     });
   }
 
@@ -138,7 +145,7 @@ export class Machine {
         log: context.log,
         path: paths.ledger,
       });
-      const journal = await Machine.#openJournal(context, file, cursor);
+      const journal = await openJournal(context, file, cursor);
       const undo = UndoLog.open({
         files: hostFiles,
         directory: paths.undo,
@@ -166,30 +173,6 @@ export class Machine {
     } catch (error) {
       log.warn('machine-file-not-written', { machine: file.id, errno: errnoOf(error) });
     }
-  }
-
-  static #openJournal(context: MachineContext, file: MachineFile, cursor: Cursor): Promise<Journal> {
-    const { config } = context;
-    return Journal.open({
-      files: hostFiles,
-      clock: context.clock,
-      log: context.log,
-      merger: context.merger,
-      directory: machinePaths(context.retention, file.id).redo,
-      machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'),
-      generation: cursor.generation,
-      segmentBytes: config.segmentBytes,
-      reserveBytes: () => (context.noRoom?.has(file.id) ? Infinity : config.retentionReserveBytes),
-      syncBytes: limits.syncBytes,
-      syncIntervalMs: config.syncIntervalMs,
-      derived: machinePaths(context.retention, file.id).derived,
-      flooredLsn: cursor.pruned,
-      appliedLsn: cursor.lsn,
-      durableLsn: cursor.durable,
-      openGap: file.seeding
-        ? { from: 1, time: Date.parse(file.created) * 1000, reason: seedingReason }
-        : cursor.gap,
-    });
   }
 
   get id(): string {

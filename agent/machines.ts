@@ -12,7 +12,7 @@ import { isReleased, refuseFenced, refuseReleased } from './recovery/hand-over.t
 import { readMachineFile, type MachineFile, type ProtectedDisk } from './replica/machine-file.ts';
 import { dropHistory } from './recovery/hand-over-release.ts';
 import { refuseWithoutFloor } from './retention/fit.ts';
-import { inspectDevice, refuseUnsafeTarget } from './replica/target-device.ts';
+import { inspectDevice, refuseUnsafeTarget, storedTargetName } from './replica/target-device.ts';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -91,6 +91,10 @@ export class Machines {
 
   list(): Machine[] {
     return [...this.#machines.values()];
+  }
+  /** One that is open, by its id. */
+  find(id: string): Machine | null {
+    return this.#machines.get(id) ?? null;
   }
 
   /** Those of `ids` whose directory is not on the retention volume, or was never finished. */
@@ -234,7 +238,9 @@ export class Machines {
 
 function checkDisk({ name, sizeBytes, device }: DiskRequest): ProtectedDisk {
   const replica =
-    device === undefined ? ({ kind: 'file' } as const) : ({ kind: 'device', byId: device } as const);
+    device === undefined
+      ? ({ kind: 'file' } as const)
+      : ({ kind: 'device', byId: storedTargetName(device) } as const);
   return { name: checkDiskName(name), size: checkDiskSize(sizeBytes), replica };
 }
 

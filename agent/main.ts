@@ -1,13 +1,14 @@
 // The master target as a program: from options to a running daemon, until the signal aborts.
-import { loadConfig } from '../core/config.ts';
+import { placeOf, readDaemonConfig } from '../core/daemon-config.ts';
 import { letHeapGrow } from '../core/heap-growth.ts';
-import { createLog } from '../core/log.ts';
+import { usualControl } from '../core/usual-places.ts';
 import { readVersion } from '../core/version.ts';
 import { defaultPlaces, startDaemon } from './daemon.ts';
+import { warnOfChecks } from './prerequisites/warn-at-start.ts';
 
 /** Paths are absolute. */
 export interface MasterTargetOptions {
-  data: string;
+  data?: string;
   retention?: string;
   replicas?: string;
   control?: string;
@@ -24,38 +25,38 @@ export interface MasterTargetOptions {
 /** Resolves after a clean stop; rejects when the daemon cannot start. */
 export async function start(options: MasterTargetOptions, signal: AbortSignal): Promise<void> {
   letHeapGrow();
-  const places = { ...defaultPlaces(options.data), ...definedPlaces(options) };
-  const config = loadConfig({ file: options.config ?? null, environment: process.env, log: createLog() });
-  const log = createLog(config.logLevel);
-  const { data, configServer, passphraseFile, name } = options;
+  const { config, log, data, installed, configServer } = readDaemonConfig({
+    role: 'master-target',
+    ...options,
+  });
+  const usual = defaultPlaces(data);
+  const places = {
+    retention: options.retention ?? placeOf(config.retentionVolume) ?? usual.retention,
+    replicas: options.replicas ?? placeOf(config.replicaDirectory) ?? usual.replicas,
+    control: options.control ?? (installed ? usualControl : usual.control),
+  };
+  const { passphraseFile, name } = options;
   const daemon = await startDaemon({
     data,
     ...places,
     config,
     log,
     version: readVersion(),
-    ...(configServer === undefined ? {} : { configServer }),
+    ...(configServer === null ? {} : { configServer }),
     ...(passphraseFile === undefined ? {} : { passphraseFile }),
     ...(name === undefined ? {} : { name }),
   });
-  log.info('started', { data: options.data, retention: places.retention, control: places.control });
+  log.info('started', { data, retention: places.retention, control: places.control });
   options.onReady({ control: places.control });
+  if (config.checkAtStart) {
+    const where = { data, retention: places.retention, replicas: places.replicas };
+    const file = options.config ?? null;
+    void warnOfChecks({ ...where, config: file, environment: process.env, log, offline: false });
+  }
   await aborted(signal);
   log.info('stopping');
   await daemon.stop();
   log.info('stopped');
-}
-
-function definedPlaces({ retention, replicas, control }: MasterTargetOptions): {
-  retention?: string;
-  replicas?: string;
-  control?: string;
-} {
-  return {
-    ...(retention === undefined ? {} : { retention }),
-    ...(replicas === undefined ? {} : { replicas }),
-    ...(control === undefined ? {} : { control }),
-  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import type { Log } from '../core/log.ts';
 import type { TargetReport } from '../core/registration/messages.ts';
 import { checkTagName, formatListen, parseListen } from '../core/names.ts';
 import type {
+  DamageReport,
   HandOverPlan,
   HandOverReport,
   HandOverRequest,
@@ -51,7 +52,7 @@ import { refuseUnderWay } from './recovery/hand-over.ts';
 import { recoverInPlace, refuseUnreachable, unpin } from './recovery/in-place.ts';
 import { countData, recoverMachine } from './recovery/recover-machine.ts';
 import { planRecovery } from './recovery/plan.ts';
-import { verifyMachine } from './recovery/verify.ts';
+import { lackingExtents, verifyMachine } from './recovery/verify.ts';
 import type { Views } from './recovery/views.ts';
 import { settleWhen } from './recovery/when.ts';
 import type { AssignedMachines } from './assigned-machines.ts';
@@ -68,6 +69,7 @@ import {
   type RetentionParts,
 } from './retention/retention-service.ts';
 import {
+  acceptedReports,
   brokenStatus,
   freeBytes,
   linkStatus,
@@ -203,13 +205,15 @@ export class MasterTarget implements MasterTargetService {
   }
 
   async status(): Promise<StatusReport> {
-    const { link, version } = this.#parts;
+    const { data, link, version } = this.#parts;
+    const accepted = acceptedReports(data);
     const { retention, machines } = this.#report();
     return {
       version,
       retention,
       machines,
       ...(link === null ? {} : { configServer: linkStatus(link.report) }),
+      ...(accepted.length === 0 ? {} : { accepted }),
     };
   }
 
@@ -345,6 +349,11 @@ export class MasterTarget implements MasterTargetService {
     return this.#parts.handOvers.during(machine, 'verify', () =>
       verifyMachine(machine, request, progress, signal),
     );
+  }
+
+  async damage(key: string): Promise<DamageReport> {
+    const machine = this.#parts.machines.get(key);
+    return { machine: machine.name, extents: lackingExtents(machine) };
   }
 
   planHandOver(request: HandOverRequest): Promise<HandOverPlan> {

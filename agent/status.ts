@@ -7,6 +7,7 @@ import { formatSize } from '../core/units.ts';
 import { chainRpoSeconds, chainState, isHeard } from './chain-status.ts';
 import type { MachineStatus, PointsReport, StatusReport, TagReport } from './control/service.ts';
 import { handOverDetail } from './hand-over-status.ts';
+import { readAccepted } from './prerequisites/accepted-checks.ts';
 import type { PullReport } from './ingest/pull/pulled-machine.ts';
 import type { LinkReport } from './registration/target-link.ts';
 import type { DamagedPlace, Gap, Tag } from './journal/catalogue.ts';
@@ -89,6 +90,15 @@ export function linkStatus(link: LinkReport): NonNullable<StatusReport['configSe
     contactSeconds,
     problem: problem === null ? null : `${problem.message} (${problem.code})`,
   };
+}
+
+/** Findings of this host's checks that somebody answers for; a file that is damaged is for `check` to name. */
+export function acceptedReports(data: string): NonNullable<StatusReport['accepted']> {
+  try {
+    return readAccepted(data);
+  } catch {
+    return [];
+  }
 }
 
 /** A machine that could not be opened: known by name, and why it is not served. */

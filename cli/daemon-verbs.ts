@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { collect, type Run } from './run-verb.ts';
 
-const dataFlag = ['--data <dir>', 'where it keeps who it is; needed'] as const;
+const dataFlag = ['--data <dir>', 'where it keeps who it is; needed without --config'] as const;
 const configFlag = ['--config <file>', 'the configuration file'] as const;
 const enrolFlags = [
   ['--config-server <host:port>', 'the configuration server to report to'],
@@ -26,6 +26,7 @@ export function addDaemonVerbs(program: Command, run: Run): void {
     .description('run the configuration server in the foreground: who is who, and who is assigned to whom')
     .option(...dataFlag)
     .option('--listen <host:port>', 'where it listens (default: 0.0.0.0:443 where it may, else 8443)')
+    .option(...configFlag)
     .action(run(async () => (await import('./commands/config-server.ts')).configServer));
   program
     .command('process-server')
@@ -49,9 +50,15 @@ export function addDaemonVerbs(program: Command, run: Run): void {
     .option('--batch-resync <n>', 'how many machines may sync at a time')
     .option(...configFlag)
     .action(run(async () => (await import('./commands/all-in-one.ts')).allInOne));
-  program
-    .command('config')
-    .description('the configuration file')
+  const config = program.command('config').description('the configuration file');
+  config
+    .command('service')
+    .description('show or write what systemd has to know of the places that the file names')
+    .option(...configFlag)
+    .option('--write', 'write it beside the unit of the role, and tell systemd')
+    .option('--units <dir>', 'where units lie (default: /etc/systemd/system)')
+    .action(run(async () => (await import('./commands/config-service.ts')).configService));
+  config
     .command('check')
     .description('check the configuration file before a daemon starts with it')
     .option(...configFlag)
@@ -64,7 +71,7 @@ function addMobility(program: Command, run: Run): void {
     .description('run the mobility service of one machine in the foreground: its writes go out from here')
     .argument('[NAME=PATH...]', 'further disks')
     .option(...dataFlag)
-    .option('--machine <name>', 'what the machine is called; needed')
+    .option('--machine <name>', 'what the machine is called; needed unless --config says it')
     .option('--disk <NAME=PATH>', 'a file or device served over NBD, every write of it; repeated', collect)
     .option('--scan <NAME=PATH>', 'a file or device that is read again and again; may be repeated', collect)
     .option('--every <time>', 'how often it is scanned, for example 15m')

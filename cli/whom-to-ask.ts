@@ -4,6 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { OperatorAccess } from '../config-server/client.ts';
 import { errnoOf, HomewardError } from '../core/errors.ts';
+import { usualControl } from '../core/usual-places.ts';
 import type { Io } from './io.ts';
 
 export type Asked = { kind: 'daemon'; control: string } | { kind: 'server'; operator: string };
@@ -12,8 +13,6 @@ export interface AskFlags {
   control?: string | undefined;
   operator?: string | undefined;
 }
-
-export const defaultControl = '/run/homeward/control.sock';
 
 /**
  * Flags before the environment, that before the usual places; a control socket before an operator's file.
@@ -32,7 +31,7 @@ export function whomToAsk({ env, cwd }: Pick<Io, 'env' | 'cwd'>, flags: AskFlags
   if (operator !== '') return { kind: 'server', operator: resolve(operator) };
   const usual = usualOperatorFile(env);
   if (usual !== null && fs.existsSync(usual)) return { kind: 'server', operator: usual };
-  return { kind: 'daemon', control: defaultControl };
+  return { kind: 'daemon', control: usualControl };
 }
 
 function usualOperatorFile(env: Io['env']): string | null {

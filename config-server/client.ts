@@ -5,6 +5,7 @@ import { HomewardError } from '../core/errors.ts';
 import { parseAddress } from '../core/identity/address.ts';
 import { explainConnect } from '../core/identity/explain-connect.ts';
 import { httpClient, type HttpClient } from '../core/identity/http-client.ts';
+import type { ResyncExtent, ResyncReport } from '../core/registration/resync-words.ts';
 import type { HostReport } from './hosts/roster.ts';
 import type { FleetReport } from './machines/fleet.ts';
 import type { ProtectReport, ProtectRequest, UnprotectReport } from './machines/protect.ts';
@@ -12,6 +13,7 @@ import type { MachineReport } from './machines/report.ts';
 import type { Severity } from './state/event-log.ts';
 
 export type { FleetReport, HostReport, MachineReport, ProtectReport, ProtectRequest, UnprotectReport };
+export type { ResyncExtent, ResyncReport };
 
 /** What an operator's file says. */
 export interface OperatorAccess {
@@ -41,6 +43,8 @@ export interface ConfigServerClient {
   machines(): Promise<MachineReport[]>;
   protect(request: ProtectRequest): Promise<ProtectReport>;
   unprotect(machine: string): Promise<UnprotectReport>;
+  /** The source of a machine compares extents with what the master target has, and sends what differs. */
+  resync(machine: string, extents: readonly ResyncExtent[]): Promise<ResyncReport>;
   events(asked: { after?: number; limit: number }): Promise<EventReport[]>;
   passphrase(): Promise<string>;
   rotatePassphrase(): Promise<string>;
@@ -70,6 +74,7 @@ export function connectConfigServer({ address, fingerprint, token }: OperatorAcc
     machines: async () => (await call<{ machines: MachineReport[] }>('GET', '/machines')).machines,
     protect: ({ machine, ...body }) => call('PUT', `${at('machines', machine)}/protection`, body),
     unprotect: (machine) => call('DELETE', `${at('machines', machine)}/protection`),
+    resync: (machine, extents) => call('POST', `/call/v1${at('machines', machine)}/resync`, { extents }),
     events: async ({ after, limit }) => {
       const query = `limit=${limit}${after === undefined ? '' : `&after=${after}`}`;
       return (await call<{ events: EventReport[] }>('GET', `/events?${query}`)).events;

@@ -1,11 +1,13 @@
 // The configuration server as a program: from options to a running daemon, until the signal aborts.
-import { createLog } from '../core/log.ts';
+import { readDaemonConfig } from '../core/daemon-config.ts';
 import { readVersion } from '../core/version.ts';
 import { startDaemon, type RunningServer } from './daemon.ts';
 
 /** Paths are absolute. */
 export interface ConfigServerOptions {
-  data: string;
+  /** Left out: that of the configuration file, or the usual one. */
+  data?: string | undefined;
+  config?: string | undefined;
   /** `HOST:PORT`; left out: 0.0.0.0:443 where it may, else 8443. Port 0 takes any that is free. */
   listen?: string | undefined;
   /** Host ids that need nobody's approval: those of an all-in-one. */
@@ -21,8 +23,9 @@ export type ConfigServerReady = Omit<RunningServer, 'stop'>;
 
 /** Resolves after a clean stop; rejects when the daemon cannot start. */
 export async function start(options: ConfigServerOptions, signal: AbortSignal): Promise<void> {
-  const { data, listen = null, trusted = [], operatorFile = null, home = null } = options;
-  const log = createLog();
+  const { trusted = [], operatorFile = null, home = null } = options;
+  const { config, log, data } = readDaemonConfig({ role: 'config-server', ...options });
+  const listen = options.listen ?? configuredPlace(config.configServerPort);
   const daemon = await startDaemon({
     ...{ data, listen, log },
     operator: { file: operatorFile, home },
@@ -37,6 +40,10 @@ export async function start(options: ConfigServerOptions, signal: AbortSignal): 
   await stop();
   log.info('stopped');
 }
+
+/** The usual port is not insisted on: where it may not be had there is another. */
+const usualPort = 443;
+const configuredPlace = (port: number): string | null => (port === usualPort ? null : `0.0.0.0:${port}`);
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

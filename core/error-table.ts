@@ -119,6 +119,7 @@ export const errorTable = {
   ),
   'target-too-small': kind(6, 409, false, 'Choose a device at least as large as the disk.'),
   'target-mounted': kind(6, 409, false, 'Unmount it, or choose another device.'),
+  'target-nameless': kind(6, 409, false, 'Give each disk an identity of its own; `homeward check` says how.'),
   'target-signature': kind(
     6,
     409,

@@ -378,6 +378,55 @@ export const limits = {
   /** Moments before an encryption that are kept for one machine. */
   signalMarks: 100,
   signalShownMs: 24 * 3600_000,
+  /** Of the checks of a host: each of them, one program that it runs and what that prints, one connect. */
+  checkMs: 60_000,
+  checkCommandMs: 20_000,
+  checkOutputBytes: 32 * MiB,
+  checkConnectMs: 5_000,
+  /** Checks that a host may report, and what each may say; a word for one that is accepted. */
+  hostChecks: 64,
+  checkTextCharacters: 1000,
+  acceptedCheckCharacters: 500,
+  /** Packages may have to be fetched over a slow line. */
+  packageInstallMs: 30 * 60_000,
+  /** Of a retention volume: less is short, as are days until it is full at the rate it grows. */
+  checkFreeBytes: 5 * GiB,
+  checkFreePart: 0.05,
+  checkForecastDays: 7,
+  /** So long no link of a disk must have changed before the list of disks is read again. */
+  disksSettleMs: 500,
+  /** What a daemon that starts asks the service manager for, and how often. */
+  serviceStartMs: 60_000,
+  serviceStartSignMs: 15_000,
+  /** When it is asked again after its queue was full. */
+  serviceBusyMs: 100,
+  /** Connections on which a machine's records are asked for once more, at a time. */
+  againSessions: 4,
+  /** How long damaged redo waits for a process server that cannot be reached before it counts as lost. */
+  healWaitMs: 30_000,
+  /** Tries while the connection to it breaks. */
+  healTries: 3,
+  healRetryMs: 500,
+  /** A step does not ask again for what could not be had within this. */
+  healAgainMs: 60_000,
+  /** What a line of the ledger says in words. */
+  ledgerWhyCharacters: 200,
+  /** Extents in one resync of extents, and in one command that is offered. */
+  resyncExtents: 4096,
+  resyncOffered: 16,
+  /** hostconfigcli: to the end of the TLS handshake, and what it looks at when that did not work. */
+  screenConnectMs: 10_000,
+  probeMs: 3_000,
+  /** What says nothing for so long is asked as a web server would be. */
+  probeQuietMs: 500,
+  /** It waits so long for an operator to approve this host, unless it is told otherwise. */
+  approvalWaitMs: 15 * 60_000,
+  /** How often it looks at the service, and asks the daemon for the last contact. */
+  screenStatusMs: 3_000,
+  /** Lines of the log that it shows, and what it reads of the end of a file for them. */
+  screenLogLines: 200,
+  screenLogMs: 500,
+  screenLogBytes: 64 * KiB,
 } as const;
 
 assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');
@@ -397,3 +446,5 @@ assert(
   limits.diskBytes * limits.disksPerMachine - 1 <= Number.MAX_SAFE_INTEGER,
   'every byte of a machine has a safe address',
 );
+assert(limits.serviceStartSignMs < limits.serviceStartMs, 'a start that goes on is never late');
+assert(limits.checkCommandMs < limits.checkMs, 'a check can say which program did not end');

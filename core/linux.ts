@@ -1,4 +1,6 @@
-// The Linux calls that Node lacks: flock, fallocate, holes, and the ioctls of block devices.
+// The Linux calls that Node lacks: flock, fallocate, holes, the ioctls of block devices, and datagrams to
+// Unix sockets.
+import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -64,12 +66,22 @@ export function zeroRange(fd: number, offset: number, length: number): Promise<v
 }
 
 /**
- * Begins to write what is dirty of a file to its disk. Nothing is durable by that: a sync later has less to
- * do.
+ * Resolves when what is dirty of [offset, offset + length) was written to the disk. Nothing is durable by
+ * that: a sync later has less to do. A failure that it tells of no later sync of the same open file does.
  */
-export function startWriteback(fd: number): Promise<void> {
-  const write = 2;
-  return inBackground('sync_file_range', (done) => library().syncFileRange.async(fd, 0, 0, write, done));
+export function writeOut(fd: number, offset: number, length: number): Promise<void> {
+  const waitWriteWait = 7;
+  return inBackground('sync_file_range', (done) =>
+    library().syncFileRange.async(fd, offset, length, waitWriteWait, done),
+  );
+}
+
+/** Takes what is not dirty of [offset, offset + length) out of the page cache. */
+export function dropCached(fd: number, offset: number, length: number): Promise<void> {
+  const doNotNeed = 4;
+  return inBackground('posix_fadvise', (done) =>
+    library().fadvise.async(fd, offset, length, doNotNeed, done),
+  );
 }
 
 /** The first byte at or after `offset` that lies in data; null when only a hole follows. */
@@ -112,6 +124,25 @@ async function changeDevice(fd: number, request: number, offset: number, length:
   await inBackground('ioctl', (done) => library().ioctlWithPointer.async(fd, request, extent, done));
 }
 
+const Socket = { unix: 1, datagram: 2, closeOnExec: 0o2000000, doNotWait: 0x40, noSignal: 0x4000 } as const;
+
+/** Sends one datagram to a Unix socket and does not wait; a path that begins with `@` is an abstract one. */
+export function sendDatagram(path: string, text: string): void {
+  const { socket, sendto, lastErrno } = library();
+  const name = Buffer.from(path.startsWith('@') ? `\0${path.slice(1)}` : path);
+  const address = Buffer.concat([Buffer.from([Socket.unix, 0]), name]);
+  const fd = socket(Socket.unix, Socket.datagram | Socket.closeOnExec, 0);
+  if (fd < 0) throw new LinuxError('socket', lastErrno());
+  try {
+    const data = Buffer.from(text);
+    const flags = Socket.doNotWait | Socket.noSignal;
+    const sent = Number(sendto(fd, data, data.length, flags, address, address.length));
+    if (sent !== data.length) throw new LinuxError('sendto', lastErrno());
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 type Settle = (error: unknown, result: number) => void;
 
 /** The library refuses calls beyond a bound of its own; those above this one wait here. */
@@ -145,9 +176,19 @@ interface Library {
   flock: (fd: number, operation: number) => number;
   fallocate: KoffiFunc<(fd: number, mode: number, offset: number, length: number) => number>;
   syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number>;
+  fadvise: KoffiFunc<(fd: number, offset: number, length: number, advice: number) => number>;
   lseek: (fd: number, offset: number, whence: number) => number | bigint;
   ioctl: (fd: number, request: number, type: 'void *', value: Buffer) => number;
   ioctlWithPointer: KoffiFunc<(fd: number, request: number, value: Buffer) => number>;
+  socket: (domain: number, type: number, protocol: number) => number;
+  sendto: (
+    fd: number,
+    data: Buffer,
+    length: number,
+    flags: number,
+    address: Buffer,
+    addressLength: number,
+  ) => number | bigint;
   lastErrno: () => number;
 }
 
@@ -168,6 +209,9 @@ function library(): Library {
     syncFileRange: libc.func(
       'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
     ) as Library['syncFileRange'],
+    fadvise: libc.func(
+      'int posix_fadvise64(int fd, int64_t offset, int64_t length, int advice)',
+    ) as Library['fadvise'],
     lseek: libc.func('int64_t lseek64(int fd, int64_t offset, int whence)'),
     ioctl: libc.func('int ioctl(int fd, unsigned long request, ...)'),
     // A variadic function cannot be called in the background. On Linux x64 and arm64 a pointer after the
@@ -177,6 +221,10 @@ function library(): Library {
       'unsigned long',
       'void *',
     ]) as Library['ioctlWithPointer'],
+    socket: libc.func('int socket(int domain, int type, int protocol)'),
+    sendto: libc.func(
+      'int64_t sendto(int fd, void *data, size_t length, int flags, void *address, uint32_t addressLength)',
+    ),
     lastErrno: () => native.errno(),
   };
   return loaded;

@@ -45,6 +45,6 @@ function quoted(text: string): string {
   return /^[^\s"=\\]+$/.test(text) ? printable(text) : printable(JSON.stringify(text));
 }
 
-function writeToStderr(line: string): void {
+export function writeToStderr(line: string): void {
   process.stderr.write(line);
 }

@@ -1,6 +1,7 @@
 // The one table of settings: from it come parsing, validation, `docs/configuration.md` and the fields of
 // screens.
 import { LogLevel } from './log.ts';
+import { hostSettings } from './settings-host.ts';
 
 interface SettingBase {
   /** As it is spelled in the file. */
@@ -38,25 +39,7 @@ export type Setting = SettingBase &
   );
 
 export const settings = [
-  {
-    key: 'HostId',
-    name: 'hostId',
-    section: 'vxagent',
-    type: 'text',
-    default: '',
-    applies: 'restart',
-    doc: 'Identity of this host; tells two entries of one machine apart.',
-  },
-  {
-    key: 'Role',
-    name: 'role',
-    section: 'vxagent',
-    type: 'choice',
-    choices: ['Agent', 'MasterTarget'],
-    default: 'MasterTarget',
-    applies: 'restart',
-    doc: 'What this host is for.',
-  },
+  ...hostSettings,
   {
     key: 'WindowHours',
     name: 'windowMs',

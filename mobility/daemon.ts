@@ -18,6 +18,7 @@ import { beginEnrolment } from './enrolment.ts';
 import { frontAddress } from './listen-policy.ts';
 import { Machine, type MachineDisk } from './machine.ts';
 import type { ScanOrder } from './scan/open-scans.ts';
+import { resyncCalls } from './sync/resync-calls.ts';
 import { tagCalls } from './tags/tag-calls.ts';
 
 export interface DaemonOptions {
@@ -106,12 +107,19 @@ async function enrol(
       heartbeat: () =>
         Promise.resolve({ addresses: [], disks: hostDisks(machine), source: machine.report() }),
       assignments: (signed) => takeAssignments(options, machine, identity, signed),
-      call: tagCalls({
-        tagger: machine.tagger,
-        scanning: machine.disks.onlyScans ? machine.scanning : null,
-        id: machine.id,
-        name: machine.name,
-      }),
+      call: resyncCalls(
+        {
+          ...{ id: machine.id, name: machine.name },
+          disks: () => machine.disks.disks,
+          resync: (extents) => machine.resync(extents),
+        },
+        tagCalls({
+          tagger: machine.tagger,
+          scanning: machine.disks.onlyScans ? machine.scanning : null,
+          id: machine.id,
+          name: machine.name,
+        }),
+      ),
     });
     registration.start();
   };

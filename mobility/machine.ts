@@ -11,6 +11,8 @@ import type { FileStore } from '../core/block/file-store.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { SourceReport } from '../core/registration/messages.ts';
+import type { ResyncOutcome } from '../core/registration/resync-words.ts';
+import { regionBytes } from './capture/captured-disks.ts';
 import { claimDisk } from './capture/claim-disk.ts';
 import { FrontDisks } from './capture/front-disks.ts';
 import { MachineDisks } from './scan/machine-disks.ts';
@@ -145,6 +147,13 @@ export class Machine {
       return { name, size, kind };
     });
     return { machine: this.id, name: this.name, disks, ...this.protection.report() };
+  }
+
+  /** Compares extents with the master target, and sends what differs; says how much is looked at. */
+  async resync(extents: readonly { disk: number; start: number; end: number }[]): Promise<ResyncOutcome> {
+    const outcome = await this.protection.resync(extents);
+    const all = this.disks.disks.reduce((sum, { size }) => sum + size, 0);
+    return { ...outcome, bytes: outcome.whole ? all : Math.min(outcome.regions * regionBytes, all) };
   }
 
   /** No tags any more; resolves when the last step of a script that is due has run. */

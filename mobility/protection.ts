@@ -7,6 +7,7 @@ import type { HostIdentity } from '../core/identity/host-identity.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { SourceReport } from '../core/registration/messages.ts';
+import { regionBytes } from './capture/captured-disks.ts';
 import type { MachineDisks } from './scan/machine-disks.ts';
 import type { Scans } from './scan/scans.ts';
 import type { Numbering } from './outbox/numbering.ts';
@@ -98,6 +99,42 @@ export class Protection implements PushListener {
   /** Content is on a disk that no record carries. */
   syncNeeded(reason: string): void {
     this.#dispatch({ kind: 'wanted', need: syncNeeds.asked(reason, false) });
+  }
+
+  /**
+   * The master target may have these extents wrong: their regions are compared with what it has, and sent
+   * where they differ; where a disk is scanned, all of the machine is. Order: 1 the map says so, durably · 2
+   * the sync, or the one that goes on. Throws 'not-assigned'.
+   */
+  async resync(
+    extents: readonly { disk: number; start: number; end: number }[],
+  ): Promise<{ regions: number; whole: boolean; state: 'begun' | 'joined' | 'waits' }> {
+    const { captured, log } = this.#options;
+    if (!this.#state.active) throw new HomewardError('not-assigned', 'the machine is not protected now');
+    const whole = extents.some(({ disk }) => captured.isScanned(disk));
+    if (!whole) for (const { disk, start, end } of extents) await captured.mark(disk, start, end);
+    const regions = whole ? 0 : countRegions(extents);
+    const need = syncNeeds.asked(damagedReason, whole);
+    const running = whole ? null : this.#taker();
+    log.info('resync-asked', { extents: extents.length, regions, whole, joined: running !== null });
+    if (running === null) {
+      this.#dispatch({ kind: 'wanted', need });
+      return { regions, whole, state: this.connected ? 'begun' : 'waits' };
+    }
+    // One that was just about to end may have looked at the map for the last time.
+    void running.then(() => {
+      if (captured.needsSync && this.#state.need === null && !this.#stopped)
+        this.#dispatch({ kind: 'wanted', need });
+    });
+    return { regions, whole, state: 'joined' };
+  }
+
+  /** The sync under way, if it takes what gets into the map before it ends. */
+  #taker(): Promise<void> | null {
+    const { running, begun, aborting } = this.#state;
+    return running !== null && running.scan !== true && begun && !aborting
+      ? (this.#sync?.running ?? null)
+      : null;
   }
 
   /** A scan is due: at once, or behind the sync that goes on. */
@@ -285,6 +322,15 @@ export class Protection implements PushListener {
     if (push !== null && this.#state.connected) this.disconnected(interrupted());
   }
 }
+
+function countRegions(extents: readonly { disk: number; start: number; end: number }[]): number {
+  const found = new Set<string>();
+  for (const { disk, start, end } of extents)
+    for (let at = Math.floor(start / regionBytes); at * regionBytes < end; at += 1) found.add(`${disk} ${at}`);
+  return found.size;
+}
+
+const damagedReason = 'damaged at the master target';
 
 /** Every disk is scanned: what else would be a sync of the dirty map is the next scan. */
 function scanned(event: ProtectionEvent): ProtectionEvent {

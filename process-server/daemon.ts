@@ -127,9 +127,9 @@ function serve({ listen, log, version }: DaemonOptions, parts: Parts): Promise<S
       const news = (changed: Assignment): void => machines.find(changed.machine)?.assigned(changed, hostId);
       const { machine: id } = admit({ hello, peer, book, hostId, news });
       const machine = await machines.get(id);
-      return hello.role === 'source'
-        ? machine.attachSource(connection, hello, peer)
-        : machine.attachTarget(connection, hello, peer);
+      if (hello.role === 'source') return machine.attachSource(connection, hello, peer);
+      if (hello.role === 'again') return machine.attachAgain(connection, hello, peer);
+      return machine.attachTarget(connection, hello, peer);
     },
   });
 }

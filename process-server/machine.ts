@@ -1,13 +1,22 @@
 // One machine on a process server: its spool, and its source and master target where they are connected.
 import type { ChainConnection, ChainListener } from '../core/chain/chain-connection.ts';
-import type { Head, Relay, RoomState, SourceHello, TargetHello } from '../core/chain/messages.ts';
+import type {
+  AgainHello,
+  Head,
+  Relay,
+  RoomState,
+  SourceHello,
+  TargetHello,
+} from '../core/chain/messages.ts';
 import type { Clock } from '../core/clock.ts';
 import { HomewardError } from '../core/errors.ts';
 import type { Assignment } from '../core/identity/assignment.ts';
 import type { Peer } from '../core/identity/tls.ts';
 import type { Log } from '../core/log.ts';
 import type { SpoolReport } from '../core/registration/messages.ts';
+import { limits } from '../core/limits.ts';
 import { refusalOf } from './admission.ts';
+import { AgainSession } from './again-session.ts';
 import type { MemoryShares } from './memory-shares.ts';
 import { SourceSession, type SourceHost } from './source-session.ts';
 import type { RoomMachine } from './spool/room.ts';
@@ -32,6 +41,7 @@ export class Machine implements SourceHost, TargetHost {
   readonly #options: MachineOptions;
   #source: { session: SourceSession; peer: Peer } | null = null;
   #target: { session: TargetSession; peer: Peer } | null = null;
+  readonly #again = new Map<AgainSession, Peer>();
   #newestHead: Head | null = null;
   /** What ended sessions were reading has been read. */
   #settled: Promise<void> = Promise.resolve();
@@ -82,6 +92,24 @@ export class Machine implements SourceHost, TargetHost {
     return session;
   }
 
+  /** A master target asks for records that it has lost, beside its stream. */
+  attachAgain(connection: ChainConnection, hello: AgainHello, peer: Peer): ChainListener {
+    if (this.#again.size >= limits.againSessions)
+      throw new HomewardError('too-many-attempts', 'records of this machine are being sent again already');
+    const { spool } = this;
+    const session = new AgainSession({ connection, hello, spool, gone: (one) => this.#ended(one) });
+    this.#again.set(session, peer);
+    const { from, to } = hello;
+    this.#options.log.info('records-asked-again', { machine: this.id, host: peer.hostId, from, to });
+    session.start();
+    return session;
+  }
+
+  #ended(session: AgainSession): void {
+    this.#again.delete(session);
+    this.#settled = Promise.all([this.#settled, session.settled()]).then(() => undefined);
+  }
+
   /** Ends the sessions of hosts that the machine is not assigned to any more. */
   assigned(assignment: Assignment, hostId: string): void {
     for (const [role, side] of [
@@ -91,6 +119,10 @@ export class Machine implements SourceHost, TargetHost {
       if (side === null) continue;
       const refusal = refusalOf(assignment, { role, peer: side.peer, hostId });
       if (refusal !== null) side.session.fail(new HomewardError('not-assigned', refusal));
+    }
+    for (const [session, peer] of this.#again) {
+      const refusal = refusalOf(assignment, { role: 'again', peer, hostId });
+      if (refusal !== null) session.fail(new HomewardError('not-assigned', refusal));
     }
   }
 
@@ -185,6 +217,7 @@ export class Machine implements SourceHost, TargetHost {
     const stopping = new HomewardError('chain-broken', 'the process server stops');
     this.#source?.session.fail(stopping);
     this.#target?.session.fail(stopping);
+    for (const session of this.#again.keys()) session.fail(stopping);
   }
 
   async close(): Promise<void> {

@@ -1,19 +1,19 @@
 // The process server as a program: from options to a running daemon, until the signal aborts.
-import { loadConfig } from '../core/config.ts';
+import { natNames, readDaemonConfig, serverOf } from '../core/daemon-config.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Address } from '../core/identity/address.ts';
 import { letHeapGrow } from '../core/heap-growth.ts';
-import { createLog } from '../core/log.ts';
 import { readVersion } from '../core/version.ts';
 import { startDaemon, type Daemon, type DaemonOptions } from './daemon.ts';
 
 /** Paths are absolute. */
 export interface ProcessServerOptions {
-  data: string;
+  /** Left out: that of the configuration file, or the usual one. */
+  data?: string;
   /** HOST:PORT; all addresses and port 9443 when left out. Port 0 takes any that is free. */
   listen?: string;
-  /** HOST:PORT. */
-  configServer: string;
+  /** HOST:PORT; left out: that of the configuration file. */
+  configServer?: string;
   /** Needed for the first start. */
   passphraseFile?: string;
   /** HOST[:PORT] each, where others reach this host. */
@@ -31,17 +31,17 @@ const defaultListen = '0.0.0.0:9443';
 export async function start(options: ProcessServerOptions, signal: AbortSignal): Promise<void> {
   letHeapGrow();
   const listen = parseListenAddress(options.listen ?? defaultListen);
-  const config = loadConfig({
-    file: options.config ?? null,
-    environment: process.env,
-    flags: {
+  const told = readDaemonConfig({
+    role: 'process-server',
+    ...options,
+    settings: {
       ...(options.spoolBytes === undefined ? {} : { SpoolBytes: options.spoolBytes }),
       ...(options.batchResync === undefined ? {} : { BatchResync: String(options.batchResync) }),
     },
-    log: createLog(),
   });
-  const log = createLog(config.logLevel);
-  const { data, configServer, passphraseFile = null, advertise = [] } = options;
+  const { config, log, data } = told;
+  const configServer = serverOf(told);
+  const { passphraseFile = null, advertise = natNames(config) } = options;
   const version = readVersion();
   const stopped = aborted(signal);
   const daemon = await startUnlessStopped({

@@ -92,6 +92,7 @@ export function controlClient(transport: ControlTransport): ControlClient {
       work({ method: 'POST', path: '/v1/hand-overs', body: request, progress, signal }),
     verify: ({ machine, ...body }, progress, signal) =>
       work({ method: 'POST', path: `${at(machine)}/verify`, body, progress, signal }),
+    damage: (machine) => call({ method: 'GET', path: `${at(machine)}/damage` }),
     close: () => transport.close(),
   };
 }

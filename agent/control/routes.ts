@@ -53,6 +53,7 @@ function addPointRoutes(app: FastifyInstance, { service }: RouteContext): void {
   app.get('/v1/machines/:machine/points', ({ params, query }) =>
     service.points(machineOf(params), { rates: parseRequest(pointsQuery, query).rates === '1' }),
   );
+  app.get('/v1/machines/:machine/damage', ({ params }) => service.damage(machineOf(params)));
   app.get('/v1/machines/:machine/retention', ({ params }) => service.retention(machineOf(params), null));
   app.post('/v1/machines/:machine/retention', ({ params, body }) =>
     service.retention(machineOf(params), parseRequest(retentionSchema, body)),

@@ -68,6 +68,8 @@ export interface StatusReport {
     /** Why it is not enrolled, in words, or null. */
     problem: string | null;
   };
+  /** Findings of the host's checks that may stay; left out where there are none. Times are RFC 3339. */
+  accepted?: { id: string; because: string; since: string; by: string }[];
 }
 
 export interface Moment {
@@ -279,8 +281,14 @@ export interface VerifyRequest {
 export interface VerifyReport {
   machine: string;
   ok: boolean;
-  /** In words, how all of the machine is compared with its source again; null where it has none. */
+  /** The one command that has the source send again what the newest moment lacks; null: none, or no source. */
+  offer?: string | null;
+  /** In words, what that does, or what is to be done without a source; null where nothing is. */
   resync?: string | null;
+  /** Damaged redo that was had from the process server again, and is sound now. */
+  healed?: { file: string; fromLsn: number; toLsn: number }[];
+  /** Content that is lost and an error at the newest moment, until it is written or synced again. */
+  unknown?: DiskRange[];
   covered: {
     bytes: number;
     records: number;
@@ -317,9 +325,15 @@ export interface VerifyReport {
     toTime?: string | null;
     /** Which points can be recovered all the same, in words. */
     recoverable?: string;
-    /** The command that copies just that again from the source, or null when there is none. */
+    /** The command that has the source send just that again; null: none is needed, or there is no source. */
     offer?: string | null;
   }[];
+}
+
+/** What a source can be asked to send again: found damaged by the last verification, or unknown since. */
+export interface DamageReport {
+  machine: string;
+  extents: DiskRange[];
 }
 
 /** One line of progress of long work; `total` is bytes. */
@@ -365,4 +379,5 @@ export interface MasterTargetService {
   planHandOver(request: HandOverRequest): Promise<HandOverPlan>;
   handOver(request: HandOverRequest, progress: OnProgress, signal: AbortSignal): Promise<HandOverReport>;
   verify(request: VerifyRequest, progress: OnProgress, signal: AbortSignal): Promise<VerifyReport>;
+  damage(machine: string): Promise<DamageReport>;
 }

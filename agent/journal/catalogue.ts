@@ -49,6 +49,13 @@ export interface OpenSync {
   part?: boolean;
 }
 
+/** What is known of one place of a record says enough of it; those of a replica are many. */
+function overlap(known: DamagedPlace, place: DamagedPlace): boolean {
+  if (known.disk === null || place.disk === null) return known.disk === place.disk;
+  const { start = 0, end } = place;
+  return known.disk === place.disk && (known.start ?? 0) < (end ?? Infinity) && (start ?? 0) < (known.end ?? Infinity);
+}
+
 export class Catalogue {
   tags: Tag[] = [];
   gaps: Gap[] = [];
@@ -93,7 +100,7 @@ export class Catalogue {
   /** False when it was known, or lies beyond what is remembered. */
   noteDamage(place: DamagedPlace): boolean {
     const isKnown = this.damaged.some(
-      ({ file, fromLsn }) => file === place.file && fromLsn === place.fromLsn,
+      (known) => known.file === place.file && known.fromLsn === place.fromLsn && overlap(known, place),
     );
     if (isKnown || this.damaged.length >= limits.damagedPlaces) return false;
     this.damaged.push(place);

@@ -8,7 +8,7 @@ import type { Files } from '../../core/files/files.ts';
 import type { Log } from '../../core/log.ts';
 import { encodeNote, type SyncBeginNote, type TagNote } from '../../core/record/notes.ts';
 import type { RecordRun } from '../../core/record/record-run.ts';
-import { machineMark, RecordFlags, RecordKind } from '../../core/record/record.ts';
+import { RecordFlags, RecordKind } from '../../core/record/record.ts';
 import type { PayloadOwner } from '../../core/segment-log/record-group.ts';
 import { SegmentLog } from '../../core/segment-log/segment-log.ts';
 import type { ScanVisitor } from '../../core/segment-log/scan.ts';
@@ -21,7 +21,7 @@ import type { RedoLayers } from './lend-layers.ts';
 import { lsnAtTime, timeOf } from './record-times.ts';
 import { RedoStore } from './redo-store.ts';
 import { ReceivedQueue } from './received.ts';
-import { visitSegment, type RecordSource } from './reindex.ts';
+import { sourceOf, visitSegment, type RecordSource } from './reindex.ts';
 import { enterNote, noteOf, payloadAt } from './segment-notes.ts';
 
 export interface JournalOptions {
@@ -310,6 +310,16 @@ export class Journal {
     return this.#health.held;
   }
 
+  /** Nothing is written to it any more. */
+  isComplete(segment: Segment): boolean {
+    return this.#store.isComplete(segment);
+  }
+
+  /** A file with the same records, sound again, has taken the name of a complete segment. */
+  replace(segment: Segment, next: Segment, isRelaid: boolean): void {
+    this.#store.replace(segment, next, isRelaid);
+  }
+
   /** Looks whether there is room again for a further segment, if there was none. */
   retrySpace(): void {
     this.#health.retrySpace();
@@ -385,9 +395,3 @@ export class Journal {
     return this.#lastTime;
   }
 }
-
-const sourceOf = (options: JournalOptions): RecordSource => ({
-  files: options.files,
-  machine: options.machine,
-  mark: machineMark(options.machine),
-});

@@ -136,6 +136,14 @@ export class RedoIndex {
     this.#levels.insert(wholeMachine.start, wholeMachine.end, 0, 0, ContentKind.unknown);
   }
 
+  /** Another file has the same records at the same places. */
+  replace(segment: Segment, next: Segment): void {
+    if (segment.ordinal >= 0) this.#segments.set(segment.ordinal, next);
+    const report = this.#reports.get(segment);
+    this.#reports.delete(segment);
+    if (report !== undefined) this.#reports.set(next, report);
+  }
+
   /** The cursor is lower, but not below `indexedFrom`. */
   moveBack(lsn: number): void {
     this.#cursor = Math.min(this.#cursor, lsn);

@@ -148,6 +148,28 @@ export class RedoStore {
     return count;
   }
 
+  isComplete({ ordinal }: Segment): boolean {
+    return ordinal >= 0 && ordinal < this.index.nextSegment;
+  }
+
+  /**
+   * Another file is read for a segment from now on. Where its records lie elsewhere, or some are found that
+   * were lost, its table is that of the old file, and what was made of it is made anew.
+   */
+  replace(segment: Segment, next: Segment, isRelaid: boolean): void {
+    this.#opened.replace(segment, next);
+    if (!isRelaid) {
+      this.#tables.replace(segment, next);
+      this.index.replace(segment, next);
+      return;
+    }
+    this.#tables.remove(segment);
+    const last = this.#segments.at(-1);
+    const isOpen = last !== undefined && last.ordinal >= this.index.nextSegment;
+    this.#rebuild(isOpen ? last : null);
+    this.#tables.want(next);
+  }
+
   /** Resolves when every table has been written that is to be, for now. */
   async settled(): Promise<void> {
     await this.#tables.settled();

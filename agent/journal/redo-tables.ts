@@ -154,6 +154,14 @@ export class RedoTables {
     return isWritten;
   }
 
+  /** Another file has the same records at the same places: the table is of both. */
+  replace(segment: Segment, next: Segment): void {
+    const made = this.#wanted.get(segment);
+    this.#wanted.delete(segment);
+    if (this.#there.delete(segment)) this.#there.add(next);
+    if (made !== undefined) this.want(next, made);
+  }
+
   /** A segment has gone, and its table with it. */
   remove(segment: Segment): void {
     this.#wanted.delete(segment);

@@ -36,6 +36,12 @@ export interface RecordSource {
   mark: MachineMark;
 }
 
+export const sourceOf = ({ files, machine }: { files: Files; machine: Buffer }): RecordSource => ({
+  files,
+  machine,
+  mark: machineMark(machine),
+});
+
 /** What of a segment reading it takes. */
 export interface RedoPart {
   ordinal: number;

@@ -1,9 +1,10 @@
 // Makes what the threads of a recovery have written durable while they go on, and notes it.
 import { lentFileStore, type FileStore } from '../../core/block/file-store.ts';
-import { startWriteback } from '../../core/linux.ts';
 import { limits } from '../../core/limits.ts';
-import type { StretchDone } from './formats/stretch.ts';
+import { writtenRanges } from './formats/image-plan.ts';
+import type { ImageFormat, StretchDone } from './formats/stretch.ts';
 import type { RecoveryNote } from './recovery-note.ts';
+import { WriteBehind } from './write-behind.ts';
 
 /**
  * Order: 1 stretches are written · 2 the file is synced · 3 those that were written before 2 began are
@@ -12,6 +13,8 @@ import type { RecoveryNote } from './recovery-note.ts';
  */
 export class Checkpoints {
   readonly #store: FileStore;
+  readonly #format: ImageFormat;
+  readonly #behind: WriteBehind;
   readonly #note: RecoveryNote;
   readonly #failed: (error: unknown) => void;
   /** Written, but neither synced nor noted. */
@@ -20,12 +23,17 @@ export class Checkpoints {
   /** When the last began; the first is made as soon as it is worth it. */
   #begunAt = -Infinity;
   #running: Promise<void> | null = null;
-  #writeback: Promise<void> | null = null;
   #isBroken = false;
 
   /** `failed` hears of a sync in the background that failed. */
-  constructor(fd: number, note: RecoveryNote, failed: (error: unknown) => void) {
+  constructor(
+    { fd, format }: { fd: number; format: ImageFormat },
+    note: RecoveryNote,
+    failed: (error: unknown) => void,
+  ) {
     this.#store = lentFileStore(fd);
+    this.#format = format;
+    this.#behind = new WriteBehind(fd);
     this.#note = note;
     this.#failed = failed;
   }
@@ -33,7 +41,7 @@ export class Checkpoints {
   add(stretch: StretchDone): void {
     this.#written.push(stretch);
     this.#writtenBytes += stretch.bytesWritten;
-    this.#writeBeside();
+    this.#behind.add(writtenRanges(this.#format, stretch));
     const isDue = performance.now() - this.#begunAt >= limits.recoveryNoteMs;
     if (!isDue || this.#writtenBytes < limits.exportFlushBytes || this.#running !== null) return;
     this.#running = this.#take()
@@ -46,7 +54,7 @@ export class Checkpoints {
   /** Everything is durable and noted, unless a sync has failed: then nobody knows what of it is. */
   async finish(): Promise<void> {
     await this.#running;
-    await this.#writeback;
+    await this.#behind.close();
     if (!this.#isBroken) await this.#take();
   }
 
@@ -62,13 +70,5 @@ export class Checkpoints {
       throw error;
     }
     if (written.length > 0) await this.#note.add(written);
-  }
-
-  #writeBeside(): void {
-    this.#writeback ??= startWriteback(this.#store.fd)
-      .catch(() => undefined) // only a beginning: the sync meets what is wrong
-      .finally(() => {
-        this.#writeback = null;
-      });
   }
 }

@@ -5,13 +5,18 @@ import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { HeldContent } from '../replica/view-content.ts';
 import type { ExportReply, ExportTask } from './export-worker.ts';
-import { SharedTurns } from './formats/stretch.ts';
+import { SharedTurns, stretchesOf } from './formats/stretch.ts';
 
 const workerFile = new URL('./export-worker.ts', import.meta.url);
 
-/** How many threads a recovery uses: so many contents are to be held for it. */
-export const recoveryThreads = (): number =>
-  Math.max(1, Math.min(availableParallelism(), limits.recoveryThreads));
+/**
+ * How many threads a recovery of disks of these sizes uses: so many contents are to be held for it. None has
+ * more to do than the stretches of one disk.
+ */
+export function recoveryThreads(sizes: readonly number[]): number {
+  const stretches = Math.max(1, ...sizes.map(stretchesOf));
+  return Math.max(1, Math.min(availableParallelism(), limits.recoveryThreads, stretches));
+}
 
 export type CrewTask = Omit<ExportTask, 'todo' | 'turns'> & {
   todo: readonly number[];

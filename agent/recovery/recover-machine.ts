@@ -25,7 +25,7 @@ export async function recoverMachine(recovery: MachineRecovery): Promise<Recover
   const { machine, plan, request, notes, clock, log, progress, signal } = recovery;
   const { lsn } = plan;
   const begun = clock.monotonicMs();
-  const contents = holdForThreads(machine, lsn);
+  const contents = holdForThreads(machine, plan);
   log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
   try {
     const execution = { plan, machine: machine.id, contents, notes, options: request, progress, signal };
@@ -54,7 +54,7 @@ export async function countData(
   plan: RecoverPlan,
   signal: AbortSignal,
 ): Promise<RecoverPlan> {
-  const contents = holdForThreads(machine, plan.lsn);
+  const contents = holdForThreads(machine, plan);
   const crew = new ExportCrew(contents);
   try {
     const disks: RecoverPlan['disks'] = [];
@@ -80,10 +80,14 @@ export async function countData(
 }
 
 /** The same content once for each thread: what keeps it true speaks to one of them only. */
-function holdForThreads(machine: MachineRecovery['machine'], lsn: number): HeldContent[] {
+function holdForThreads(
+  machine: MachineRecovery['machine'],
+  { lsn, disks }: RecoverPlan,
+): HeldContent[] {
   const contents: HeldContent[] = [];
+  const threads = recoveryThreads(disks.map(({ size }) => size));
   try {
-    for (let at = 0; at < recoveryThreads(); at++) contents.push(machine.hold(lsn));
+    for (let at = 0; at < threads; at++) contents.push(machine.hold(lsn));
   } catch (error) {
     for (const held of contents) held.release();
     throw error;

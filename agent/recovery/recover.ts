@@ -21,7 +21,7 @@ export interface RecoverExecution {
   plan: RecoverPlan;
   /** The machine's id. */
   machine: string;
-  /** The same content for each thread; `recoveryThreads()` of them. */
+  /** The same content for each thread; as many as `recoveryThreads` says. */
   contents: readonly HeldContent[];
   /** The directory of devices' notes. */
   notes: string;
@@ -133,7 +133,11 @@ class Recovery {
     written: (stretch: StretchDone) => void,
   ): Promise<void> {
     const broken = new AbortController();
-    const checkpoints = new Checkpoints(target.fd, target.note, (error) => broken.abort(error));
+    const checkpoints = new Checkpoints(
+      { fd: target.fd, format: imageFormat(target.disk.format) },
+      target.note,
+      (error) => broken.abort(error),
+    );
     // Others may have written to a device meanwhile: what was done is looked at once more.
     const again = target.file === null ? [...image.kept.keys()].map((index) => index + compareFirstBit) : [];
     const todo = [...again, ...image.todo];

@@ -16,23 +16,22 @@ export interface MachineVerification extends VerifyReport {
 export interface DamageNames {
   machine: string;
   disks: readonly { name: string }[];
-  /** The command that copies bytes [start, end) of a disk again from the source, or null. */
-  offer?(disk: string, start: number, end: number): string | null;
+  /** The command that has the source send again what the newest moment lacks by this, or null. */
+  offer?(place: Omit<Damage, 'offer'>): string | null;
 }
 
 export function describeFinding(finding: Finding, names: DamageNames, facts: HistoryFacts): Damage {
   const { disk, start, end, from, to, fromTime, toTime, file, what } = finding;
   const name = disk === null ? null : (names.disks[disk]?.name ?? String(disk));
-  const isPlaced = name !== null && start !== null && end !== null;
-  return {
+  const damage = {
     ...{ machine: names.machine, in: finding.in, disk: name, start, end, fromLsn: from, toLsn: to },
     fromTime: spell(fromTime),
     toTime: spell(toTime),
     file,
     what,
     recoverable: affectedPoints(finding, facts),
-    offer: isPlaced ? (names.offer?.(name, start, end) ?? null) : null,
   };
+  return { ...damage, offer: names.offer?.(damage) ?? null };
 }
 
 const spell = (time: number | null): string | null =>

@@ -1,4 +1,6 @@
 // Says in words what damage means: which points it touches, and which it does not. Pure.
+import { limits } from '../../core/limits.ts';
+import type { DiskRange } from '../control/service.ts';
 import type { Finding } from './verify-finding.ts';
 
 export interface HistoryFacts {
@@ -48,8 +50,19 @@ function affectedByReplica({ from }: Finding): string {
   );
 }
 
-/** What can be had of a source today, where nothing copies just the damaged bytes again. */
-export const resyncWords = (machine: string): string =>
-  'resync of the machine from the source: nothing copies just these bytes again in this version; what the ' +
-  `source writes again is sound from then on, and \`homeward protect ${machine} --master-target OTHER\` ` +
-  'copies all of it';
+/** What is to be done about what the newest moment lacks; null where nothing is. */
+export function resyncWords(extents: readonly DiskRange[], command: string | null): string | null {
+  if (extents.length === 0)
+    return 'the newest moment lacks nothing of this, and older content is in no source any more';
+  if (command !== null)
+    return (
+      'it is compared there in regions of 4 MiB, and what differs is sent; moments before that stay as they ' +
+      'are'
+    );
+  const places = extents.slice(0, limits.resyncOffered).map(({ disk, start, end }) => `${disk} [${start}, ${end})`);
+  const more = extents.length > places.length ? ' and more' : '';
+  return (
+    'no source can be asked to send this again: what writes to the machine has to write these bytes again, ' +
+    `which are errors or damaged until then: ${places.join(', ')}${more}`
+  );
+}

@@ -1,35 +1,33 @@
 // The disks of this host, as the kernel lists them.
-import fs from 'node:fs';
 import { join } from 'node:path';
 import type { HostDisk } from '../../core/registration/messages.ts';
+import { readDeviceLinks, readDiskIdentity, type DeviceFiles } from '../replica/disk-identity.ts';
+import { deviceFiles } from '../replica/target-device.ts';
 
 const sectorBytes = 512;
 
-/** Whole disks that have a size; memory disks and empty drives are left out. `root` is /sys/block. */
-export function readHostDisks(root = '/sys/block'): HostDisk[] {
-  return tryList(root)
+/**
+ * Whole disks that have a size, and by what name they can be chosen as a target; memory disks and empty
+ * drives are left out. `root` is /sys/block.
+ */
+export function readHostDisks(root = '/sys/block', files: DeviceFiles = deviceFiles): HostDisk[] {
+  const links = readDeviceLinks(files);
+  return (files.list(root) ?? [])
     .filter((name) => !/^(?:ram|zram|fd|sr)\d+$/.test(name))
-    .map((name) => ({
-      name,
-      size: readSize(join(root, name, 'size')),
-      path: `/dev/${name.replaceAll('!', '/')}`,
-    }))
+    .map((name) => ({ name, size: readSize(files, join(root, name, 'size')) }))
     .filter(({ size }) => size > 0)
+    .map(({ name, size }) => {
+      const { wwid, serial, names } = readDiskIdentity(files, name, links);
+      return {
+        ...{ name, size },
+        path: `/dev/${name.replaceAll('!', '/')}`,
+        wwid: wwid ?? serial,
+        byId: names[0] ?? null,
+      };
+    })
     .sort((one, other) => one.name.localeCompare(other.name));
 }
 
-function readSize(file: string): number {
-  try {
-    return Number(fs.readFileSync(file, 'utf8').trim()) * sectorBytes || 0;
-  } catch {
-    return 0; // it was taken out meanwhile
-  }
-}
-
-function tryList(directory: string): string[] {
-  try {
-    return fs.readdirSync(directory);
-  } catch {
-    return []; // a container may not show them
-  }
-}
+/** 0 when it was taken out meanwhile. */
+const readSize = (files: DeviceFiles, file: string): number =>
+  Number(files.read(file)?.trim() ?? 0) * sectorBytes || 0;

@@ -20,6 +20,8 @@ export interface TargetLinkOptions {
   passphraseFile: string | null;
   /** What people call this host; its host name when left out. */
   name?: string;
+  /** What people see of where this host is: nobody calls it there. */
+  addresses: readonly string[];
   /** Where the control socket answers: calls of operators are served there. */
   control: string;
   clock: Clock;
@@ -120,7 +122,7 @@ export class TargetLink {
       clock,
       log,
       heartbeat: async () => ({
-        addresses: [],
+        addresses: [...this.#options.addresses],
         disks: readHostDisks(),
         target: await this.#options.report(),
       }),

@@ -104,6 +104,13 @@ export class History {
     return this.#hold(lsn, disks);
   }
 
+  /** What plans refer to lies elsewhere: every view gets a new one. */
+  replan(): void {
+    const isOpen = this.#live.counter % 2 === 1;
+    this.#live.stepOpens();
+    if (!isOpen) this.#live.stepEnded(this.#cursor.lsn);
+  }
+
   #hold(lsn: number, disks: ViewDisk[]): HeldContent {
     const { machine, mark } = this.#parts.journal.source;
     return this.#live.hold({ mark, machine, lsn, disks }, () => this.#plan(lsn), this.#cursor.lsn);

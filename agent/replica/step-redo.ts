@@ -21,7 +21,7 @@ import {
 } from '../../core/segment-log/group.ts';
 import { readTolerant } from '../../core/segment-log/read-tolerant.ts';
 import { scanSegment } from '../../core/segment-log/scan.ts';
-import { roundUp } from '../../core/units.ts';
+import { KiB, roundUp } from '../../core/units.ts';
 import { pushLost, pushRecord } from '../journal/reindex.ts';
 import type { DamagedPlace, LentRedo, StepJob } from './undo/undo-step.ts';
 
@@ -70,27 +70,21 @@ const lostPlace = (lsn: number, { path }: LentRedo): DamagedPlace => ({
   file: path,
 });
 
-/** A stretch of a segment file in `memory`. */
-interface Window {
-  start: number;
-  bytes: Buffer;
-}
-
 /**
- * Goes from frame to frame and reads only groups that are in the step; false when anything is not as it
- * should be.
+ * Goes from frame to frame and looks only at headers, and those only of groups that are in the step; false
+ * when anything is not as it should be.
  */
 function walkSegment(files: Files, memory: Memory, run: RedoRun, index: number, list: ExtentList): boolean {
   const segment = run.redo[index]!;
   const machine = Buffer.from(run.machine);
   const mark = machineMark(machine);
   const last = Math.min(run.to, segment.lastLsn);
-  let window: Window = { start: 0, bytes: memory.of(0) };
+  const window = new Window(files, memory, segment);
   let identity: Buffer | null = null;
   let nextLsn = segment.firstLsn;
   const frameAt = (position: number): GroupHeader | null => {
-    window = holdOf(files, memory, segment, window, position, groupHeaderBytes);
-    const frame = decodeGroupHeader(window.bytes, position - window.start);
+    const at = window.find(position, groupHeaderBytes);
+    const frame = decodeGroupHeader(window.bytes, at);
     if (frame === null || frame.position !== position || !frame.machine.equals(machine)) return null;
     if (identity !== null && !frame.identity.equals(identity)) return null;
     return frame.firstLsn === nextLsn ? frame : null;
@@ -100,35 +94,52 @@ function walkSegment(files: Files, memory: Memory, run: RedoRun, index: number, 
     if (frame === null) return false;
     identity = frame.identity;
     nextLsn += frame.records;
-    const body = frame.position + groupHeaderBytes;
-    position = body + frame.bodyBytes;
+    position = frame.position + groupHeaderBytes + frame.bodyBytes;
     if (position > segment.end || frame.bodyBytes > limits.groupBytes) return false;
-    if (nextLsn - 1 <= run.from) continue;
-    window = holdOf(files, memory, segment, window, body, frame.bodyBytes);
-    if (!takeGroup(run, index, frame, window.bytes, body - window.start, mark, list)) return false;
+    if (nextLsn - 1 > run.from && !takeGroup(run, index, frame, window, mark, list)) return false;
   }
   return true;
 }
 
-/** A window that holds `bytes` from `position` on, if the file does; it is moved only when it has to be. */
-function holdOf(
-  files: Files,
-  memory: Memory,
-  segment: LentRedo,
-  window: Window,
-  position: number,
-  bytes: number,
-): Window {
-  const end = window.start + window.bytes.length;
-  if (position >= window.start && position + bytes <= end) return window;
-  const length = Math.min(Math.max(bytes, limits.applyWriteBytes), Math.max(segment.end - position, 0));
-  const target = memory.of(length);
-  try {
-    return { start: position, bytes: target.subarray(0, files.readSync(segment.fd, target, position)) };
-  } catch (error) {
-    if (errnoOf(error) !== 'EIO') throw error;
-    // The scan of the whole segment says what it is.
-    return { start: position, bytes: target.subarray(0, 0) };
+/** Behind so much that nobody asked for there is more of that. */
+const skippedLeast = 16 * KiB;
+const headersBytes = 4 * KiB;
+
+/** A stretch of a segment file in `memory`, moved when what is asked for does not lie in it. */
+class Window {
+  bytes: Buffer;
+  readonly #files: Files;
+  readonly #memory: Memory;
+  readonly #segment: LentRedo;
+  #start = 0;
+
+  constructor(files: Files, memory: Memory, segment: LentRedo) {
+    this.#files = files;
+    this.#memory = memory;
+    this.#segment = segment;
+    this.bytes = memory.of(0);
+  }
+
+  /** Where in `bytes` the `wanted` bytes from `position` on are, as far as the file has them. */
+  find(position: number, wanted: number): number {
+    const end = this.#start + this.bytes.length;
+    if (position < this.#start || position + wanted > end) {
+      const ahead = Math.abs(position - end) < skippedLeast ? limits.applyWriteBytes : headersBytes;
+      this.#move(position, ahead);
+    }
+    return position - this.#start;
+  }
+
+  #move(position: number, ahead: number): void {
+    const target = this.#memory.of(Math.min(ahead, Math.max(this.#segment.end - position, 0)));
+    this.#start = position;
+    try {
+      this.bytes = target.subarray(0, this.#files.readSync(this.#segment.fd, target, position));
+    } catch (error) {
+      if (errnoOf(error) !== 'EIO') throw error;
+      // The scan of the whole segment says what it is.
+      this.bytes = target.subarray(0, 0);
+    }
   }
 }
 
@@ -136,25 +147,25 @@ function takeGroup(
   run: RedoRun,
   index: number,
   frame: GroupHeader,
-  bytes: Buffer,
-  from: number,
+  window: Window,
   mark: MachineMark,
   list: ExtentList,
 ): boolean {
   const { firstLsn } = run.redo[index]!;
-  const moved = frame.position + groupHeaderBytes - from;
-  const end = from + frame.bodyBytes;
-  let at = from;
+  let position = frame.position + groupHeaderBytes;
+  const end = position + frame.bodyBytes;
   let crc = 0;
   for (let count = 0; count < frame.records; count++) {
-    if (at + recordHeaderBytes > Math.min(end, bytes.length)) return false;
-    crc = crc32(bytes.subarray(at, at + recordHeaderBytes), crc);
-    const header = parseRecordHeader(bytes, at, mark);
+    if (position + recordHeaderBytes > end) return false;
+    const at = window.find(position, recordHeaderBytes);
+    if (at + recordHeaderBytes > window.bytes.length) return false;
+    crc = crc32(window.bytes.subarray(at, at + recordHeaderBytes), crc);
+    const header = parseRecordHeader(window.bytes, at, mark);
     if (header === null || header.lsn !== frame.firstLsn + count) return false;
-    if (header.lsn > run.from && header.lsn <= run.to) pushRecord(list, index, firstLsn, header, at + moved);
-    at += recordHeaderBytes + header.payloadBytes;
+    if (header.lsn > run.from && header.lsn <= run.to) pushRecord(list, index, firstLsn, header, position);
+    position += recordHeaderBytes + header.payloadBytes;
   }
-  return at === end && crc === frame.headersCrc;
+  return position === end && crc === frame.headersCrc;
 }
 
 /** By the decision table of the format: all of the step was durable, so what is not sound is lost. */

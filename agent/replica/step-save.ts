@@ -9,6 +9,7 @@ import type { OldBlocks } from './signal/step-counts.ts';
 import { beginOld, rememberOld } from './signal/step-memory.ts';
 import { OldContent } from './step-old-content.ts';
 import { readStepRedo } from './step-redo.ts';
+import { keepStepRedo } from './step-redo-kept.ts';
 import { TrailingFlush } from './step-flush.ts';
 import { UnknownCutter } from './step-unknown.ts';
 import type { SaveUndoJob, UndoSaved } from './undo/undo-step.ts';
@@ -19,7 +20,7 @@ import { UndoWriter, type FillContent } from './undo/undo-writer.ts';
  * touched, and both are made anew by the next try.
  */
 export async function saveUndo(files: Files, job: SaveUndoJob): Promise<UndoSaved> {
-  const { table } = await readStepRedo(files, job);
+  const redo = await readStepRedo(files, job);
   const { undoPath: path, tablePath, machine, generation, note } = job;
   const writer = UndoWriter.begin(files, { path, tablePath, machine, generation, note });
   const flushes = new TrailingFlush(() => writer.flush(), limits.applyFlushBytes);
@@ -29,14 +30,16 @@ export async function saveUndo(files: Files, job: SaveUndoJob): Promise<UndoSave
       sources.push(new OldContent(files, lent, { machine, disk, lsn: job.from }));
     const old = beginOld();
     const saver = new Saver(writer, sources, job.unknown, old);
-    for (const stretch of stretchesOf(table)) {
+    for (const stretch of stretchesOf(redo.table)) {
       for (const _ of saver.save(stretch))
         if (writer.unsynced >= limits.applyFlushBytes) await flushes.next();
     }
     await flushes.drain();
     const made = await writer.finish();
     rememberOld(files, job, old);
-    return { ...made, damaged: sources.flatMap(({ damaged }) => damaged).slice(0, limits.damagedPlaces) };
+    keepStepRedo(files, job, redo);
+    const damaged = [...redo.lost, ...sources.flatMap((source) => source.damaged)];
+    return { ...made, damaged: damaged.slice(0, limits.damagedPlaces) };
   } catch (error) {
     await flushes.settle();
     writer.tryAbandon();

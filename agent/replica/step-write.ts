@@ -8,7 +8,7 @@ import { machineMark } from '../../core/record/record.ts';
 import { RecordReader } from './record-reader.ts';
 import type { StepCounter } from './signal/step-counts.ts';
 import { counterOf, forgetOld } from './signal/step-memory.ts';
-import { readStepRedo } from './step-redo.ts';
+import { takeStepRedo } from './step-redo-kept.ts';
 import { ReplicaWriter, type ReplicaChange } from './step-replica.ts';
 import { EntryContent } from './undo/entry-content.ts';
 import { readOrLose, type ReadRecord } from './undo/record-source.ts';
@@ -17,7 +17,7 @@ import type { DamagedPlace, ReplicaWritten, RollBackJob, WriteReplicaJob } from 
 
 /** The newest content of each extent of the step goes to the replicas; damaged redo leaves it unknown. */
 export async function writeReplica(files: Files, job: WriteReplicaJob): Promise<ReplicaWritten> {
-  const { table, lost } = await readStepRedo(files, job);
+  const { table, lost } = await takeStepRedo(files, job);
   const counter = counterOf(files, job);
   const redo = new RedoContent(files, job, lost, counter);
   const written = await onReplicas(files, job, job.to, async (writer) => {

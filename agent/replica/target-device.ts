@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { HomewardError } from '../../core/errors.ts';
 import { deviceSize } from '../../core/linux.ts';
-
-const byIdDirectory = '/dev/disk/by-id';
+import { byIdDirectory, readDiskIdentity, type DeviceFiles } from './disk-identity.ts';
+import { targetName } from './target-name.ts';
 
 /** What `inspectDevice` finds. Nothing is written to find it. */
 export interface DeviceFindings {
@@ -20,6 +20,17 @@ export interface DeviceFindings {
   /** The foreign signature on it (`ext4`, `LVM2_member`, `gpt` …), or null when blank. */
   signature: string | null;
 }
+
+/** The files of this host. */
+export const deviceFiles: DeviceFiles = {
+  read: tryRead,
+  readBytes: (path, offset, length) => tryBytes(path)?.subarray(offset, offset + length) ?? null,
+  list: tryList,
+  realPath,
+};
+
+/** How a device is remembered, see `targetName`. */
+export const storedTargetName = (given: string): string => targetName(deviceFiles, given);
 
 /** The path of a by-id name; a name with `/` is taken as a path. */
 export function devicePath(name: string): string {
@@ -74,11 +85,8 @@ function realPath(path: string): string | null {
 }
 
 function wwidOf(path: string): string | null {
-  for (const file of ['device/wwid', 'wwid', 'device/serial', 'serial']) {
-    const text = tryRead(join('/sys/class/block', basename(path), file))?.trim();
-    if (text) return text;
-  }
-  return null;
+  const { wwid, serial } = readDiskIdentity(deviceFiles, basename(path));
+  return wwid ?? serial;
 }
 
 function usedBy(path: string): string | null {
@@ -116,6 +124,22 @@ function signatureOn(path: string): string | null {
     const status: unknown = error instanceof Error && 'status' in error ? error.status : null;
     if (status === 2) return null;
     throw new HomewardError('tool-failed', `blkid could not look at ${path}`, { cause: error });
+  }
+}
+
+function tryBytes(file: string): Uint8Array | null {
+  try {
+    return fs.readFileSync(file);
+  } catch {
+    return null; // as below
+  }
+}
+
+function tryList(directory: string): string[] | null {
+  try {
+    return fs.readdirSync(directory).sort();
+  } catch {
+    return null; // as below
   }
 }
 

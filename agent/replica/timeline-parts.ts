@@ -2,7 +2,7 @@
 import type { Files } from '../../core/files/files.ts';
 import type { Cursor } from './cursor.ts';
 import type { UndoLog } from './undo/undo-log.ts';
-import type { LentDisk, LentRedo, StepWork, UndoNote } from './undo/undo-step.ts';
+import type { DamagedPlace, LentDisk, LentRedo, StepWork, UndoNote } from './undo/undo-step.ts';
 
 /** What steps need of a journal. */
 export interface StepJournal {
@@ -55,6 +55,8 @@ export interface TimelineParts {
   /** The replica is whole again. */
   stepEnded(): void;
   flushBytes: number;
+  /** Sees whether damaged redo can be had again; true when some was, and the step is worth repeating. */
+  mend?(damaged: readonly DamagedPlace[]): Promise<boolean>;
 }
 
 export interface StepPlan {
@@ -65,3 +67,14 @@ export interface StepPlan {
 
 /** What is known of a boundary made inside a step; `nextTime` is the stamp of the record behind it. */
 export type Middle = Pick<UndoNote, 'toTime' | 'tag' | 'point'> & { nextTime: number };
+
+/** Carries out a part of a step, and again as long as damaged redo can be had again for it. */
+export async function mending<T extends { damaged: readonly DamagedPlace[] }>(
+  { mend }: Pick<TimelineParts, 'mend'>,
+  run: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const done = await run();
+    if (done.damaged.length === 0 || (await mend?.(done.damaged)) !== true) return done;
+  }
+}

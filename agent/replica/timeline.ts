@@ -3,7 +3,7 @@
 import { basename, join } from 'node:path';
 import { assert, errnoOf } from '../../core/errors.ts';
 import type { Cursor } from './cursor.ts';
-import type { Middle, StepPlan, TimelineParts } from './timeline-parts.ts';
+import { mending, type Middle, type StepPlan, type TimelineParts } from './timeline-parts.ts';
 import { GoneFiles } from './undo/gone-files.ts';
 import type { UndoLog } from './undo/undo-log.ts';
 import { undoFileName } from './undo/undo-names.ts';
@@ -224,7 +224,9 @@ export class Timeline {
   async #openStep(note: UndoNote): Promise<void> {
     const { work, undo, ledger } = this.#parts;
     const output = this.#output(note);
-    const made = await this.#withJob(note, (job) => work.saveUndo({ ...job, ...output }));
+    const made = await mending(this.#parts, () =>
+      this.#withJob(note, (job) => work.saveUndo({ ...job, ...output })),
+    );
     await this.#place([{ output, made }]);
     const step = stepOf(output, made, this.#pathOf(note));
     undo.add(step);
@@ -259,7 +261,9 @@ export class Timeline {
   async #forward(to: number, toTime: number | null): Promise<ReplicaWritten> {
     const { work, cursor, journal, flushBytes } = this.#parts;
     const { lsn: from, stepTo, time, pruned } = cursor();
-    const written = await this.#withJob({ from, to }, (job) => work.writeReplica({ ...job, flushBytes }));
+    const written = await mending(this.#parts, () =>
+      this.#withJob({ from, to }, (job) => work.writeReplica({ ...job, flushBytes })),
+    );
     this.#move({
       lsn: to,
       stepTo: null,

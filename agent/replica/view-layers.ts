@@ -80,7 +80,7 @@ export class ViewLayers {
   #open(source: LayerSource): Layer[] {
     if (source.kind === 'memory') return [{ source, pages: ExtentTable.from(source.table) }];
     if (source.kind !== 'file') return [this.#scan(source)];
-    const key = keyOf(source);
+    const key = keyOf(source, this.segments);
     if (this.#unusable.has(key)) return this.#fromSources(source);
     const pages = this.#before.get(key) ?? PagedTable.tryOpen(this.#of.files, source.fd, source.ordinals);
     return pages === null ? this.#doWithout(source) : [{ source, pages }];
@@ -88,7 +88,7 @@ export class ViewLayers {
 
   #doWithout(source: FileSource): Layer[] {
     this.#of.log?.warn('table-not-usable', { file: source.path });
-    this.#unusable.add(keyOf(source));
+    this.#unusable.add(keyOf(source, this.segments));
     return this.#fromSources(source);
   }
 
@@ -106,7 +106,7 @@ export class ViewLayers {
   }
 
   #scan(source: Extract<LayerSource, { kind: 'redo-scan' | 'undo-scan' }>): Layer {
-    const made = this.#before.get(keyOf(source));
+    const made = this.#before.get(keyOf(source, this.segments));
     if (made !== undefined) return { source, pages: made };
     const segment = this.#segment(source.ordinal);
     const { files, content } = this.#of;
@@ -126,18 +126,21 @@ export class ViewLayers {
   #made(): Map<string, ExtentPages> {
     const made = new Map<string, ExtentPages>();
     for (const { source, pages } of [...this.#redo, ...this.#undo])
-      if (source.kind !== 'memory') made.set(keyOf(source), pages);
+      if (source.kind !== 'memory') made.set(keyOf(source, this.segments), pages);
     return made;
   }
 }
 
-/** The same for sources that give the same extents. */
-function keyOf(source: Exclude<LayerSource, { kind: 'memory' }>): string {
+/** The same for sources that give the same extents; a segment that was healed is another file. */
+function keyOf(
+  source: Exclude<LayerSource, { kind: 'memory' }>,
+  segments: ReadonlyMap<number, ViewSegment>,
+): string {
   switch (source.kind) {
     case 'file':
       return `file ${source.fd} ${source.ordinals.join(' ')} ${source.path}`;
     case 'redo-scan':
-      return `redo ${source.ordinal} ${source.afterLsn} ${source.lsn}`;
+      return `redo ${source.ordinal} ${source.afterLsn} ${source.lsn} ${segments.get(source.ordinal)?.fd}`;
     case 'undo-scan':
       return `undo ${source.ordinal}`;
   }

@@ -51,6 +51,18 @@ export class ViewReader {
 
   /** Fills `target` with the disk's content from `offset`. */
   read(disk: number, offset: number, target: Buffer): void {
+    for (;;) {
+      try {
+        return this.#read(disk, offset, target);
+      } catch (error) {
+        // What is damaged may have been healed meanwhile: then it lies in another file.
+        const isDamaged = error instanceof HomewardError && error.code === 'damaged';
+        if (!isDamaged || this.#takePlan() !== 'replaced') throw error;
+      }
+    }
+  }
+
+  #read(disk: number, offset: number, target: Buffer): void {
     const base = machineAddress(disk, offset);
     let wanted = [base, base + target.length];
     for (;;) {

@@ -5,7 +5,9 @@ import { setTimeout } from 'node:timers/promises';
 import { HomewardError } from '../../core/errors.ts';
 import { ensureHostId, readIdentity } from '../../core/identity/host-identity.ts';
 import { limits } from '../../core/limits.ts';
-import { required } from '../operands.ts';
+import { readDaemonConfig } from '../../core/daemon-config.ts';
+import { usualControl } from '../../core/usual-places.ts';
+import { dataOption, runService } from '../run-service.ts';
 import type { Session, Verb } from '../session.ts';
 
 export interface AllInOneOptions {
@@ -21,6 +23,7 @@ interface Places {
   configServer: string;
   processServer: string;
   masterTarget: string;
+  control: string;
   operator: string;
   passphrase: string;
 }
@@ -34,9 +37,29 @@ interface Running<R> {
 const joinPollMs = 50;
 
 export const allInOne: Verb<AllInOneOptions> = async (session, _operands, options) => {
-  const places = placesIn(session.resolve(required(options.data, '--data')));
+  const config = options.config === undefined ? undefined : session.resolve(options.config);
+  const told = readDaemonConfig({ role: 'all-in-one', config, ...dataOption(session, options.data) });
+  const places = placesIn(told.data, told.installed);
+  const given: Given = { places, options: { ...options, config }, home: session.io.env['HOME'] };
+  await runService(session, (interrupts, ready) => runAll(session, given, interrupts, ready));
+};
+
+interface Given {
+  places: Places;
+  /** With the path of the configuration file made absolute. */
+  options: Omit<AllInOneOptions, 'config'> & { config: string | undefined };
+  /** Where the caller's operator file goes unless one is there. */
+  home: string | undefined;
+}
+
+async function runAll(
+  session: Session,
+  given: Given,
+  interrupts: AbortSignal,
+  tellReady: (status: string) => void,
+): Promise<void> {
+  const { places } = given;
   const stopping = new AbortController();
-  const interrupts = session.io.interrupts();
   const stop = (): void => stopping.abort();
   interrupts.addEventListener('abort', stop, { once: true });
   const ended: Promise<void>[] = [];
@@ -47,16 +70,16 @@ export const allInOne: Verb<AllInOneOptions> = async (session, _operands, option
       ensureHostId(places.masterTarget, 'master-target', 'master-target').hostId,
     ];
     const server = await running((onReady: (ready: { address: string }) => void) =>
-      startConfigServer({ places, options, home: session.io.env['HOME'], trusted, onReady, signal }),
+      startConfigServer(given, trusted, onReady, signal),
     );
     ended.push(server.ended);
     const { address } = server.ready;
     const spool = await running((onReady: (ready: { address: string }) => void) =>
-      startProcessServer(places, options, address, onReady, signal),
+      startProcessServer(given, address, onReady, signal),
     );
     ended.push(spool.ended);
     const target = await running((onReady: (ready: { control: string }) => void) =>
-      startMasterTarget(session, places, options, address, onReady, signal),
+      startMasterTarget(given, address, onReady, signal),
     );
     ended.push(target.ended);
     await joined(places.masterTarget, signal);
@@ -65,19 +88,21 @@ export const allInOne: Verb<AllInOneOptions> = async (session, _operands, option
       { ready: { ...ready, operator: places.operator, passphraseFile: places.passphrase } },
       () => nextSteps(ready, places),
     );
+    tellReady(`serving at ${address}, control socket ${ready.control}`);
     // Whichever ends first takes the others with it.
     await Promise.race(ended);
   } finally {
     stop();
     await Promise.all(ended);
   }
-};
+}
 
-const placesIn = (data: string): Places => ({
+const placesIn = (data: string, installed: boolean): Places => ({
   data,
   configServer: path.join(data, 'config-server'),
   processServer: path.join(data, 'process-server'),
   masterTarget: path.join(data, 'master-target'),
+  control: installed ? usualControl : path.join(data, 'control.sock'),
   operator: path.join(data, 'operator.json'),
   passphrase: path.join(data, 'config-server', 'passphrase'),
 });
@@ -100,19 +125,13 @@ function running<R>(start: (onReady: (ready: R) => void) => Promise<void>): Prom
   });
 }
 
-interface ConfigServerStart {
-  places: Places;
-  options: AllInOneOptions;
-  /** Where the caller's operator file goes unless one is there. */
-  home: string | undefined;
-  trusted: string[];
-  onReady(ready: { address: string }): void;
-  signal: AbortSignal;
-}
-
-async function startConfigServer(begin: ConfigServerStart): Promise<void> {
-  const { places, options, home, trusted, onReady, signal } = begin;
-  const { listen } = options;
+async function startConfigServer(
+  { places, options, home }: Given,
+  trusted: string[],
+  onReady: (ready: { address: string }) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { listen, config } = options;
   const { start } = await import('../../config-server/main.ts');
   await start(
     {
@@ -120,6 +139,7 @@ async function startConfigServer(begin: ConfigServerStart): Promise<void> {
       operatorFile: places.operator,
       trusted,
       onReady,
+      config,
       ...(home === undefined ? {} : { home }),
       ...(listen === undefined ? {} : { listen }),
     },
@@ -128,8 +148,7 @@ async function startConfigServer(begin: ConfigServerStart): Promise<void> {
 }
 
 async function startProcessServer(
-  places: Places,
-  { processServerListen, batchResync }: AllInOneOptions,
+  { places, options: { config, processServerListen, batchResync } }: Given,
   configServer: string,
   onReady: (ready: { address: string }) => void,
   signal: AbortSignal,
@@ -141,6 +160,7 @@ async function startProcessServer(
       configServer,
       passphraseFile: places.passphrase,
       onReady,
+      ...(config === undefined ? {} : { config }),
       ...(processServerListen === undefined ? {} : { listen: processServerListen }),
       ...(batchResync === undefined ? {} : { batchResync }),
     },
@@ -149,9 +169,7 @@ async function startProcessServer(
 }
 
 async function startMasterTarget(
-  session: Session,
-  places: Places,
-  { config }: AllInOneOptions,
+  { places, options: { config } }: Given,
   configServer: string,
   onReady: (ready: { control: string }) => void,
   signal: AbortSignal,
@@ -160,11 +178,11 @@ async function startMasterTarget(
   await start(
     {
       data: places.masterTarget,
-      control: path.join(places.data, 'control.sock'),
+      control: places.control,
       configServer,
       passphraseFile: places.passphrase,
       onReady,
-      ...(config === undefined ? {} : { config: session.resolve(config) }),
+      ...(config === undefined ? {} : { config }),
     },
     signal,
   );

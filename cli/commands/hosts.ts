@@ -46,7 +46,21 @@ export function formatHosts(found: readonly HostReport[]): string {
   const details = found
     .filter(({ detail }) => detail !== null)
     .map((host) => `${printable(host.name)} (${host.entry}): ${host.detail}\n`);
+  const checks = found.flatMap(formatHostChecks).map((line) => `${line}\n`);
   const [waiting] = found.filter(({ state }) => state === 'waiting');
   const hint = waiting === undefined ? '' : `Say yes with: homeward hosts approve ${waiting.entry}\n`;
-  return formatTable(columns, found) + details.join('') + hint;
+  return formatTable(columns, found) + details.join('') + checks.join('') + hint;
+}
+
+/** What its checks have found, by their ids; what was accepted with its reason. */
+function formatHostChecks({ name, entry, checks }: HostReport): string[] {
+  const failed = (checks?.checks ?? []).filter(({ result }) => result === 'fail');
+  const open = failed.filter(({ because }) => because === null).map(({ id }) => id);
+  const who = `${printable(name)} (${entry})`;
+  return [
+    ...(open.length === 0 ? [] : [`${who}: failed checks: ${printable(open.join(', '))}`]),
+    ...failed.flatMap(({ id, because }) =>
+      because === null ? [] : [printable(`${who}: accepted, although it failed: ${id} (${because})`)],
+    ),
+  ];
 }

@@ -1,5 +1,5 @@
 // `homeward master-target`: the daemon in the foreground, until SIGTERM or Ctrl-C.
-import { required } from '../operands.ts';
+import { dataOption, runService } from '../run-service.ts';
 import type { Verb } from '../session.ts';
 
 export interface MasterTargetOptions {
@@ -21,20 +21,23 @@ export const masterTarget: Verb<MasterTargetOptions> = async (session, _operands
     return value === undefined ? {} : { [name]: session.resolve(value) };
   };
   const { start } = await import('../../agent/main.ts');
-  await start(
-    {
-      data: session.resolve(required(options.data, '--data')),
-      ...optional('retention'),
-      ...optional('replicas'),
-      ...optional('control'),
-      ...optional('config'),
-      ...optional('passphraseFile'),
-      ...(options.configServer === undefined ? {} : { configServer: options.configServer }),
-      ...(options.name === undefined ? {} : { name: options.name }),
-      onReady: ({ control }: { control: string }) => {
-        session.result({ ready: { control } }, () => `ready: control socket ${control}\n`);
+  await runService(session, (signal, ready) =>
+    start(
+      {
+        ...dataOption(session, options.data),
+        ...optional('retention'),
+        ...optional('replicas'),
+        ...optional('control'),
+        ...optional('config'),
+        ...optional('passphraseFile'),
+        ...(options.configServer === undefined ? {} : { configServer: options.configServer }),
+        ...(options.name === undefined ? {} : { name: options.name }),
+        onReady: ({ control }: { control: string }) => {
+          session.result({ ready: { control } }, () => `ready: control socket ${control}\n`);
+          ready(`serving, control socket ${control}`);
+        },
       },
-    },
-    session.io.interrupts(),
+      signal,
+    ),
   );
 };

@@ -2,11 +2,12 @@
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { required, resolveListen, type Resolve } from '../operands.ts';
-import type { MobilityOptions as ServiceOptions } from '../../mobility/main.ts';
+import type { NamedMachine } from '../../mobility/main.ts';
+import { dataOption, runService } from '../run-service.ts';
 import { parseDuration } from '../../core/units.ts';
-import type { Verb } from '../session.ts';
+import type { Session, Verb } from '../session.ts';
 
-type ScanOrder = NonNullable<ServiceOptions['scan']>;
+type ScanOrder = NonNullable<NamedMachine['scan']>;
 
 export interface MobilityOptions {
   data?: string;
@@ -30,7 +31,38 @@ export const mobility: Verb<MobilityOptions> = async (session, operands, options
     const value = options[name];
     return value === undefined ? {} : { [name]: session.resolve(value) };
   };
-  const data = session.resolve(required(options.data, '--data'));
+  const machine = namedMachine(session, operands, options);
+  const { configServer } = options;
+  const { start } = await import('../../mobility/main.ts');
+  await runService(session, (signal, ready) =>
+    start(
+      {
+        ...(machine === null ? {} : { machine }),
+        ...(configServer === undefined ? {} : { configServer }),
+        ...dataOption(session, options.data),
+        ...optional('passphraseFile'),
+        ...optional('customScript'),
+        ...optional('config'),
+        onReady: (serving) => {
+          const where = serving.listen === null ? '' : `, listen ${serving.listen}`;
+          session.result({ ready: serving }, () => `ready: machine ${serving.name}${where}\n`);
+          ready(`protecting ${serving.name}${where}`);
+        },
+      },
+      signal,
+    ),
+  );
+};
+
+/** What the command line names; null when it names nothing and the configuration file is to. */
+function namedMachine(
+  session: Session,
+  operands: readonly string[],
+  options: MobilityOptions,
+): NamedMachine | null {
+  const { disk, scan: scans, listen: place } = options;
+  const isNamed = [options.machine, disk, scans, place].some((each) => each !== undefined);
+  if (options.config !== undefined && operands.length === 0 && !isNamed) return null;
   const machine = required(options.machine, '--machine');
   const { served, scanned } = divide(options, operands);
   const disks = parseDisks('--disk', served, session.resolve);
@@ -43,27 +75,8 @@ export const mobility: Verb<MobilityOptions> = async (session, operands, options
   }
   const listen =
     served.length === 0 ? null : resolveListen(required(options.listen, '--listen'), session.resolve);
-  const configServer = required(options.configServer, '--config-server');
-  const { start } = await import('../../mobility/main.ts');
-  await start(
-    {
-      data,
-      machine,
-      disks,
-      ...(scan === null ? {} : { scan }),
-      listen,
-      configServer,
-      ...optional('passphraseFile'),
-      ...optional('customScript'),
-      ...optional('config'),
-      onReady: (ready) => {
-        const where = ready.listen === null ? '' : `, listen ${ready.listen}`;
-        session.result({ ready }, () => `ready: machine ${machine}${where}\n`);
-      },
-    },
-    session.io.interrupts(),
-  );
-};
+  return { machine, disks, ...(scan === null ? {} : { scan }), listen };
+}
 
 const diskHint = 'Name each disk and what it lies on, for example --disk root=/dev/vg/root.';
 const everyUsual = '15m';

@@ -1,5 +1,5 @@
 // `homeward process-server`: the daemon in the foreground, until SIGTERM or Ctrl-C.
-import { required } from '../operands.ts';
+import { dataOption, runService } from '../run-service.ts';
 import type { Verb } from '../session.ts';
 
 export interface ProcessServerOptions {
@@ -14,22 +14,25 @@ export interface ProcessServerOptions {
 }
 
 export const processServer: Verb<ProcessServerOptions> = async (session, _operands, options) => {
-  const { listen, advertise, passphraseFile, spoolSize, batchResync, config } = options;
+  const { data, configServer, listen, advertise, passphraseFile, spoolSize, batchResync, config } = options;
   const { start } = await import('../../process-server/main.ts');
-  await start(
-    {
-      data: session.resolve(required(options.data, '--data')),
-      configServer: required(options.configServer, '--config-server'),
-      ...(listen === undefined ? {} : { listen }),
-      ...(advertise === undefined ? {} : { advertise }),
-      ...(passphraseFile === undefined ? {} : { passphraseFile: session.resolve(passphraseFile) }),
-      ...(spoolSize === undefined ? {} : { spoolBytes: spoolSize }),
-      ...(batchResync === undefined ? {} : { batchResync }),
-      ...(config === undefined ? {} : { config: session.resolve(config) }),
-      onReady: (ready: { address: string; addresses: string[] }) => {
-        session.result({ ready }, () => `ready: process server at ${ready.address}\n`);
+  await runService(session, (signal, ready) =>
+    start(
+      {
+        ...dataOption(session, data),
+        ...(configServer === undefined ? {} : { configServer }),
+        ...(listen === undefined ? {} : { listen }),
+        ...(advertise === undefined ? {} : { advertise }),
+        ...(passphraseFile === undefined ? {} : { passphraseFile: session.resolve(passphraseFile) }),
+        ...(spoolSize === undefined ? {} : { spoolBytes: spoolSize }),
+        ...(batchResync === undefined ? {} : { batchResync }),
+        ...(config === undefined ? {} : { config: session.resolve(config) }),
+        onReady: (serving: { address: string; addresses: string[] }) => {
+          session.result({ ready: serving }, () => `ready: process server at ${serving.address}\n`);
+          ready(`serving at ${serving.address}`);
+        },
       },
-    },
-    session.io.interrupts(),
+      signal,
+    ),
   );
 };

@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { MachineStatus, StatusReport } from '../../agent/control/client.ts';
 import type { FleetReport } from '../../config-server/client.ts';
+import { printable } from '../../core/printable.ts';
 import { formatSize } from '../../core/units.ts';
 import type { Session, Verb } from '../session.ts';
 import { formatSeconds, formatTable, type Column } from '../table.ts';
@@ -85,10 +86,13 @@ export function formatStatus(report: StatusReport | FleetReport): string {
   return head + formatTable(columns, machines) + details.join('');
 }
 
-function formatTarget({ version, retention }: StatusReport): string {
+function formatTarget({ version, retention, accepted = [] }: StatusReport): string {
   const free = `${formatSize(retention.freeBytes)} free`;
   const forecast = formatForecast(retention.forecast);
-  return `Homeward ${version}, retention volume ${retention.path}, ${free}\n${forecast}`;
+  const checks = accepted.map(({ id, because, since, by }) =>
+    printable(`Accepted, although it failed: ${id} (${because}; ${by}, ${since})`).concat('\n'),
+  );
+  return `Homeward ${version}, retention volume ${retention.path}, ${free}\n${forecast}${checks.join('')}`;
 }
 
 /** `History falls under 24 h at …`, and who writes most; nothing as long as all of it fits. */

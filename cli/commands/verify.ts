@@ -36,13 +36,34 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
 type Covered = VerifyReport['covered'];
 type Damage = VerifyReport['damaged'][number];
 
-export function formatVerified({ machine, ok, covered, damaged, resync }: VerifyReport): string {
+export function formatVerified(report: VerifyReport): string {
+  const { machine, ok, covered, damaged } = report;
   const title = `The history of machine ${machine} is ${ok ? 'sound' : 'damaged'}`;
   const read = formatCovered(covered).join('');
-  const words = resync ?? null;
-  const again = words === null ? '' : `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.\n`;
-  return ok ? `${title}: ${read}` : `${title}: ${read}${formatDamages(damaged)}${again}`;
+  const lines = `${title}: ${read}${formatHealed(report)}`;
+  return `${lines}${ok ? '' : formatDamages(damaged)}${formatLacking(report)}`;
 }
+
+function formatHealed({ healed = [] }: VerifyReport): string {
+  return healed
+    .map(({ file, fromLsn, toLsn }) => {
+      const records = fromLsn === toLsn ? `record ${fromLsn}` : `records ${fromLsn} to ${toLsn}`;
+      return `Healed ${records} of ${file}: the process server still had that.\n`;
+    })
+    .join('');
+}
+
+/** What the newest moment lacks, and what to do about it. */
+function formatLacking({ offer, resync, unknown = [] }: VerifyReport): string {
+  const lost = unknown.map(({ disk, start, end }) => `${disk} [${start}, ${end})`).slice(0, shownExtents);
+  const more = unknown.length > lost.length ? ` and ${unknown.length - lost.length} more` : '';
+  const isLost = lost.length > 0 ? `Lost, until it is written again: ${lost.join(', ')}${more}.\n` : '';
+  const words = resync ?? null;
+  if ((offer ?? null) !== null) return `${isLost}To send just that again from the source: ${offer}\n(${words}.)\n`;
+  return `${isLost}${words === null ? '' : `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.\n`}`;
+}
+
+const shownExtents = 8;
 
 function formatCovered(covered: Covered): string[] {
   const { records, bytes, fromLsn, toLsn, complete, redo, undo, replica, ledger, sweep } = covered;
@@ -70,7 +91,7 @@ function formatCovered(covered: Covered): string[] {
 }
 
 function formatDamages(damaged: readonly Damage[]): string {
-  const table = formatTable(
+  return formatTable(
     [
       { title: 'FILE', cell: (damage) => damage.file },
       { title: 'DISK', cell: (damage) => damage.disk ?? '-' },
@@ -88,8 +109,6 @@ function formatDamages(damaged: readonly Damage[]): string {
     ],
     damaged,
   );
-  const offers = [...new Set(damaged.map(({ offer }) => offer ?? null))].filter((offer) => offer !== null);
-  return table + offers.map((offer) => `To copy that again from the source: ${offer}\n`).join('');
 }
 
 function formatSpan({ fromTime, toTime }: Damage): string {

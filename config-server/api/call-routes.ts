@@ -25,7 +25,7 @@ export function addCallRoutes(app: App, { registry, stopping }: ApiContext): voi
       tags: ['operators'],
       security: [{ operator: [] }],
       summary: 'A call of the control API, served by the host that it concerns',
-      description: 'Tags go to the source of the machine, everything else to its master target.',
+      description: 'Tags and resyncs go to the source of the machine, everything else to its master target.',
       params: z.object({ '*': z.string() }),
       response: { default: errorShape },
     },

@@ -6,10 +6,12 @@ import { HomewardError } from '../../core/errors.ts';
 import { issueCertificate, parseRequest } from '../../core/identity/authority.ts';
 import { limits } from '../../core/limits.ts';
 import type { HostWork } from '../../core/registration/messages.ts';
+import { siteFactsPath } from '../../core/registration/site-facts.ts';
 import { z } from 'zod';
 import { followHeartbeat } from '../hosts/follow.ts';
 import { parseHeartbeat } from '../hosts/report-schemas.ts';
 import type { KnownHost } from '../hosts/host-list.ts';
+import { siteFactsFor } from '../hosts/site-facts.ts';
 import type { Registry } from '../registry.ts';
 import type { ApiContext, App } from './app.ts';
 import {
@@ -19,6 +21,7 @@ import {
   errorShape,
   heartbeatAnswerShape,
   heartbeatShape,
+  siteShape,
   workQuery,
   workShape,
 } from './shapes.ts';
@@ -60,6 +63,7 @@ export function addHostRoutes(app: App, context: ApiContext): void {
     async (request) => ({ certificate: await renew(context, hostOf(request), request.body.request) }),
   );
   addWorkRoute(app, context);
+  addSiteRoute(app, context);
 }
 
 /** What a host said last is kept in memory, and a mobility service joins without anybody's yes. */
@@ -101,6 +105,20 @@ function addWorkRoute(app: App, { registry, stopping }: ApiContext): void {
       });
       return work;
     },
+  );
+}
+
+function addSiteRoute(app: App, { registry }: ApiContext): void {
+  app.get(
+    siteFactsPath,
+    {
+      schema: {
+        ...forHosts,
+        summary: 'Time, versions, and the process servers that this host works with, for its checks',
+        response: { 200: siteShape, default: errorShape },
+      },
+    },
+    async (request) => siteFactsFor(registry, hostOf(request)),
   );
 }
 

@@ -1,6 +1,8 @@
 // The shapes of requests and answers as zod schemas: they check, and they describe themselves in OpenAPI.
 import { z } from 'zod';
 import { limits } from '../../core/limits.ts';
+import { checkSummarySchema } from '../../core/registration/check-summary.ts';
+import { siteFactsSchema } from '../../core/registration/site-facts.ts';
 import type { FleetReport } from '../machines/fleet.ts';
 
 const text = z.string().max(limits.controlTextBytes);
@@ -30,6 +32,7 @@ export const hostShape = z.object({
   lastContact: time.nullable(),
   silentSeconds: z.number().nullable(),
   clockSkewSeconds: z.number().nullable(),
+  checks: checkSummarySchema.nullable(),
 });
 
 const seedShape = z.strictObject({
@@ -155,6 +158,7 @@ export const workShape = z.object({
     }),
   ),
 });
+export const siteShape = siteFactsSchema;
 export const certificateBody = z.strictObject({ request: z.string().max(limits.pemBytes) });
 export const certificateShape = z.object({ certificate: z.string() });
 export const answerParams = z.object({ id: z.uuid() });

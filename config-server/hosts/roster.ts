@@ -2,6 +2,7 @@
 import { formatTime } from '../../core/clock.ts';
 import { HomewardError } from '../../core/errors.ts';
 import type { HostRole } from '../../core/identity/host-identity.ts';
+import type { CheckSummary } from '../../core/registration/check-summary.ts';
 import type { HostDisk } from '../../core/registration/messages.ts';
 import { microseconds } from '../../core/units.ts';
 import type { Registry } from '../registry.ts';
@@ -31,6 +32,8 @@ export interface HostReport {
   lastContact: string | null;
   silentSeconds: number | null;
   clockSkewSeconds: number | null;
+  /** The newest findings of its checks; null until it has reported some. */
+  checks: CheckSummary | null;
 }
 
 export function listHosts(registry: Registry): HostReport[] {
@@ -71,6 +74,7 @@ export function joinedReport(registry: Registry, host: KnownHost): HostReport {
     lastContact: lastContact === null ? null : spellTime(lastContact),
     silentSeconds: silentMs === null ? null : silentMs / 1000,
     clockSkewSeconds: skewMs === null ? null : skewMs / 1000,
+    checks: heard?.heartbeat.checks ?? null,
   };
 }
 
@@ -98,6 +102,7 @@ function waitingReport(host: PendingHost): HostReport {
     lastContact: spellTime(host.lastAsked),
     silentSeconds: null,
     clockSkewSeconds: null,
+    checks: null,
   };
 }
 

@@ -1,4 +1,5 @@
-// Which host serves a call of an operator: the machine's source for tags, its master target for all else.
+// Which host serves a call of an operator: the machine's source for tags and resyncs, its master target for
+// all else.
 import { HomewardError } from '../../core/errors.ts';
 import type { Registry } from '../registry.ts';
 import { machineStatuses } from './fleet.ts';
@@ -15,6 +16,7 @@ export interface RoutedCall {
 export function hostsForCall(registry: Registry, { method, path, machine }: RoutedCall): string[] {
   const [, , room, name = '', what] = path.split('/').map(decode);
   if (room === 'machines' || (room === 'ingests' && method === 'DELETE')) {
+    if (what === 'resync') return [resyncedBy(registry, name)];
     return [what === 'tags' ? sourceOf(registry, name) : targetOf(registry, name)];
   }
   if (room === 'views' && method !== 'POST') return ensureSome(masterTargets(registry));
@@ -63,6 +65,17 @@ function sourceOf(registry: Registry, nameOrId: string): string {
   const assignment = machine === null ? null : registry.assignments.get(machine.id);
   if (machine === null || assignment === null || assignment.ended) return targetOf(registry, nameOrId);
   return machine.source;
+}
+
+/** Content can be sent again only by who has it. */
+function resyncedBy(registry: Registry, nameOrId: string): string {
+  const machine = findKnown(registry, nameOrId);
+  const assignment = machine === null ? null : registry.assignments.get(machine.id);
+  if (machine !== null && assignment !== null && !assignment.ended) return machine.source;
+  targetOf(registry, nameOrId); // throws where there is no such machine
+  throw new HomewardError('not-assigned', `no source is assigned to ${nameOrId} that could send it again`, {
+    hint: 'What is damaged of a machine with direct ingest ends with the next write to it.',
+  });
 }
 
 /** The one that it is or was assigned to, else the one that reports it, else the only one there is. */

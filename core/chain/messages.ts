@@ -26,7 +26,14 @@ export interface TargetHello extends HelloBase {
   applied: number;
 }
 
-export type Hello = SourceHello | TargetHello;
+/** A master target asks for records [from, to] once more; its stream is not touched. */
+export interface AgainHello extends HelloBase {
+  role: 'again';
+  from: number;
+  to: number;
+}
+
+export type Hello = SourceHello | TargetHello | AgainHello;
 
 export interface Welcome {
   compress: boolean;
@@ -108,7 +115,8 @@ export type Note =
   | { kind: 'lost'; from: number; to: number; reason: string }
   | { kind: 'sync-wanted' }
   | { kind: 'sync-done' }
-  | { kind: 'sync-place'; ahead: number };
+  | { kind: 'sync-place'; ahead: number }
+  | { kind: 'again-end'; from: number; to: number };
 
 /** Bytes that one hash of `hashes` covers, and bytes of one hash. */
 export const hashedChunkBytes = 64 * 1024;

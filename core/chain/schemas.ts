@@ -25,6 +25,7 @@ export const helloSchema: z.ZodType<Hello> = z.discriminatedUnion('role', [
     target: z.exactOptional(natural),
   }),
   z.object({ role: z.literal('target'), ...helloBase, durable: natural, applied: natural }),
+  z.object({ role: z.literal('again'), ...helloBase, from: natural.min(1), to: natural }),
 ]);
 
 export const welcomeSchema: z.ZodType<Welcome> = z.object({
@@ -89,6 +90,7 @@ export const noteSchema: z.ZodType<Note> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('sync-wanted') }),
   z.object({ kind: z.literal('sync-done') }),
   z.object({ kind: z.literal('sync-place'), ahead: natural }),
+  z.object({ kind: z.literal('again-end'), from: natural, to: natural }),
 ]);
 
 const errorSchema = z.object({ code: text, message: text, hint: text });

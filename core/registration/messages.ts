@@ -2,13 +2,20 @@
 import { z } from 'zod';
 import type { MachineStatus, RetentionForecast } from './machine-status.ts';
 import type { Head } from '../chain/messages.ts';
+import { checkSummarySchema, type CheckSummary } from './check-summary.ts';
 import { signedAssignmentSchema, type SignedAssignment } from '../identity/assignment.ts';
 
 const text = z.string().max(4096);
 const count = z.number().nonnegative();
 
-/** A disk as the host sees it. */
-export const hostDiskSchema = z.object({ name: text, size: count, path: text });
+/** A disk as the host sees it; `byId` is the name by which it can be chosen as a target. */
+export const hostDiskSchema = z.object({
+  name: text,
+  size: count,
+  path: text,
+  wwid: text.nullable().optional(),
+  byId: text.nullable().optional(),
+});
 export type HostDisk = z.infer<typeof hostDiskSchema>;
 
 /** What a process server says of one machine in its spool. */
@@ -55,6 +62,8 @@ export interface Heartbeat {
   source?: SourceReport | undefined;
   spools?: SpoolReport[] | undefined;
   target?: TargetReport | undefined;
+  /** The newest findings of `homeward check` on this host. */
+  checks?: CheckSummary | undefined;
 }
 
 const anyObject = z.record(z.string(), z.unknown());
@@ -67,6 +76,7 @@ export const heartbeatSchema: z.ZodType<Heartbeat> = z.object({
   source: anyObject.optional(),
   spools: z.array(anyObject).max(10_000).optional(),
   target: anyObject.optional(),
+  checks: checkSummarySchema.optional(),
 }) as unknown as z.ZodType<Heartbeat>;
 
 export interface HeartbeatAnswer {

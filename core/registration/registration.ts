@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import { readVersion } from '../version.ts';
 import { AssignmentDelivery } from './assignment-delivery.ts';
 import { CallDesk, type CallAnswer } from './call-desk.ts';
+import { readCheckSummary } from './check-summary.ts';
 import { CertificateRenewal } from './certificate-renewal.ts';
 import { heartbeatAnswerSchema, hostWorkSchema, type Heartbeat, type HostCall } from './messages.ts';
 import { Pause, retryDelay, unlessAborted } from './pause.ts';
@@ -133,7 +134,7 @@ export class Registration {
       const answer = await this.#client.json({
         method: 'POST',
         path: '/api/v1/host/heartbeat',
-        body: { version: this.#version, time: sent, ...said } satisfies Heartbeat,
+        body: { version: this.#version, time: sent, ...said, ...this.#checks() } satisfies Heartbeat,
         signal: this.#stopping.signal,
       });
       const { time, revision } = checkAnswer(heartbeatAnswerSchema, answer, this.#client.address);
@@ -148,6 +149,12 @@ export class Registration {
     this.#delivery.retry();
     await this.#renewal.renewWhenDue();
     return true;
+  }
+
+  /** What `homeward check` has found on this host, once it was run. */
+  #checks(): Pick<Heartbeat, 'checks'> {
+    const checks = readCheckSummary(this.#options.data);
+    return checks === null ? {} : { checks };
   }
 
   /** What the daemon says, or null when it cannot. */

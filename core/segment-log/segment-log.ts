@@ -145,6 +145,15 @@ export class SegmentLog {
     return count;
   }
 
+  /** A file with the same records has taken the name of a complete segment, which its readers keep. */
+  replace(segment: Segment, next: Segment): void {
+    const at = this.segments.indexOf(segment);
+    assert(at >= 0 && segment !== this.#writer.segment, 'a complete segment is replaced');
+    this.segments[at] = next;
+    segment.retired = true;
+    this.#removed.push(segment);
+  }
+
   /** Nothing is being written: the files kept to be written over are given back to the disk. */
   trimSpares(): void {
     try {

@@ -133,6 +133,22 @@ export class DirtyMap {
     });
   }
 
+  /**
+   * The master target may have other content in [start, end), in bytes: these regions have to be synced, by
+   * a sync under way as well. Resolves when the map says so durably.
+   */
+  mark(start: number, end: number): Promise<void> {
+    const [first, next] = regionsOf(start, end);
+    for (let region = first; region < next; region += 1) {
+      if (!this.#hasFlag(region, Flag.unsynced)) this.#again.push(region);
+      this.#setFlag(region, Flag.unsynced);
+    }
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = (error) => (error === null ? resolve() : reject(error));
+      if (this.#file.set(first, next, waiter)) resolve();
+    });
+  }
+
   /** The regions of the map, which stay in it from now on until each was `copied`. */
   hold(): number[] {
     const regions = this.regions();

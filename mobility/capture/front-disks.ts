@@ -93,6 +93,11 @@ export class FrontDisks implements CapturedDisks {
     await Promise.all(this.disks.map((disk) => disk.map.fill()));
   }
 
+  /** The regions of an extent have to be synced; resolves when the map says so durably. */
+  mark(disk: number, start: number, end: number): Promise<void> {
+    return this.#disk(disk).map.mark(start, end);
+  }
+
   beginSync(): Region[] {
     return this.#regions((disk) => disk.map.hold());
   }

@@ -42,6 +42,14 @@ export class MachineDisks implements CapturedDisks {
     await this.#front.fillDirty();
     await this.#scans?.forgetAll();
   }
+  /** Whether a disk is scanned: it has no map that an extent could be marked in. */
+  isScanned(disk: number): boolean {
+    return this.#scans?.disks.some(({ index }) => index === disk) === true;
+  }
+  /** Resolves when the map says durably that the regions of an extent have to be synced. */
+  mark(disk: number, start: number, end: number): Promise<void> {
+    return this.#front.mark(disk, start, end);
+  }
   beginSync(): Region[] {
     return this.#front.beginSync();
   }

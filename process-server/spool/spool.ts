@@ -258,9 +258,10 @@ export class Spool {
     this.#options.log.warn('spool-problem', { machine: this.machine, problem: text });
   }
 
-  /** Reads from `from` on, up to what is durable. */
-  reader(from: number): LogReader {
-    return new LogReader({ log: this.#log, machine: this.mark, from, upTo: () => this.spooled });
+  /** Reads from `from` on, up to what is durable, and up to `last`. */
+  reader(from: number, last = Infinity): LogReader {
+    const upTo = (): number => Math.min(last, this.spooled);
+    return new LogReader({ log: this.#log, machine: this.mark, from, upTo });
   }
 
   /** Segments that may be asked for in `prune`, oldest first: all but the one being written. */

@@ -179,9 +179,9 @@ export function segmentsIn(directory: string): string[] {
     .map((name) => path.join(directory, name));
 }
 
-/** Every sound record in the segments of a machine's log; its directory is called by the machine's UUID. */
-export function recordsIn(directory: string): SpoolPlace[] {
-  const mark = machineMark(Buffer.from(path.basename(directory).replaceAll('-', ''), 'hex'));
+/** Every sound record in the segments of a machine's log; its directory may be called by the machine's UUID. */
+export function recordsIn(directory: string, machine = path.basename(directory)): SpoolPlace[] {
+  const mark = machineMark(Buffer.from(machine.replaceAll('-', ''), 'hex'));
   return segmentsIn(directory).flatMap((file) => {
     const content = fs.readFileSync(file);
     const found: SpoolPlace[] = [];

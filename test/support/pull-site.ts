@@ -8,7 +8,7 @@ import type { Test } from 'tap';
 import { connectControl, type ControlClient, type MachineStatus } from '../../agent/control/client.ts';
 import { startDaemon } from '../../agent/daemon.ts';
 import { ChainConnection } from '../../core/chain/chain-connection.ts';
-import type { Ack, Head, Relay, TargetHello } from '../../core/chain/messages.ts';
+import type { Ack, AgainHello, Head, Relay, TargetHello } from '../../core/chain/messages.ts';
 import { loadConfig } from '../../core/config.ts';
 import { HomewardError } from '../../core/errors.ts';
 import {
@@ -105,6 +105,8 @@ export class PullSite {
   readonly log: string[] = [];
   /** What goes out for a record; tests damage it here. Null: nothing more is sent on this stream. */
   outgoing: (lsn: number, bytes: Buffer) => Buffer | null = (_lsn, bytes) => bytes;
+  /** What is sent for a record that is asked for again; null: no more. Without it the question is not known. */
+  again: ((lsn: number, bytes: Buffer) => Buffer | null) | null = null;
   client: ControlClient;
   /** Nobody listens there, unless a test has another. */
   configServer = '127.0.0.1:1';
@@ -144,6 +146,11 @@ export class PullSite {
     });
     writeIdentity(site.data, site.host);
     return site;
+  }
+
+  /** For the next start. */
+  settings(change: Record<string, string>): void {
+    Object.assign(this.#settings, change);
   }
 
   get control(): string {
@@ -281,6 +288,7 @@ export class PullSite {
       log: silentLog,
       listener: {
         hello: (hello) => {
+          if (hello.role === 'again') return this.#sendAgain(connection, hello);
           if (hello.role !== 'target') throw new HomewardError('not-assigned', 'a target was expected');
           const { machine } = verifyAssignment(this.host.authority, hello.assignment);
           stream = { hello, machine, connection, acks: [], relays: [], ended: undefined };
@@ -299,6 +307,21 @@ export class PullSite {
         },
       },
     });
+  }
+
+  /** One that does not know the question breaks the connection. */
+  #sendAgain(connection: ChainConnection, { assignment, from, to }: AgainHello): void {
+    const { again } = this;
+    if (again === null) throw new HomewardError('chain-broken', 'a hello has another form');
+    const { machine } = verifyAssignment(this.host.authority, assignment);
+    const known = { compress: false, generation: 1, spooled: 0, target: 0, applied: 0, oldest: 1 };
+    connection.sendWelcome(known);
+    for (const { lsn, bytes } of this.sources.get(machine)?.records ?? []) {
+      const out = lsn < from || lsn > to ? null : again(lsn, bytes);
+      if (out !== null) connection.sendRecords([out]);
+    }
+    connection.sendNote({ kind: 'again-end', from, to });
+    connection.close();
   }
 
   readonly #sent = new Map<PlayedStream, number>();

@@ -79,6 +79,10 @@ export function stubService(): StubService {
       if (request.machine === 'forever') await untilAborted(signal);
       return { ...plan, bytesWritten: 1024 ** 2, seconds: 2 };
     },
+    async damage(machine) {
+      heard('damage', machine);
+      return { machine, extents: [] };
+    },
     async verify(request, progress, signal) {
       heard('verify', request);
       ensureKnown(request.machine);

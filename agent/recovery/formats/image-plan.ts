@@ -1,8 +1,10 @@
 // What is left to write of an image, and where it goes on, from the stretches that are durable; and the
 // runs of a file that is whole.
-import { qcow2Layout, type ClusterRun } from '../../../core/formats/qcow2.ts';
-import { vmdkOverheadSectors } from '../../../core/formats/vmdk.ts';
-import { stretchesOf, type ImageFormat } from './stretch.ts';
+import { qcow2ClusterBytes, qcow2Layout, type ClusterRun } from '../../../core/formats/qcow2.ts';
+import { vmdkOverheadSectors, vmdkSectorBytes } from '../../../core/formats/vmdk.ts';
+import { limits } from '../../../core/limits.ts';
+import type { ByteRange } from './disk-source.ts';
+import { stretchesOf, type ImageFormat, type StretchDone } from './stretch.ts';
 
 /** By stretch, where the format put it; see `StretchDone.parts`. */
 export type Placed = ReadonlyMap<number, readonly number[]>;
@@ -56,4 +58,15 @@ export function joinRuns(runs: Iterable<ClusterRun>): [start: number, end: numbe
 export function* runsOf(placed: Placed): Generator<ClusterRun> {
   for (const parts of placed.values())
     for (let at = 0; at < parts.length; at += 2) yield [parts[at] ?? 0, parts[at + 1] ?? 0];
+}
+
+/** Where in the file the content of a stretch lies. */
+export function writtenRanges(format: ImageFormat, { index, parts }: StretchDone): ByteRange[] {
+  const bytes = limits.recoveryStretchBytes;
+  if (format === 'raw') return [[index * bytes, (index + 1) * bytes]];
+  const unit = format === 'qcow2' ? qcow2ClusterBytes : vmdkSectorBytes;
+  const ranges: ByteRange[] = [];
+  for (const [start, end] of runsOf(new Map([[index, parts]])))
+    if (end > start) ranges.push([start * unit, end * unit]);
+  return ranges;
 }

@@ -1,5 +1,4 @@
 // Writes stretches of a disk into a streamOptimized VMDK file: compressed grains, then their grain table.
-import { constants, deflateSync } from 'node:zlib';
 import { HomewardError } from '../../../core/errors.ts';
 import {
   encodeVmdkGrain,
@@ -13,9 +12,9 @@ import {
 } from '../../../core/formats/vmdk.ts';
 import { limits } from '../../../core/limits.ts';
 import type { DiskSource } from './disk-source.ts';
+import { packGrain } from './pack-grain.ts';
 import { isZero, writeInParts, type DiskWriter, type SharedTurns, type Stretch } from './stretch.ts';
 
-const compression = { level: constants.Z_BEST_SPEED, memLevel: constants.Z_MAX_MEMLEVEL };
 /** What deflate makes of a grain that it cannot compress, and the marker, are below this. */
 const grainSectorsMost = vmdkGrainSectors(vmdkGrainBytes) + 2;
 const blobBytesMost = (vmdkTableGrains * grainSectorsMost + vmdkTableSectors) * vmdkSectorBytes;
@@ -69,7 +68,7 @@ export class VmdkWriter implements DiskWriter {
           if (isZero(grain)) continue;
           grains[(offset + at - from) / vmdkGrainBytes] = sectors + 1;
           const target = this.#blob.subarray(sectors * vmdkSectorBytes);
-          sectors += encodeVmdkGrain(target, offset + at, deflateSync(grain, compression));
+          sectors += encodeVmdkGrain(target, offset + at, packGrain(grain));
         }
       }
     }

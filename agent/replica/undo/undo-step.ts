@@ -113,7 +113,10 @@ export interface ReplicaWritten {
 }
 
 export interface UndoSaved extends UndoMade {
-  /** Of the replica, what was found damaged and is `unknown` in the undo now. Some, if there are many. */
+  /**
+   * Redo of the step that is lost, and of the replica what was found damaged and is `unknown` in the undo
+   * now. Some, if there are many.
+   */
   damaged: DamagedPlace[];
 }
 

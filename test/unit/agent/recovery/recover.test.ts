@@ -15,11 +15,12 @@ const noteName = (format: string): string => `disk.${format}.homeward-partial`;
 
 t.setTimeout(120_000);
 
-/** Whether the image is the disk; qemu-img looks at it as it looks at its own. */
+/** Whether the image is the disk; qemu-img looks at it as it looks at its own, and passes over holes. */
 async function isSame(site: RecoverySite, name: string, format: string, image: string): Promise<boolean> {
   const source = site.inDirectory(`${name}.source`);
-  if (format === 'raw') return fs.readFileSync(image).equals(fs.readFileSync(source));
-  await runOk('qemu-img', ['check', '-f', format, image]);
+  const isSmall = fs.statSync(source).size <= 128 * MiB;
+  if (format === 'raw' && isSmall) return fs.readFileSync(image).equals(fs.readFileSync(source));
+  if (format !== 'raw') await runOk('qemu-img', ['check', '-f', format, image]);
   const compared = await runOk('qemu-img', ['compare', '-f', 'raw', '-F', format, source, image]);
   return compared.includes('identical');
 }

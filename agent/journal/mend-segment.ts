@@ -1,0 +1,275 @@
+// Makes a damaged redo segment sound again from what is sound of it and records that were had again: pure.
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import {
+  decodeRecordHeader,
+  findRecordMagic,
+  recordHeaderBytes,
+  machineMark,
+  type MachineMark,
+  type RecordHeader,
+} from '../../core/record/record.ts';
+import { listFrames } from '../../core/segment-log/frames.ts';
+import { encodeGroupHeader, groupHeaderBytes, type GroupHeader } from '../../core/segment-log/group.ts';
+import { payloadAtFits, scanSegment } from '../../core/segment-log/scan.ts';
+import { layOutGroups } from './lay-out-groups.ts';
+
+export interface MendedPlace {
+  /** UUID, 16 bytes. */
+  machine: Buffer;
+  firstLsn: number;
+  precededBy: number;
+  lastLsn: number;
+  /** Where content ends. */
+  end: number;
+}
+
+/** Records [from, to] that are damaged, or lost. */
+export type LsnRange = [from: number, to: number];
+
+export interface Unsound {
+  ranges: LsnRange[];
+  /** Records that no frame tells of: known only as far as they are sound in themselves. */
+  unframed: LsnRange[];
+}
+
+export const isSound = ({ ranges, unframed }: Unsound): boolean => ranges.length + unframed.length === 0;
+
+export interface Mended {
+  content: Buffer;
+  /** What is still unsound. */
+  left: Unsound;
+  /** Records lie elsewhere than they did, or are found that were lost. */
+  isRelaid: boolean;
+}
+
+/** What of a complete segment cannot be read as it was written. */
+export function findUnsound(content: Buffer, place: MendedPlace): Unsound {
+  const { machine, firstLsn, lastLsn, end } = place;
+  const used = content.subarray(0, end);
+  const frames = listFrames(used, machine, firstLsn);
+  const ranges: LsnRange[] = [];
+  const add = (from: number, to: number): void => {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] + 1 === from) last[1] = to;
+    else ranges.push([from, to]);
+  };
+  const parts = { content: used, frames, machine: machineMark(machine), firstLsn };
+  scanSegment({
+    ...parts,
+    cutLsn: lastLsn + 1,
+    durable: lastLsn,
+    visitor: {
+      record(header, position) {
+        if (!payloadAtFits(used, header, position)) add(header.lsn, header.lsn);
+      },
+      lost: ({ from, to }) => add(from, to),
+    },
+  });
+  const unframed: LsnRange[] = [];
+  let next = firstLsn;
+  for (const frame of frames.frames) {
+    if (frame.firstLsn > next) unframed.push([next, frame.firstLsn - 1]);
+    next = frame.firstLsn + frame.records;
+  }
+  if (next <= lastLsn) unframed.push([next, lastLsn]);
+  return { ranges, unframed };
+}
+
+/** As much as can be had; null when that is nothing. `records` have been checked, each for itself. */
+export function mendSegment(
+  content: Buffer,
+  place: MendedPlace,
+  records: ReadonlyMap<number, Buffer>,
+): Mended | null {
+  const before = findUnsound(content, place);
+  const mending = new Mending(content, place, records);
+  const isRelaid = mending.run();
+  if (isRelaid) mending.renew();
+  const left = findUnsound(mending.content, place);
+  const isBetter = countOf(left) < countOf(before);
+  if (!isBetter || !generationsRise(mending.content, place)) return null;
+  return { content: mending.content, left, isRelaid };
+}
+
+const countOf = ({ ranges, unframed }: Unsound): number =>
+  [...ranges, ...unframed].reduce((sum, [from, to]) => sum + to + 1 - from, 0);
+
+/** A record that was had again belongs to this place only if no fence stands against it. */
+function generationsRise(content: Buffer, place: MendedPlace): boolean {
+  const { machine, firstLsn, lastLsn, end } = place;
+  const used = content.subarray(0, end);
+  let newest = 0;
+  let rises = true;
+  const frames = listFrames(used, machine, firstLsn);
+  scanSegment({
+    ...{ content: used, frames, machine: machineMark(machine), firstLsn },
+    cutLsn: lastLsn + 1,
+    durable: lastLsn,
+    visitor: {
+      record({ generation }) {
+        rises &&= generation >= newest;
+        newest = generation;
+      },
+      lost: () => undefined,
+    },
+  });
+  return rises;
+}
+
+/** A record and where it is to lie. */
+interface Piece {
+  position: number;
+  bytes: Buffer;
+}
+
+/** The frame behind a hole, or where content ends. */
+interface HoleEnd {
+  position: number;
+  arrival?: number;
+  isLast?: true;
+}
+
+class Mending {
+  readonly content: Buffer;
+  readonly #identity: Buffer;
+  readonly #place: MendedPlace;
+  readonly #records: ReadonlyMap<number, Buffer>;
+  readonly #mark: MachineMark;
+  readonly #frames: GroupHeader[];
+
+  constructor(content: Buffer, place: MendedPlace, records: ReadonlyMap<number, Buffer>) {
+    this.content = Buffer.from(content);
+    this.#place = place;
+    this.#records = records;
+    this.#mark = machineMark(place.machine);
+    this.#frames = listFrames(content.subarray(0, place.end), place.machine, place.firstLsn).frames;
+    this.#identity = this.#frames[0]?.identity ?? randomBytes(16);
+  }
+
+  /** True when records lie elsewhere than before, or some are there that were not found. */
+  run(): boolean {
+    const { firstLsn, lastLsn, end } = this.#place;
+    let next = firstLsn;
+    let at = 0;
+    let isRelaid = false;
+    for (const frame of this.#frames) {
+      if (frame.firstLsn > next) isRelaid = this.#fillHole(next, frame.firstLsn - 1, at, frame) || isRelaid;
+      isRelaid = this.#mendGroup(frame) || isRelaid;
+      next = frame.firstLsn + frame.records;
+      at = frame.position + groupHeaderBytes + frame.bodyBytes;
+    }
+    if (next <= lastLsn) isRelaid = this.#fillHole(next, lastLsn, at, { position: end, isLast: true }) || isRelaid;
+    return isRelaid;
+  }
+
+  /** It is another use of the file now: what was derived of the old one does not speak of it. */
+  renew(): void {
+    const { machine, firstLsn, end } = this.#place;
+    const identity = randomBytes(16);
+    for (const frame of listFrames(this.content.subarray(0, end), machine, firstLsn).frames)
+      encodeGroupHeader(this.content.subarray(frame.position), { ...frame, identity });
+  }
+
+  /**
+   * Behind a sound frame every record has its place. Where headers are damaged the whole group counts only
+   * when it is again what the frame says; true then.
+   */
+  #mendGroup(frame: GroupHeader): boolean {
+    const stop = frame.position + groupHeaderBytes + frame.bodyBytes;
+    const pieces: Piece[] = [];
+    let position = frame.position + groupHeaderBytes;
+    let crc = 0;
+    for (let lsn = frame.firstLsn; lsn < frame.firstLsn + frame.records; lsn++) {
+      const own = this.#headerAt(position, lsn);
+      const bytes = own === null ? this.#records.get(lsn) : this.#bytesOf(own, position);
+      if (bytes === undefined || position + bytes.length > stop) return false;
+      if (own === null) pieces.push({ position, bytes });
+      crc = crc32(bytes.subarray(0, recordHeaderBytes), crc);
+      position += bytes.length;
+    }
+    if (position !== stop || crc !== frame.headersCrc) return false;
+    for (const piece of pieces) piece.bytes.copy(this.content, piece.position);
+    return pieces.length > 0;
+  }
+
+  /** The record there, made whole where its payload is damaged and the same record was had again. */
+  #bytesOf(header: RecordHeader, position: number): Buffer {
+    const own = this.content.subarray(position, position + recordHeaderBytes + header.payloadBytes);
+    if (payloadAtFits(this.content, header, position)) return own;
+    const again = this.#records.get(header.lsn);
+    const isSame = again !== undefined && sameHeader(again, own) && again.length === own.length;
+    if (isSame) again.copy(own);
+    return own;
+  }
+
+  #headerAt(position: number, lsn: number): RecordHeader | null {
+    const header = decodeRecordHeader(this.content, position, this.#mark);
+    if (header === null || header.lsn !== lsn) return null;
+    return position + recordHeaderBytes + header.payloadBytes <= this.#place.end ? header : null;
+  }
+
+  /**
+   * No frame tells of the records [from, to] any more, which lay in [start, next.position): when all of them
+   * can be had they get new frames there, which take no more room than the old ones did.
+   */
+  #fillHole(from: number, to: number, start: number, next: HoleEnd): boolean {
+    const own = this.#salvage(from, to, start, next.position);
+    const records: Buffer[] = [];
+    for (let lsn = from; lsn <= to; lsn++) {
+      const bytes = own.get(lsn) ?? this.#records.get(lsn);
+      if (bytes === undefined) return false;
+      records.push(Buffer.from(bytes));
+    }
+    const sizes = records.map(({ length }) => length);
+    const groups = layOutGroups(sizes, start, next.isLast === true ? null : next.position);
+    if (groups === null) return false;
+    const arrival = this.#frames.findLast(({ position }) => position < start)?.arrival ?? next.arrival ?? 0;
+    this.content.fill(0, start, next.position);
+    let at = 0;
+    for (const group of groups) {
+      this.#writeGroup(records.slice(at, at + group.records), from + at, group.position, arrival);
+      at += group.records;
+    }
+    return true;
+  }
+
+  #writeGroup(group: readonly Buffer[], firstLsn: number, position: number, arrival: number): void {
+    const { machine, firstLsn: first, precededBy } = this.#place;
+    let at = position + groupHeaderBytes;
+    let headersCrc = 0;
+    for (const record of group) {
+      headersCrc = crc32(record.subarray(0, recordHeaderBytes), headersCrc);
+      at += record.copy(this.content, at);
+    }
+    const bodyBytes = at - position - groupHeaderBytes;
+    encodeGroupHeader(this.content.subarray(position), {
+      ...{ machine, identity: this.#identity, firstLsn, arrival, position, bodyBytes, headersCrc },
+      previousDurable: firstLsn === first ? precededBy : firstLsn - 1,
+      records: group.length,
+      skippedFrom: precededBy < first - 1 ? precededBy + 1 : 0,
+    });
+  }
+
+  /** Records that are sound in themselves, or become so. */
+  #salvage(from: number, to: number, start: number, end: number): Map<number, Buffer> {
+    const found = new Map<number, Buffer>();
+    let next = from;
+    for (let at = findRecordMagic(this.content, start); at >= 0 && at < end && next <= to;) {
+      const header = decodeRecordHeader(this.content, at, this.#mark);
+      const isNext = header !== null && header.lsn >= next && header.lsn <= to;
+      const bytes = isNext && this.#headerAt(at, header.lsn) !== null ? this.#bytesOf(header, at) : null;
+      if (bytes === null || header === null || !payloadAtFits(this.content, header, at)) {
+        at = findRecordMagic(this.content, at + 1);
+        continue;
+      }
+      found.set(header.lsn, bytes);
+      next = header.lsn + 1;
+      at = findRecordMagic(this.content, at + bytes.length);
+    }
+    return found;
+  }
+}
+
+const sameHeader = (one: Buffer, other: Buffer): boolean =>
+  one.compare(other, 0, recordHeaderBytes, 0, recordHeaderBytes) === 0;

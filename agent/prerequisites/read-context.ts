@@ -1,0 +1,181 @@
+// What the checks are told of this host: its configuration, its identity, its machines, and what the
+// configuration server answers. Nothing here fails for what is not there: then it is not known.
+import fs from 'node:fs';
+import path from 'node:path';
+import { loadConfig, type Config } from '../../core/config.ts';
+import { HomewardError } from '../../core/errors.ts';
+import { parseAddress } from '../../core/identity/address.ts';
+import { openAssignmentBook } from '../../core/identity/assignment.ts';
+import { HostRole, readIdentity, type HostIdentity } from '../../core/identity/host-identity.ts';
+import type { Log } from '../../core/log.ts';
+import { askSiteFacts, type SiteFacts } from '../../core/registration/site-facts.ts';
+import { usualData } from '../../core/usual-places.ts';
+import { readVersion } from '../../core/version.ts';
+import { machinePaths } from '../machine-paths.ts';
+import { readMachineFile } from '../replica/machine-file.ts';
+import { replicaPath } from '../replica/replicas.ts';
+import { readAccepted } from './accepted-checks.ts';
+import type { CheckContext, ReplicaAt } from './check.ts';
+
+/** Paths are absolute. */
+export interface ContextOptions {
+  /** The configuration file, or null to do without one. */
+  config: string | null;
+  environment: Readonly<Record<string, string | undefined>>;
+  /** By flag, before what is configured; of an all-in-one, that of its master target. */
+  data?: string;
+  retention?: string;
+  replicas?: string;
+  offline: boolean;
+  log: Log;
+}
+
+/** Where an installed host has its configuration. */
+export const usualConfigs = ['/usr/local/ASR/Vx/etc/drscout.conf', '/opt/homeward/Vx/etc/drscout.conf'];
+
+type Role = Config['role'];
+
+const roles: Readonly<Record<Role, HostRole>> = {
+  Agent: HostRole.mobility,
+  MasterTarget: HostRole.masterTarget,
+  ConfigServer: HostRole.configServer,
+  ProcessServer: HostRole.processServer,
+  // What the other two need is less.
+  AllInOne: HostRole.masterTarget,
+};
+
+/** Throws 'bad-config', and 'damaged' for accepted checks that cannot be read. */
+export async function readCheckContext(options: ContextOptions): Promise<CheckContext> {
+  const { environment, log } = options;
+  const config = loadConfig({ file: options.config, environment, log });
+  const role = roles[config.role];
+  const places = placesOf(options, config);
+  const identity = tryIdentity(places.data);
+  const site = identity === null || options.offline ? null : await trySite(identity, log);
+  const processServers = site?.processServers ?? [];
+  return {
+    role,
+    version: readVersion(),
+    ...places,
+    replicas: role === HostRole.masterTarget ? readReplicas(places) : [],
+    configServer: serverOf(config, identity),
+    processServers:
+      site === null ? assignedServers(places.data, identity) : processServers.flatMap(firstAddress),
+    versions: [
+      ...(site === null
+        ? []
+        : [{ role: HostRole.configServer, name: identity?.configServer.host ?? '', version: site.version }]),
+      ...processServers.map(({ name, version }) => ({ role: HostRole.processServer, name, version })),
+    ],
+    clockOffsetMs: site?.offsetMs ?? null,
+    sourceFileSystems: [],
+    growthBytesPerDay: null,
+    accepted: readAccepted(places.data),
+    offline: options.offline,
+  };
+}
+
+/** Where `homeward check` keeps what it has found and what was accepted. */
+export function dataOf(options: ContextOptions): string {
+  const { environment, log } = options;
+  return placesOf(options, loadConfig({ file: options.config, environment, log })).data;
+}
+
+type Places = Pick<CheckContext, 'data' | 'retention' | 'replicaDirectory' | 'spool'>;
+
+function placesOf(options: ContextOptions, config: Config): Places {
+  const { role } = config;
+  const kind = role === 'AllInOne' ? 'all-in-one' : roles[role];
+  const told = config.dataDirectory === '' ? usualData(kind) : config.dataDirectory;
+  const data = options.data ?? (role === 'AllInOne' ? path.join(told, 'master-target') : told);
+  const isTarget = roles[role] === HostRole.masterTarget;
+  const place = (flag: string | undefined, setting: string, usual: string): string | null =>
+    isTarget ? (flag ?? (setting === '' ? path.join(data, usual) : setting)) : null;
+  return {
+    data,
+    retention: place(options.retention, config.retentionVolume, 'retention'),
+    replicaDirectory: place(options.replicas, config.replicaDirectory, 'replicas'),
+    spool: spoolOf(role, told),
+  };
+}
+
+function spoolOf(role: Role, data: string): string | null {
+  if (role === 'AllInOne') return path.join(data, 'process-server', 'spool');
+  return role === 'ProcessServer' ? path.join(data, 'spool') : null;
+}
+
+/** One that is damaged is for the daemon to complain of. */
+function tryIdentity(data: string): HostIdentity | null {
+  try {
+    return readIdentity(data);
+  } catch {
+    return null; // also where only root may read it: then what depends on it is not known
+  }
+}
+
+async function trySite(identity: HostIdentity, log: Log): Promise<(SiteFacts & { offsetMs: number }) | null> {
+  try {
+    return await askSiteFacts(identity);
+  } catch (error) {
+    // `ports` says why, as far as it is the network.
+    log.debug('site-not-known', { error: error instanceof HomewardError ? error : String(error) });
+    return null;
+  }
+}
+
+function serverOf(config: Config, identity: HostIdentity | null): { host: string; port: number } | null {
+  const { configServerAddress: host, configServerPort: port } = config;
+  if (host !== '') return { host, port };
+  return identity?.configServer ?? null;
+}
+
+const firstAddress = ({ addresses }: { addresses: readonly string[] }): { host: string; port: number }[] =>
+  addresses.slice(0, 1).flatMap((address) => {
+    try {
+      return [parseAddress(address)];
+    } catch {
+      return []; // the configuration server checks them; one of a later form is not ours to judge
+    }
+  });
+
+/** Those of the assignments that this host has, when the configuration server cannot be asked. */
+function assignedServers(data: string, identity: HostIdentity | null): { host: string; port: number }[] {
+  if (identity === null) return [];
+  try {
+    const book = openAssignmentBook(path.join(data, 'assignments.json'), identity.authority);
+    const servers = book.list().filter(({ ended }) => !ended);
+    const addresses = new Set(servers.flatMap(({ processServer }) => processServer.addresses.slice(0, 1)));
+    return firstAddresses([...addresses]);
+  } catch {
+    return []; // a damaged book is for the daemon to complain of
+  }
+}
+
+const firstAddresses = (addresses: readonly string[]): { host: string; port: number }[] =>
+  addresses.flatMap((address) => firstAddress({ addresses: [address] }));
+
+/** Of every machine that can be read; the others are for the daemon to complain of. */
+function readReplicas({ retention, replicaDirectory }: Places): ReplicaAt[] {
+  if (retention === null || replicaDirectory === null) return [];
+  return tryList(retention).flatMap((id) => {
+    try {
+      const machine = readMachineFile(machinePaths(retention, id).machineFile);
+      return machine.disks.map((disk) => ({
+        machine: machine.name,
+        disk: disk.name,
+        kind: disk.replica.kind,
+        path: replicaPath(replicaDirectory, machine.id, disk),
+      }));
+    } catch {
+      return [];
+    }
+  });
+}
+
+function tryList(directory: string): string[] {
+  try {
+    return fs.readdirSync(directory);
+  } catch {
+    return []; // not there yet, or not for us to see
+  }
+}

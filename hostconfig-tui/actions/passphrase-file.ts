@@ -1,0 +1,21 @@
+// The file with the passphrase: read as the daemons read it, with a word about who else can read it.
+import fs from 'node:fs';
+import { readPassphrase } from '../../core/identity/enrol.ts';
+
+export interface PassphraseRead {
+  passphrase: string;
+  warnings: string[];
+}
+
+/** Throws 'no-such-file' and 'passphrase-too-short'. Line ends of any system behind it do no harm. */
+export function readPassphraseFile(file: string): PassphraseRead {
+  const passphrase = readPassphrase(file);
+  const mode = fs.statSync(file).mode & 0o777;
+  if ((mode & 0o077) === 0) return { passphrase, warnings: [] };
+  const who = (mode & 0o007) === 0 ? 'the group of' : 'everybody on this host, not only';
+  const octal = mode.toString(8).padStart(4, '0');
+  return {
+    passphrase,
+    warnings: [`the passphrase file ${file} (${octal}) can be read by ${who} its owner: chmod 600 ${file}`],
+  };
+}

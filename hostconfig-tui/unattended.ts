@@ -1,0 +1,163 @@
+// hostconfigcli without a screen: the same checks, the same messages, and exit codes.
+import { judgeVolumes } from '../agent/prerequisites/client.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
+import { formatAddress, type Address } from '../core/identity/address.ts';
+import { limits } from '../core/limits.ts';
+import { parseDuration } from '../core/units.ts';
+import { isIP } from 'node:net';
+import type { Config } from '../core/config.ts';
+import { applyChanges, applyServer, checkPlaces } from './actions/apply.ts';
+import { findFault } from './actions/find-fault.ts';
+import { readPassphraseFile } from './actions/passphrase-file.ts';
+import type { Places } from './actions/places.ts';
+import { readStatus } from './actions/read-status.ts';
+import { volumeRows } from './actions/volume-rows.ts';
+import type { Flags } from './flags.ts';
+import { serverChanges } from './model/press-page.ts';
+import type { Changes, Fault } from './model/model.ts';
+import { isHost, readServer } from './model/server-address.ts';
+import { statusParts } from './model/status-line.ts';
+
+export interface Answer {
+  /** The JSON document, and the same for people. */
+  document: unknown;
+  text: string;
+}
+
+export interface Order {
+  flags: Flags;
+  places: Places;
+  settings: Config;
+  resolve(file: string): string;
+  /** For people, while it lasts. */
+  note(text: string): void;
+  signal: AbortSignal;
+}
+
+/** `--show`: every setting as it counts for the daemon, and the status. There are no secrets among them. */
+export async function show({ places, settings }: Order): Promise<Answer> {
+  const { enrolled, registered, contactSeconds, service } = await readStatus(places, settings);
+  const status = { enrolled, registered, contactSeconds, service };
+  const document = { file: places.config, data: places.data, unit: places.unit, settings, status };
+  const lines = [
+    `# ${places.config}`,
+    ...Object.entries(settings).map(([name, value]) => `${name} = ${String(value)}`),
+    `# ${statusParts({ ...status }).join(' | ')}`,
+  ];
+  return { document, text: `${lines.join('\n')}\n` };
+}
+
+export async function showVolumes({ places }: Order): Promise<Answer> {
+  const volumes = await judgeVolumes(places.data);
+  const text = volumeRows(volumes)
+    .map(({ text: place, detail }) => `${place}  ${detail}\n`)
+    .join('');
+  return { document: { volumes }, text: text === '' ? 'No volume is mounted.\n' : text };
+}
+
+/** Carries out what the flags say. Throws what is wrong; then nothing has been saved. */
+export async function carryOut(order: Order): Promise<Answer> {
+  const { flags, places } = order;
+  const changes = readChanges(flags);
+  if (flags.saveAnyway !== true) await checkPlaces(places, changes);
+  const server = readServerFlags(order);
+  if (server === null) {
+    const alone = flags.runAlone === true ? { ConfigServerAddress: '' } : {};
+    const { lines } = await applyChanges(places, { ...changes, ...alone }, ['Saved.']);
+    return answerOf({ saved: true, lines, registered: null, warnings: [], problem: null });
+  }
+  return registerWith(order, server, changes);
+}
+
+interface Outcome {
+  saved: true;
+  lines: readonly string[];
+  registered: { server: string; hostId: string } | null;
+  warnings: readonly string[];
+  problem: Pick<Fault, 'code' | 'what' | 'hint'> | null;
+}
+
+function answerOf({ saved, lines, registered, warnings, problem }: Outcome): Answer {
+  const error = problem === null ? null : { code: problem.code, message: problem.what, hint: problem.hint };
+  const document = { saved, registered, warnings, problem: error, done: lines };
+  return { document, text: lines.map((line) => `${line}\n`).join('') };
+}
+
+async function registerWith(order: Order, server: Address, changes: Changes): Promise<Answer> {
+  const { flags, places, note } = order;
+  const { passphrase, warnings } = readPassphraseFlag(order);
+  for (const warning of warnings) note(`warning: ${warning}\n`);
+  const limited = AbortSignal.any([order.signal, AbortSignal.timeout(waitMs(flags))]);
+  const onProgress = (text: string): void => note(`${text} ...\n`);
+  try {
+    const asked = { server, passphrase, changes, name: flags.name ?? null, signal: limited, onProgress };
+    const { hostId, lines } = await applyServer(places, asked);
+    const registered = { server: formatAddress(server.host, server.port), hostId };
+    return answerOf({ saved: true, lines, registered, warnings, problem: null });
+  } catch (thrown) {
+    const fault = await findFault(thrown, server, order.signal);
+    if (flags.saveAnyway !== true || !fault.canSave) throw asError(thrown, fault);
+    note(`${fault.what}\n${fault.hint}\n`);
+    const says = ['Saved, but this host is not registered: the server could not be used.'];
+    const { lines } = await applyChanges(places, { ...changes, ...serverChanges(server) }, says);
+    return answerOf({ saved: true, lines, registered: null, warnings, problem: fault });
+  }
+}
+
+/** With the words of the screen. */
+function asError(thrown: unknown, { what, hint, usualPort }: Fault): HomewardError {
+  const { code } = toHomewardError(thrown);
+  const portHint =
+    usualPort === null ? hint : hint.replace('Enter takes that port.', `Give --port ${usualPort}.`);
+  return new HomewardError(code, what, { hint: portHint, cause: thrown });
+}
+
+function waitMs({ wait }: Flags): number {
+  if (wait === undefined) return limits.approvalWaitMs;
+  return (wait === '0' ? 0 : parseDuration(wait)) + limits.screenConnectMs;
+}
+
+/** Null when no flag is about a configuration server. */
+function readServerFlags({ flags, settings }: Order): Address | null {
+  const { address, port, https, passphraseFile } = flags;
+  if ([address, port, https, passphraseFile].every((flag) => flag === undefined)) return null;
+  if (https !== undefined && !/^(?:yes|true|on|1|y)$/i.test(https)) {
+    throw new HomewardError('usage', 'The configuration server speaks https and nothing else', {
+      hint: 'Leave --https away, or give --https yes.',
+    });
+  }
+  const server = readServer(
+    address ?? settings.configServerAddress,
+    port ?? String(settings.configServerPort),
+  );
+  if (!('problem' in server)) return server;
+  throw new HomewardError('usage', server.problem, { hint: 'Give --address and --port.' });
+}
+
+function readPassphraseFlag({ flags, resolve }: Order): { passphrase: string | null; warnings: string[] } {
+  if (flags.passphraseFile === undefined) return { passphrase: null, warnings: [] };
+  return readPassphraseFile(resolve(flags.passphraseFile));
+}
+
+/** What the flags for the other pages change. Values are checked when they are written, too. */
+function readChanges({ retention, replicas, cache, natHost, natIp, logLevel, logFile }: Flags): Changes {
+  if (natHost !== undefined && natHost !== '' && (!isHost(natHost) || isIP(natHost) !== 0)) {
+    throw new HomewardError('usage', `${JSON.stringify(natHost)} is no host name`, {
+      hint: 'Check --nat-host.',
+    });
+  }
+  if (natIp !== undefined && natIp !== '' && isIP(natIp) === 0) {
+    throw new HomewardError('usage', `${JSON.stringify(natIp)} is no IP address`, {
+      hint: 'Check --nat-ip.',
+    });
+  }
+  return {
+    ...(retention === undefined ? {} : { RetentionVolume: retention }),
+    ...(replicas === undefined ? {} : { ReplicaDirectory: replicas }),
+    ...(cache === undefined ? {} : { CacheDirectory: cache }),
+    ...(natHost === undefined ? {} : { NatHostName: natHost }),
+    ...(natIp === undefined ? {} : { NatIpAddress: natIp }),
+    ...(logLevel === undefined ? {} : { LogLevel: logLevel }),
+    ...(logFile === undefined ? {} : { LogFile: logFile }),
+  };
+}

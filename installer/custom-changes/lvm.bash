@@ -1,0 +1,157 @@
+# shellcheck shell=bash disable=SC2154
+# LVM sees the physical volumes of this host and nothing else: by the devices file where the distribution
+# goes by it (EL 9 and later), by global_filter before.
+
+has_program() {
+  local directory
+  for directory in usr/sbin sbin usr/bin bin; do [ -e "$top/$directory/$1" ] && return 0; done
+  return 1
+}
+
+# `rhel 9`: the family and the major version.
+distribution() {
+  (
+    ID='' ID_LIKE='' VERSION_ID='' # the file may leave them out
+    # shellcheck disable=SC1091
+    [ -r "$top/etc/os-release" ] && . "$top/etc/os-release"
+    case " $ID $ID_LIKE " in
+      *' rhel '* | *' centos '* | *' fedora '*) printf 'rhel %s\n' "${VERSION_ID%%.*}" ;;
+      *) printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID%%.*}" ;;
+    esac
+  )
+}
+
+uses_devices_file() {
+  local family version
+  read -r family version < <(distribution)
+  [ "$family" = rhel ] && [ "${version:-0}" -ge 9 ] 2>/dev/null && has_program lvmdevices
+}
+
+plan_lvm() {
+  if ! has_program lvm && [ ! -d "$top/etc/lvm" ]; then
+    notes+=('LVM is not installed: nothing to do for it')
+    return
+  fi
+  local volumes name
+  volumes=$(own_physical_volumes)
+  if [ -z "$volumes" ] && root_is_logical; then
+    fail "the system below $root lies on LVM, and from here nobody can tell on which devices: run this there"
+  fi
+  for name in $volumes; do
+    case $(stable_name "$name") in
+      "/dev/$name") notes+=("/dev/$name, which LVM of this host uses, has no name that stays") ;;
+    esac
+  done
+  if uses_devices_file; then
+    plan_devices_file "$volumes"
+    plan_lvm_conf use_devicesfile ''
+  else
+    plan_lvm_conf global_filter "$(global_filter "$volumes")"
+  fi
+}
+
+# An image has no /sys that tells: then what its fstab says of the root counts.
+root_is_logical() {
+  local device
+  device=$(awk '/^[^#]/ && $2 == "/" { print $1 }' "$top/etc/fstab" 2>/dev/null)
+  case $device in
+    /dev/mapper/* | /dev/*/*) [ ! -e "$top/sys/class/block" ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# Names that an earlier run has let through stay: what is not mounted today may be this host's own all the
+# same.
+global_filter() {
+  local name
+  {
+    for name in $1; do
+      printf '"a|^%s$|"\n' "$(stable_name "$name" | sed 's|[^A-Za-z0-9/_:=@-]|.|g')"
+    done
+    ours_in "$top/etc/lvm/lvm.conf" | grep -o '"a|[^"]*|"'
+  } | sort -u | awk '{ printf "%s%s", (NR > 1 ? ", " : ""), $0 } END { if (NR > 0) printf ", " }'
+  printf '"r|.*|"'
+}
+
+# Comments out what sets the key $1 now and, where there is a value $2, sets it in the section `devices`. A
+# devices file is used unless use_devicesfile says no, so that is taken out only where it does.
+plan_lvm_conf() {
+  local key=$1 value=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf new
+  [ -f "$top$path" ] || [ -n "$value" ] || return 0
+  plain_of "$path" >"$plain"
+  plan "$path"
+  new=$(new_of "$path")
+  if [ -z "$value" ]; then
+    sed 's|^[ \t]*\(devices/\)\{0,1\}use_devicesfile[ \t]*=[ \t]*0|#homeward# &|' "$plain" >"$new"
+    return 0
+  fi
+  awk -v key="$key" -v value="$value" -v begin="$begin_mark" -v end="$end_mark" '
+    function depth_of(line) {
+      gsub(/"[^"]*"/, "", line) # brackets of patterns do not count
+      return gsub(/\[/, "", line) - gsub(/\]/, "", line)
+    }
+    function block() {
+      return "\t" begin "\n\t" key " = [ " value " ]\n\t" end
+    }
+    depth > 0 { print "#homeward# " $0; depth += depth_of($0); next }
+    $0 ~ "^[ \t]*(devices/)?" key "[ \t]*=" { print "#homeward# " $0; depth = depth_of($0); next }
+    { print }
+    !done && /^[ \t]*devices[ \t]*\{[ \t]*$/ { print block(); done = 1 }
+    END { if (!done) print begin "\ndevices {\n\t" key " = [ " value " ]\n}\n" end }
+  ' "$plain" >"$new"
+}
+
+# The file as LVM writes it. Without it LVM would look at everything, so it is made also where it has no
+# entry.
+plan_devices_file() {
+  local path=/etc/lvm/devices/system.devices new name pvid
+  plan "$path"
+  new=$(new_of "$path")
+  if [ -f "$top$path" ]; then
+    cp "$top$path" "$new"
+  else
+    printf '%s\n' '# LVM uses devices listed in this file.' 'VERSION=1.1.1' >"$new"
+  fi
+  for name in $1; do
+    pvid=$(pv_uuid "$name")
+    if [ -n "$pvid" ] && grep -q "PVID=$pvid" "$new"; then continue; fi
+    grep -q "DEVNAME=/dev/$name " "$new" && continue
+    [ -z "$(tail -c 1 "$new")" ] || echo >>"$new"
+    device_entry "$name" "$pvid" >>"$new"
+  done
+}
+
+# As LVM spells it: without hyphens.
+pv_uuid() {
+  local link
+  for link in "$top"/dev/disk/by-id/lvm-pv-uuid-*; do
+    leads_to "$link" "$1" || continue
+    link=${link##*/lvm-pv-uuid-}
+    printf '%s\n' "${link//-/}" && return
+  done
+}
+
+device_entry() {
+  local name=$1 pvid=${2:-.} disk type=devname id=/dev/$1 part='' place
+  disk=$(whole_disk "$name")
+  place=$top/sys/class/block
+  [ "$disk" = "$name" ] || part=" PART=$(cat "$place/$name/partition")"
+  case $(dm_uuid "$name") in
+    mpath-* | part*-mpath-*) type=mpath_uuid id=$(dm_uuid "$name") ;;
+    CRYPT-*) type=crypt_uuid id=$(dm_uuid "$name") ;;
+    '')
+      local wwid
+      wwid=$(cat "$place/$disk/device/wwid" 2>/dev/null || cat "$place/$disk/wwid" 2>/dev/null)
+      case $wwid in
+        *QEMU*HARDDISK*) ;; # LVM takes none of them: they are all the same
+        ?*) type=sys_wwid id=$(printf '%s' "$wwid" | sed 's/[[:space:]]*$//; s/[[:space:]]/_/g') ;;
+        *)
+          local serial
+          serial=$(cat "$place/$disk/serial" 2>/dev/null || cat "$place/$disk/device/serial" 2>/dev/null)
+          [ -z "$serial" ] || { type=sys_serial && id=${serial// /_}; }
+          ;;
+      esac
+      ;;
+  esac
+  printf 'IDTYPE=%s IDNAME=%s DEVNAME=/dev/%s PVID=%s%s\n' "$type" "$id" "$name" "$pvid" "$part"
+}

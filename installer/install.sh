@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Installs Homeward on this host, or upgrades what is installed. docs/installing.md explains it; --help lists
+# its flags. It asks first, then checks, and changes something only after that.
+if [ -z "${BASH_VERSION:-}" ]; then exec bash "$0" "$@"; fi
+set -u -o pipefail
+
+program=install.sh
+source_tree=$(dirname "$(dirname "$(readlink -f "$0")")")
+lib=$source_tree/installer/lib
+# shellcheck source=lib/say.sh
+. "$lib/say.sh" || exit 70
+# shellcheck source=lib/flags.sh
+. "$lib/flags.sh"
+# shellcheck source=lib/help.sh
+. "$lib/help.sh"
+# shellcheck source=lib/ask.sh
+. "$lib/ask.sh"
+# shellcheck source=lib/questions.sh
+. "$lib/questions.sh"
+# shellcheck source=lib/host.sh
+. "$lib/host.sh"
+# shellcheck source=lib/installed.sh
+. "$lib/installed.sh"
+# shellcheck source=lib/checks.sh
+. "$lib/checks.sh"
+# shellcheck source=lib/place.sh
+. "$lib/place.sh"
+# shellcheck source=lib/services.sh
+. "$lib/services.sh"
+# shellcheck source=lib/connect.sh
+. "$lib/connect.sh"
+# shellcheck source=lib/remove.sh
+. "$lib/remove.sh"
+# shellcheck source=lib/upgrade.sh
+. "$lib/upgrade.sh"
+
+main() {
+  settle_environment
+  handle_signals
+  new_version=$(version_of "$source_tree")
+  parse_flags "$@"
+  before_anything
+  ask_everything
+  if [ -n "$flag_dry_run" ]; then
+    say_plan
+    exit "$dry_status"
+  fi
+  change_everything
+  say_where_it_stands
+}
+
+# What it needs to know before it asks anything.
+before_anything() {
+  require_root
+  [ -n "$new_version" ] || fail "$exit_bug" "$source_tree is no release: package.json has no version"
+  require_system
+  require_whole_package
+  take_lock
+}
+
+ask_everything() {
+  dry_status=0
+  say "Homeward $new_version"
+  find_installed "${flag_directory:-$default_directory}"
+  settle_where_and_role
+  refuse_own_directory "$directory"
+  require_places "$directory"
+  settle_change
+  confirm_change
+  check_host
+}
+
+# A download that broke off must not become an installation.
+require_whole_package() {
+  local top
+  top=$(dirname "$source_tree")
+  [ -f "$top/SHA256SUMS" ] && [ "$(basename "$source_tree")" = release ] || return 0
+  (cd "$top" && sha256sum --quiet -c SHA256SUMS >/dev/null 2>&1) ||
+    fail "$exit_refused" "files of $top are not as they were packed" \
+      'Nothing was changed. Unpack the package once more, or fetch it again: its sums are in SHA256SUMS.'
+}
+
+say_plan() {
+  local vx=$directory/Vx
+  say ''
+  say "Would, as $(role_title "$role"), and did nothing of it:"
+  say "  copy the programs of $new_version to $vx/releases/$new_version, and link $vx/current to it"
+  [ -f "$root$vx/etc/drscout.conf" ] || say "  write $vx/etc/drscout.conf, and make $vx/private"
+  say "  write $version_file, and link /usr/local/bin/homeward"
+  say "  write $unit_directory/$(unit_of "$role")"
+  if [ -n "$flag_address" ]; then say "  connect to the configuration server $flag_address"; fi
+  if [ -n "$flag_firewall" ]; then say "  open in the firewall: $(ports_of_role)"; fi
+  if [ "$flag_start" != n ]; then say "  enable and start $(unit_of "$role")"; fi
+}
+
+say_where_it_stands() {
+  local unit command
+  unit=$(unit_of "$role")
+  command=$directory/Vx/bin
+  say ''
+  say "Homeward $new_version is installed as $(role_title "$role") in $directory."
+  say "  Service               $unit: $service"
+  case $role in
+    ConfigServer | AllInOne) ;;
+    *) say "  Configuration server  $([ $connected = yes ] && configured_server || echo 'none yet: it runs alone')" ;;
+  esac
+  say "  Configuration         $directory/Vx/etc/drscout.conf"
+  say 'What to do next:'
+  say_next "$unit" "$command"
+  [ "$connect_status" -eq 0 ] || [ -z "$flag_address" ] || exit "$exit_not_connected"
+  [ "$service" != 'did not start' ] || exit "$exit_not_started"
+}
+
+say_next() {
+  if [ "$service" = 'by hand' ]; then
+    say "  There is no systemd here. Start it with: $2/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
+  fi
+  case $role in
+    ConfigServer | AllInOne)
+      say '  homeward passphrase show      what other hosts need to be let in'
+      say '  homeward hosts                who is there'
+      ;;
+    *)
+      [ $connected = yes ] || say "  $2/hostconfigcli      connect it to a configuration server"
+      ;;
+  esac
+  case $service in
+    running) say '  homeward status               how it is' ;;
+    'did not start' | 'not started'*) say "  systemctl start $1, when what is said above is put right" ;;
+  esac
+  say '  homeward check                the checks of this host, at any time'
+}
+
+main "$@"
+exit

@@ -1,0 +1,56 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # shared with the files that it is sourced with
+# Questions on the terminal. Each has a flag, so that nothing here is needed by a script. Sourced.
+
+# ask PROMPT DEFAULT: the answer in `answer`. The end of input ends the installer: there is nobody to ask.
+ask() {
+  printf '%s ' "$1"
+  if ! IFS= read -r answer; then
+    printf '\n'
+    fail "$exit_declined" 'the input ended before the question was answered' \
+      'Run it on a terminal, or give the answers as flags: see --help.'
+  fi
+  answer=$(clean_answer "$answer")
+  [ -n "$answer" ] || answer=$2
+  to_log "$1 $answer"
+}
+
+# Terminals whose Backspace is the other one of 8 and 127 send it as a character; cursor keys send
+# sequences, and so does a paste.
+clean_answer() {
+  local text=$1 before='' character at
+  text=${text//$'\e[200~'/}
+  text=${text//$'\e[201~'/}
+  for ((at = 0; at < ${#text}; at++)); do
+    character=${text:at:1}
+    case $character in
+      $'\b' | $'\x7f') before=${before%?} ;;
+      $'\r') ;;
+      *) before+=$character ;;
+    esac
+  done
+  before=${before#"${before%%[![:space:]]*}"}
+  printf '%s' "${before%"${before##*[![:space:]]}"}"
+}
+
+# ask_yes QUESTION DEFAULT(y|n): whether the answer is yes.
+ask_yes() {
+  while true; do
+    ask "$1 (y/n) [Default: $2]" "$2"
+    case $answer in
+      y | Y | yes | Yes | YES) return 0 ;;
+      n | N | no | No | NO) return 1 ;;
+    esac
+    say 'Please answer y or n.'
+  done
+}
+
+# Wraps what follows to the width of the terminal, indented by WIDTH blanks: say_under WIDTH TEXT.
+say_under() {
+  local columns=${COLUMNS:-} indent
+  [ -n "$columns" ] || columns=$(stty size 2>/dev/null | cut -d' ' -f2)
+  case $columns in '' | 0 | *[!0-9]*) columns=80 ;; esac
+  [ "$columns" -gt 100 ] && columns=100
+  indent=$(printf '%*s' "$1" '')
+  fold -s -w "$((columns - $1 > 20 ? columns - $1 : 20))" <<<"$2" |
+    while IFS= read -r line; do printf '%s%s\n' "$indent" "${line% }"; done
+}

@@ -1,0 +1,42 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # shared with the files that it is sourced with
+# Takes the programs away again, and nothing that belongs to somebody's data. Sourced.
+
+# remove_programs DIR: units, links and version file that are ours, then the programs. Safe at any state.
+remove_programs() {
+  local vx=$root$1/Vx
+  # First what leads to the programs: whatever is left half done, nothing starts half a program.
+  remove_units
+  remove_links "$1"
+  rm -f "$vx/current" "$vx/.current.new"
+  rm -rf "$vx/releases"
+  rm -f "$root$version_file" "$root$version_file.new"
+  rmdir "$vx/etc" "$vx/private" "$vx" "$root$1" 2>/dev/null
+  return 0
+}
+
+remove_units() {
+  local name path
+  rm -f "$root$unit_directory"/homeward-*.service "$root$unit_directory"/homeward-*.service.new
+  rm -rf "$root$unit_directory"/homeward-*.service.d
+  rm -f "$root$unit_directory"/*.wants/homeward-*.service
+  while read -r name path; do rm -f "$root$path" "$root$path.new"; done < <(system_files)
+  if has_systemd; then systemctl daemon-reload >/dev/null 2>&1; fi
+  return 0
+}
+
+# A link is ours when it leads into our directory.
+remove_links() {
+  local path
+  for path in "$root"/usr/local/bin/homeward "$root"/usr/local/share/man/man[18]/* \
+    "$root"/usr/local/share/bash-completion/completions/homeward \
+    "$root"/usr/local/share/zsh/site-functions/_homeward \
+    "$root"/usr/local/share/fish/vendor_completions.d/homeward.fish \
+    "$root$1/Vx/bin" "$root$1/Vx/runtime"; do
+    for path in "$path" "$path.new"; do
+      [ -L "$path" ] || continue
+      case $(readlink "$path") in
+        "$1"/Vx/* | current/bin | current/runtime) rm -f "$path" ;;
+      esac
+    done
+  done
+}

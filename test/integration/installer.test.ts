@@ -1,0 +1,260 @@
+// The installer without questions: flags of both generations, what it refuses before it changes anything, upgrade,
+// roll-back, and kill -9 before every change that it makes.
+import fs from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { run } from '../support/homeward.ts';
+import { InstallerSite, passphrase } from '../support/installer-site.ts';
+import { skipUnless } from '../support/needs.ts';
+import { root as checkout } from '../support/source-files.ts';
+
+function passphraseFile(site: InstallerSite, text: string | Buffer, mode = 0o600): string {
+  const file = path.join(site.directory, 'passphrase');
+  fs.writeFileSync(file, text);
+  fs.chmodSync(file, mode);
+  return file;
+}
+
+/** Whatever it is told, it ends with `status`, says why, and changes nothing. */
+async function refuses(
+  t: Test,
+  site: InstallerSite,
+  args: readonly string[],
+  { status = 2, why, version }: { status?: number; why: string | RegExp; version?: string },
+): Promise<void> {
+  const before = site.snapshot();
+  const ended = await site.install(args, version === undefined ? {} : { version });
+  t.equal(ended.status, status, `${args.join(' ')}: ${ended.err}`);
+  t.match(ended.err, why);
+  t.same(site.snapshot(), before, 'and nothing changed');
+}
+
+t.test('shellcheck finds nothing in the installer', { skip: skipUnless({ commands: ['shellcheck'] }) }, async (t) => {
+  const scripts = ['install.sh', 'uninstall.sh'].map((name) => path.join(checkout, 'installer', name));
+  const { status, out } = await run('shellcheck', ['--check-sourced', ...scripts]);
+  t.equal(status, 0, out);
+});
+
+t.test('both generations of flags give what the dialogue gives', async (t) => {
+  const lines = [
+    ['-d', '/usr/local/ASR', '-R', 'MasterTarget', '-v', 'VmWare', '-q'],
+    ['-t', 'both', '-a', 'host', '-r', 'MT', '-d', '/usr/local/ASR/', '-s', 'y', '-c', 'https', '-v', 'vmware'],
+    ['--role=mastertarget', '--directory=/usr/local//ASR', '--alone', '--start', 'y', '--platform=VmWare'],
+  ];
+  const results: string[][] = [];
+  for (const args of lines) {
+    const site = new InstallerSite(t);
+    const { status, err } = await site.install(args);
+    t.equal(status, 0, err);
+    t.equal(site.service(), 'active 1.0.0');
+    results.push(site.snapshot());
+  }
+  t.same(results[1], results[0]);
+  t.same(results[2], results[0]);
+});
+
+t.test('each role has its unit, which runs what is installed', async (t) => {
+  const roles = { Agent: 'mobility', PS: 'process-server', ConfigServer: 'config-server', AllInOne: 'all-in-one' };
+  for (const [role, word] of Object.entries(roles)) {
+    const site = new InstallerSite(t);
+    const { status, err } = await site.install(['-q', '-r', role, '-d', '/srv/asr']);
+    t.equal(status, 0, err);
+    const unit = site.read(`etc/systemd/system/homeward-${word}.service`) ?? '';
+    t.match(unit, `ExecStart=/srv/asr/Vx/bin/homeward ${word} --config /srv/asr/Vx/etc/drscout.conf`);
+    t.notMatch(unit, /@[A-Z]+@/);
+    const waits = word === 'mobility' || word === 'process-server';
+    t.equal(site.service(), waits ? null : 'active 1.0.0');
+    t.equal(fs.statSync(site.at('srv/asr/Vx/etc/drscout.conf')).mode & 0o777, 0o640);
+    t.equal(fs.statSync(site.at('srv/asr/Vx/private')).mode & 0o777, 0o700);
+  }
+});
+
+t.test('wrong, missing and contradictory flags are named', async (t) => {
+  const site = new InstallerSite(t);
+  const good = passphraseFile(site, passphrase);
+  const wrong: [string, string | RegExp][] = [
+    ['', '-r ROLE is missing'],
+    ['-q', '-q asks nothing'],
+    ['-r', '-r needs a value'],
+    ['-r -q', '-r needs a value, and got the flag -q'],
+    ['-r Master', '-r Master is no role'],
+    ['-r MT -R MS', '-R is given twice: MasterTarget and MS'],
+    ['--role=', '--role has an empty value'],
+    ['-r MT --alone=yes', '--alone takes no value'],
+    ['-x', 'there is no flag -x'],
+    ['--dryrun', 'there is no flag --dryrun'],
+    ['MT', 'what is "MT"?'],
+    ['-r MT -d asr', 'it has to be an absolute path'],
+    ['-r MT -d /', 'a directory of the system'],
+    ['-r MT -d /usr/local', 'a directory of the system'],
+    ['-r MT -d /etc/asr', 'does not stay, or is not for programs'],
+    ['-r MT -p 22 --alone', '-p is the port of the configuration server, but which?'],
+    [`-r MT -i cs -P ${good} -p 65536`, 'is no port'],
+    [`-r MT -i cs -P ${good} -p ssh`, 'is no port'],
+    [`-r MT -i https://cs -P ${good}`, 'without https://'],
+    [`-r MT -i cs:443 -P ${good}`, 'the port is given with -p 443'],
+    [`-r MT -i c$s -P ${good}`, 'neither a name nor an address'],
+    [`-r MT -i cs --alone -P ${good}`, '-i and --alone contradict'],
+    [`-r AllInOne -i cs -P ${good}`, '-i and -r AllInOne contradict'],
+    ['-r MT -i cs', '-i needs the passphrase'],
+    [`-r MT -P ${good}`, '-P says how to be let in, but not where'],
+    ['-r MT -c http', 'hosts speak https'],
+    ['-r MT -s maybe', '-s is y or n'],
+    ['-r MT -t agent', '-t knows only "both"'],
+    ['-r MT -a vm', '-a knows only "host"'],
+    ['-r MT -v Amiga', '-v Amiga is no platform'],
+    ['-r MT --accept scsi-uuid', '--accept needs a reason'],
+    ['-r MT --because lab', '--because needs to know what for'],
+    ['-r MT --retention-volume retention', 'not an absolute path'],
+  ];
+  for (const [line, why] of wrong) await refuses(t, site, line.split(' ').filter(Boolean), { why });
+});
+
+t.test('a passphrase file that cannot be one is refused, and which fault it has is said', async (t) => {
+  const site = new InstallerSite(t);
+  const args = (file: string): string[] => ['-r', 'MT', '-i', 'cs', '-P', file];
+  await refuses(t, site, args('/nowhere/passphrase'), { why: 'there is no such file' });
+  await refuses(t, site, args(site.directory), { why: 'is not a file' });
+  await refuses(t, site, args(passphraseFile(site, '')), { why: 'is empty' });
+  await refuses(t, site, args(passphraseFile(site, ' \r\n\n')), { why: 'is empty' });
+  await refuses(t, site, args(passphraseFile(site, 'ABCD-EFGH')), { why: 'holds 9 characters' });
+  await refuses(t, site, args(passphraseFile(site, Buffer.from(passphrase, 'utf16le'))), { why: 'UTF-16' });
+});
+
+t.test('line ends of a passphrase file do not matter; one that all can read is warned about', async (t) => {
+  for (const end of ['', '\n', '\r\n', '\n\n']) {
+    const site = new InstallerSite(t);
+    const file = passphraseFile(site, `${passphrase}${end}`, end === '' ? 0o644 : 0o600);
+    const { status, out, err } = await site.install(['-q', '-r', 'MT', '-i', 'cs.example', '-P', file]);
+    t.equal(status, 0, err);
+    t.match(site.calls().join('\n'), `hostconfigcli --address cs.example --port 443 --https yes --passphrase-file ${file}`);
+    t.match(out, 'Configuration server  cs.example');
+    t.equal(err.includes('everybody on this host can read'), end === '');
+    t.notMatch(out + err + site.read('var/log/homeward/install.log'), passphrase);
+  }
+});
+
+t.test('a configuration server that does not answer leaves an installed host, and says so', async (t) => {
+  const site = new InstallerSite(t);
+  const file = passphraseFile(site, passphrase);
+  const { status, out, err } = await site.install(['-q', '-r', 'MT', '-i', 'unreachable', '-P', file]);
+  t.equal(status, 7);
+  t.match(err, 'connection refused');
+  t.match(out, 'none yet: it runs alone');
+  t.equal(site.service(), 'active 1.0.0');
+});
+
+t.test('--dry-run says what would change, and changes nothing', async (t) => {
+  const site = new InstallerSite(t);
+  const before = site.snapshot();
+  const { status, out } = await site.install(['-r', 'MT', '--dry-run', '--open-firewall']);
+  t.equal(status, 0);
+  for (const what of ['Vx/releases/1.0.0', 'drscout.conf', '.vx_version', 'homeward-master-target.service']) {
+    t.match(out, what);
+  }
+  t.same(site.snapshot(), before);
+  site.checks([{ id: 'retention-volume', result: 'fail' }]);
+  t.equal((await site.install(['-r', 'MT', '--dry-run'])).status, 1);
+  t.same(site.snapshot(), before);
+});
+
+t.test('failed checks stop it unless they are accepted; a master target too new always', async (t) => {
+  const site = new InstallerSite(t);
+  site.checks([
+    { id: 'disk-count', result: 'fail', severity: 'hard-unless-accepted' },
+    { id: 'retention-volume', result: 'fail' },
+    { id: 'memory', result: 'fail', severity: 'advice' },
+  ]);
+  const args = ['-q', '-r', 'MT', '--alone'];
+  await refuses(t, site, args, { status: 1, why: 'these checks failed: disk-count retention-volume' });
+  const some = [...args, '--accept', 'disk-count', '--because', 'lab'];
+  await refuses(t, site, some, { status: 1, why: '--accept retention-volume' });
+  const all = await site.install([...args, '--accept', 'disk-count,retention-volume', '--because', 'a lab']);
+  t.equal(all.status, 0, all.err);
+  t.match(site.calls().join('\n'), 'check --accept disk-count --because a lab');
+
+  site.checks([{ id: 'version', result: 'fail', found: '1.1.0 is newer than cs, which has 1.0.0' }]);
+  const newer = { status: 6, why: 'newer than its configuration server', version: '1.1.0' };
+  await refuses(t, site, ['-q', '--accept', 'all', '--because', 'x'], newer);
+  t.equal(site.service(), 'active 1.0.0');
+});
+
+t.test('missing packages are installed, but with --offline named', async (t) => {
+  const site = new InstallerSite(t);
+  site.checks([{ id: 'packages', result: 'warn', severity: 'advice', found: 'lsscsi is missing' }]);
+  const offline = await site.install(['-q', '-r', 'MS', '--offline']);
+  t.equal(offline.status, 0, offline.err);
+  t.match(offline.out, 'lsscsi is missing');
+  t.notMatch(site.calls().join('\n'), '--fix');
+  t.equal((await site.install(['-q'])).status, 0);
+  t.match(site.calls().join('\n'), /check --json .*--fix/);
+});
+
+t.test('systems that are too old, and packages for another processor, are told before anything', async (t) => {
+  const site = new InstallerSite(t);
+  const bin = path.join(site.directory, 'path');
+  fs.writeFileSync(site.at('etc/os-release'), 'PRETTY_NAME="CentOS Linux 7 (Core)"\n');
+  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.17\n', { mode: 0o755 });
+  await refuses(t, site, ['-q', '-r', 'MT'], {
+    status: 6,
+    why: 'CentOS Linux 7 (Core) has glibc 2.17, and Homeward needs 2.28',
+  });
+  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\nexit 1\n');
+  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'no GNU C library' });
+  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.28\n');
+  fs.rmSync(path.join(site.package(), 'release/runtime/bin/node'));
+  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'does not run here' });
+});
+
+t.test('a volume that is full is told before anything changes', async (t) => {
+  const site = new InstallerSite(t);
+  const df = '#!/bin/sh\necho Filesystem\necho "/dev/sda1 100000 99000 1000 99% /usr/local"\n';
+  fs.writeFileSync(path.join(site.directory, 'path/df'), df, { mode: 0o755 });
+  await refuses(t, site, ['-q', '-r', 'MT'], { status: 8, why: /needs \d+ MiB, and 0 MiB are free/ });
+});
+
+t.test('it does not run under the install directory, nor install into its package', async (t) => {
+  const site = new InstallerSite(t);
+  const env = { HOMEWARD_INSTALL_ROOT: '' };
+  const under = await site.install(['--dry-run', '-r', 'MT', '-d', path.dirname(site.package())], { env });
+  const reason = /runs from .* which is under the install directory|does not stay/;
+  t.ok(under.status === 6 || under.status === 2, under.err);
+  t.match(under.err, reason);
+  fs.cpSync(site.package(), site.at('srv/asr/homeward-1.0.0'), { recursive: true, verbatimSymlinks: true });
+  const { status, err } = await run(site.at('srv/asr/homeward-1.0.0/install.sh'), ['-r', 'MT', '-d', '/srv/asr'], {
+    env: site.env(),
+  });
+  t.equal(status, 6);
+  t.match(err, 'which is under the install directory /srv/asr');
+});
+
+t.test('files that are not as they were packed are refused', async (t) => {
+  const site = new InstallerSite(t);
+  const top = site.package();
+  const { out } = await run('sha256sum', ['release/package.json', 'release/bin/homeward'], { cwd: top });
+  fs.writeFileSync(path.join(top, 'SHA256SUMS'), out);
+  t.equal((await site.install(['-r', 'MT', '--dry-run'])).status, 0);
+  fs.appendFileSync(path.join(top, 'release/bin/homeward'), '\n');
+  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'not as they were packed' });
+});
+
+t.test('a host without a service manager gets the programs, and is told how to start', async (t) => {
+  const site = new InstallerSite(t, { systemd: false });
+  const { status, out } = await site.install(['-q', '-r', 'MT']);
+  t.equal(status, 0);
+  t.match(out, 'Start it with: /usr/local/ASR/Vx/bin/homeward master-target --config');
+  t.notMatch(site.calls().join('\n'), 'systemctl');
+  t.equal((await site.uninstall(['-Y'])).status, 0);
+});
+
+t.test('-s n starts nothing; a service that does not come up is an error with its reason', async (t) => {
+  const site = new InstallerSite(t);
+  const quiet = await site.install(['-q', '-r', 'MT', '-s', 'n']);
+  t.equal(quiet.status, 0);
+  t.equal(site.service(), null);
+  site.breakVersion('1.0.0');
+  const broken = await site.install(['-q']);
+  t.equal(broken.status, 9);
+  t.match(broken.out, 'the journal says why');
+  t.match(site.read('usr/local/.vx_version'), 'VERSION=1.0.0');
+});

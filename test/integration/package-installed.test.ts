@@ -1,0 +1,83 @@
+// The packages as they are shipped: what lintian and rpm say of them, and that Node runs where a distribution
+// has installed nothing but its C and C++ libraries.
+import fs from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import type { Build } from '../../scripts/packaging/build.ts';
+import { writeDeb } from '../../scripts/packaging/deb.ts';
+import { writeRpm } from '../../scripts/packaging/rpm.ts';
+import { cannotBuild, unpackedPackage } from '../support/built-package.ts';
+import { run, runOk } from '../support/homeward.ts';
+import { MinimalRoot } from '../support/minimal-root.ts';
+import { skipUnless } from '../support/needs.ts';
+import { root } from '../support/source-files.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+t.setTimeout(300_000);
+
+const needs = skipUnless({
+  root: true,
+  full: true,
+  commands: ['dpkg', 'dpkg-deb', 'rpm', 'rpmbuild', 'chroot', 'lintian'],
+});
+
+t.test('packages of the whole release', { skip: cannotBuild || needs }, async (t) => {
+  const { directory } = await unpackedPackage(t);
+  const release = path.join(directory, 'release');
+  const version = fs.readFileSync(path.join(directory, 'VERSION'), 'utf8').trim();
+  const out = temporaryDirectory(t);
+  const build: Build = { root, version, epoch: 1_700_000_000, revision: 'test', out };
+
+  const deb = writeDeb(build, release, path.join(out, 'deb'));
+  const installed = new MinimalRoot(t);
+
+  await t.test('lintian finds no error in the deb', async (t) => {
+    const found = await run('lintian', ['--fail-on', 'error', '--allow-root', deb], { timeoutMs: 240_000 });
+    t.equal(found.status, 0, found.out + found.err);
+  });
+
+  await t.test('installed, it runs without libatomic on the host', async (t) => {
+    for (const place of ['info', 'updates', 'triggers']) {
+      fs.mkdirSync(installed.at(`var/lib/dpkg/${place}`), { recursive: true });
+    }
+    for (const name of ['status', 'available']) fs.writeFileSync(installed.at(`var/lib/dpkg/${name}`), '');
+    const dpkg = [`--root=${installed.directory}`, '--force-depends', '--force-unsafe-io', '--log=/dev/null'];
+    await runOk('dpkg', [...dpkg, '--install', deb]);
+    const node = path.join(release, 'runtime/bin/node');
+    const koffi = path.join(release, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node');
+    for (const file of [node, koffi]) installed.addLibrariesOf(file, ['libatomic']);
+    t.same(
+      fs
+        .readdirSync(installed.at('usr/lib'), { recursive: true, encoding: 'utf8' })
+        .filter((file) => /atomic/.test(file)),
+      [],
+    );
+    const homeward = (...args: string[]): ReturnType<typeof run> =>
+      run('chroot', [installed.directory, '/usr/bin/homeward', ...args]);
+    t.match(await homeward('--version'), { status: 0, out: version, err: '' });
+    // As far as asking a daemon that is not there: the whole command is loaded, koffi with it.
+    t.match(await homeward('status'), { status: 7 });
+    t.match(await homeward('rescue', '/var/lib/none'), { status: 3 });
+  });
+
+  await t.test('the rpm asks for libraries by name alone, and provides only itself', async (t) => {
+    const rpm = writeRpm(build, release, path.join(out, 'rpm'));
+    const ask = async (what: string): Promise<string[]> =>
+      (await runOk('rpm', ['-qp', what, rpm]))
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('rpmlib('));
+    t.same(
+      new Set(await ask('--requires')),
+      new Set(['/bin/sh', 'glibc >= 2.28', 'libgcc', 'libstdc++ >= 5']),
+    );
+    const own = [`homeward = ${version}-1`, `homeward(x86-64) = ${version}-1`];
+    t.same(
+      (await ask('--provides')).filter((line) => !own.includes(line)),
+      [],
+    );
+    const list = await runOk('rpm', ['-qp', '--qf', '[%{FILEUSERNAME} %{FILEGROUPNAME}\\n]', rpm]);
+    t.same(new Set(list.trimEnd().split('\n')), new Set(['root root']));
+    await runOk('rpm', ['-K', '--nosignature', rpm]);
+  });
+});

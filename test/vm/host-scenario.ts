@@ -1,0 +1,235 @@
+// A host from its first check to the removal, in a virtual machine: `npm run test:vm`. Each step goes on where the
+// one before has ended.
+import t, { type Test } from 'tap';
+import type { CheckReport } from '../../agent/prerequisites/run-checks.ts';
+import { skipUnless } from '../support/needs.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { byId, lateDisk, startHost, versions } from './host-machine.ts';
+import type { Machine } from './machine.ts';
+import { ServerBeside } from './server-beside.ts';
+import { Workload } from './workload.ts';
+
+const commands = ['qemu-system-x86_64', 'qemu-img', 'debootstrap', 'mkfs.ext4'];
+const skip = skipUnless({ root: true, commands });
+const minutes = 60_000;
+const unit = 'homeward-master-target.service';
+const control = '/run/homeward/control.sock';
+const newest = `unix:/run/homeward/newest.sock`;
+
+/** Only to bring it there: what is tested is what an administrator types. */
+const [older, newer] = versions;
+const tarball = (version: string): string => `/packages/${version}/homeward-${version}-linux-x64.tar.gz`;
+
+t.test('a host, from its first check to the removal', { skip, timeout: 40 * minutes }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const server = await ServerBeside.start(t, directory);
+  const begun = performance.now();
+  const machine = await startHost(directory);
+  t.teardown(async () => {
+    await machine.stop();
+    if (!t.passing()) t.comment(machine.console.transcript.slice(-20_000));
+  });
+  const workload = new Workload(machine);
+  const steps: [string, (t: Test) => Promise<void>][] = [
+    ['disks as an administrator prepares them', (t) => prepare(t, machine)],
+    ['the checks fail for the right disks', (t) => check(t, machine)],
+    ['the installer asks, prepares the host and starts the service', (t) => install(t, machine)],
+    ['the service is what it says it is', (t) => inspect(t, machine)],
+    ['hostconfigcli enrols it', (t) => enrol(t, machine, server)],
+    [
+      'a replica on a disk named by its WWN, a clean stop under load',
+      (t) => stopUnderLoad(t, machine, workload),
+    ],
+    ['a hard reset in the middle loses nothing acknowledged', (t) => reset(t, machine, workload)],
+    ['a disk that is added is noticed', (t) => addDisk(t, machine, directory)],
+    ['an upgrade keeps everything', (t) => upgrade(t, machine, workload)],
+    ['uninstalling leaves history and replicas', (t) => uninstall(t, machine)],
+  ];
+  for (const [name, step] of steps) {
+    const from = performance.now();
+    await t.test(name, { timeout: 20 * minutes }, step);
+    t.comment(`${name}: ${((performance.now() - from) / 1000).toFixed(0)} s`);
+    if (!t.passing()) return;
+  }
+  t.comment(`all: ${((performance.now() - begun) / minutes).toFixed(1)} minutes`);
+});
+
+async function prepare(t: Test, machine: Machine): Promise<void> {
+  await machine.ok(`
+    mkdir -p /packages /retention
+    mount -o ro LABEL=packages /packages
+    pvcreate -q /dev/disk/by-id/${byId('lvm')} && vgcreate -q vg0 /dev/disk/by-id/${byId('lvm')}
+    lvcreate -q -y -L 200M -n data vg0 && mkfs.ext4 -q /dev/vg0/data
+    mkfs.xfs -q /dev/disk/by-id/${byId('retention')}
+    uuid=$(blkid -o value -s UUID /dev/disk/by-id/${byId('retention')})
+    echo "UUID=$uuid /retention xfs defaults 0 0" >> /etc/fstab
+    systemctl daemon-reload && mount /retention
+  `);
+  t.equal((await machine.ok('findmnt -no FSTYPE /retention')).trim(), 'xfs');
+  await machine.ok(`cd /root && tar -xzf ${tarball(older)}`, 5 * minutes);
+}
+
+async function checkReport(machine: Machine, homeward: string, more = ''): Promise<CheckReport> {
+  const { out } = await machine.run(`${homeward} check --json ${more} 2>/dev/null`, 5 * minutes);
+  return JSON.parse(out) as CheckReport;
+}
+
+async function check(t: Test, machine: Machine): Promise<void> {
+  const homeward = `/root/homeward-${older}/release/bin/homeward`;
+  const found = async (retention: string): Promise<Map<string, string>> => {
+    const { checks } = await checkReport(machine, homeward, `--offline --retention ${retention}`);
+    return new Map(checks.map(({ id, result, found }) => [id, `${result}: ${found}`]));
+  };
+  const good = await found('/retention');
+  for (const id of [
+    'os-supported',
+    'glibc',
+    'disk-count',
+    'root-not-lvm',
+    'retention-not-lvm',
+    'uuid-unique',
+  ])
+    t.match(good.get(id), /^pass/, id);
+  t.match(good.get('retention-volume'), /^pass/, 'retention-volume');
+  const nameless = (
+    await machine.ok(`
+    for disk in /sys/block/sd*; do [ "$(cat $disk/device/wwid 2>/dev/null)" ] || basename $disk; done
+  `)
+  ).trim();
+  t.match(nameless, /^sd[a-z]$/, 'the machine has one disk without an identity');
+  t.match(good.get('scsi-uuid'), new RegExp(`^fail: .*\\b${nameless}\\b`));
+  await machine.ok('mkdir -p /lvm && mount /dev/vg0/data /lvm');
+  t.match((await found('/lvm')).get('retention-not-lvm'), /^fail: .*vg0/);
+  await machine.ok('umount /lvm');
+}
+
+/** What a person types at the console; the screen is the installer's own. */
+async function install(t: Test, machine: Machine): Promise<void> {
+  const { console: screen } = machine;
+  const answer = async (question: RegExp, text: string, timeoutMs = minutes): Promise<void> => {
+    await screen.waitFor(question, timeoutMs);
+    screen.type(`${text}\n`);
+  };
+  screen.type(
+    `cd /root/homeward-${older} && ./install.sh --retention-volume /retention; echo "install"ed $?\n`,
+  );
+  await answer(/Where do you want to install the agent \(default \/usr\/local\/ASR\) : /, '');
+  await answer(
+    /1\. Mobility Service[^]*2\. Master Target[^]*Please make your choice \? \(1\/2\) \[Default: 1\] /,
+    '2',
+  );
+  await answer(/Prepare this host with ApplyCustomChanges\.sh \?.* /, 'y', 5 * minutes);
+  await answer(/Install all the same \?.* /, 'y', 10 * minutes);
+  await answer(/Why may they stay so \?.* /, 'the disk is a scratch disk');
+  await answer(/2\. No configuration server yet: run alone[^]*\[Default: 1\] /, '2', 5 * minutes);
+  const said = await screen.waitFor(/installed \d+\r?\n/, 10 * minutes);
+  t.match(said, /installed 0\r?\n$/, 'the installer ended with 0');
+  t.match(said, /Service +homeward-master-target\.service: running/);
+  t.equal((await machine.ok('cat /usr/local/.vx_version')).match(/^VERSION=(.*)$/m)?.[1], older);
+  t.match(await machine.ok('homeward --version'), older);
+}
+
+async function inspect(t: Test, machine: Machine): Promise<void> {
+  const shown = await machine.ok(
+    `systemctl show -p ActiveState,SubState,StatusText,Result,WatchdogUSec,RequiresMountsFor,NRestarts ${unit}`,
+  );
+  t.match(shown, 'ActiveState=active\n');
+  t.match(shown, `StatusText=serving, control socket ${control}\n`);
+  t.match(shown, 'WatchdogUSec=1min 30s\n');
+  t.match(shown, /RequiresMountsFor=.*\/retention/);
+  t.match(shown, 'NRestarts=0\n');
+  const status = JSON.parse(await machine.ok('homeward status --json 2>/dev/null')) as {
+    accepted?: unknown[];
+  };
+  t.equal(status.accepted?.length, 1, 'what was accepted is shown');
+  const exposure = await machine.ok(`systemd-analyze security --no-pager ${unit} | tail -n 1`);
+  t.ok(Number(/: ([\d.]+) /.exec(exposure)?.[1]) < 4, exposure);
+  t.equal((await machine.ok(`stat -c '%a %U %G' ${control}`)).trim(), '660 root homeward');
+  const line = (await machine.ok(`journalctl -q -u ${unit} -o json | grep event=started | tail -n 1`)).trim();
+  t.match(JSON.parse(line), {
+    SYSLOG_IDENTIFIER: 'homeward-master-target',
+    PRIORITY: '6',
+    MESSAGE: /^level=info event=started .*retention=\/retention/,
+  });
+}
+
+async function enrol(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
+  await machine.ok(`umask 077; printf '%s\\n' '${server.passphrase}' > /root/passphrase`);
+  const approved = server.approve();
+  const { status, out } = await machine.run(
+    `/usr/local/ASR/Vx/bin/hostconfigcli --address 10.0.2.2 --port ${server.port} --https yes \\
+      --passphrase-file /root/passphrase --wait 5m --json`,
+    8 * minutes,
+  );
+  await approved;
+  t.equal(status, 0, out);
+  await server.untilHeard('homeward', 'master-target');
+  t.match(await machine.ok('cat /usr/local/ASR/Vx/etc/drscout.conf'), /ConfigServerAddress *= *10\.0\.2\.2/);
+  t.equal((await machine.ok(`systemctl is-active ${unit}`)).trim(), 'active');
+}
+
+async function stopUnderLoad(t: Test, machine: Machine, workload: Workload): Promise<void> {
+  await workload.openOn(byId('target'));
+  await workload.begin();
+  await workload.untilAcknowledged(100);
+  await machine.ok(`systemctl stop ${unit}`, 5 * minutes);
+  const shown = await machine.ok(`systemctl show -p Result,ExecMainCode,ExecMainStatus ${unit}`);
+  t.match(shown, 'Result=success\n');
+  t.match(shown, 'ExecMainStatus=0\n');
+  t.match(await machine.ok(`journalctl -q -u ${unit} -o cat | tail -n 5`), /event=stopped/);
+  await machine.ok(`systemctl start ${unit}`, 5 * minutes);
+  t.same(await workload.missing(newest), [], 'every acknowledged write is there');
+}
+
+async function reset(t: Test, machine: Machine, workload: Workload): Promise<void> {
+  await workload.begin();
+  const before = workload.acknowledged;
+  await workload.untilAcknowledged(before + 100);
+  await machine.reset();
+  await machine.ok(`timeout 300 sh -c 'until systemctl is-active -q ${unit}; do sleep 1; done'`, 6 * minutes);
+  t.same(await workload.missing(newest), [], 'every acknowledged write is there');
+  t.ok(workload.acknowledged >= before + 100);
+  const { checks } = await checkReport(machine, 'homeward', '--offline');
+  t.equal(
+    checks.find(({ id }) => id === 'lvm-quiet')?.result,
+    'pass',
+    'ApplyCustomChanges holds after a boot',
+  );
+}
+
+async function addDisk(t: Test, machine: Machine, directory: string): Promise<void> {
+  await machine.addDisk(lateDisk(directory));
+  await machine.ok(`udevadm settle && test -b /dev/disk/by-id/${byId('late')}`);
+  const noticed = (event: string): string =>
+    `timeout 60 sh -c 'until journalctl -q -u ${unit} -o cat | grep -q "event=${event}"; do sleep 1; done'`;
+  await machine.ok(noticed('disk-added'), 2 * minutes);
+  await machine.removeDisk('late');
+  await machine.ok(noticed('disk-removed'), 2 * minutes);
+  t.pass('it came and went');
+}
+
+async function upgrade(t: Test, machine: Machine, workload: Workload): Promise<void> {
+  await machine.ok(
+    `mount -o ro LABEL=packages /packages; cd /root && tar -xzf ${tarball(newer)}`,
+    5 * minutes,
+  );
+  const { status, out } = await machine.run(`/root/homeward-${newer}/install.sh --yes -q`, 15 * minutes);
+  t.equal(status, 0, out);
+  t.match(out, `from ${older} to ${newer}`);
+  t.match(await machine.ok('homeward --version'), newer);
+  t.equal((await machine.ok(`systemctl is-active ${unit}`)).trim(), 'active');
+  t.same(await workload.missing(newest), [], 'every acknowledged write is there');
+}
+
+async function uninstall(t: Test, machine: Machine): Promise<void> {
+  const { status, out } = await machine.run(`/root/homeward-${newer}/uninstall.sh -Y`, 5 * minutes);
+  t.equal(status, 0, out);
+  for (const gone of [
+    `/etc/systemd/system/${unit}`,
+    `/etc/systemd/system/${unit}.d`,
+    '/usr/local/bin/homeward',
+  ])
+    t.not((await machine.run(`test -e ${gone}`)).status, 0, `${gone} is gone`);
+  t.not((await machine.run(`systemctl is-active -q ${unit}`)).status, 0);
+  await machine.ok('test -e /retention/homeward-volume.json && ls /retention/*/machine.json');
+}

@@ -1,0 +1,183 @@
+// A virtual machine with a serial console and SCSI disks, under QEMU.
+import { spawn, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { runOk } from '../support/homeward.ts';
+import { Console, type CommandResult } from './console.ts';
+import { Qmp } from './qmp.ts';
+import type { RootImage } from './root-image.ts';
+
+export interface VirtualDisk {
+  id: string;
+  /** A raw file. */
+  file: string;
+  /** What `/dev/disk/by-id` and the checks see of it; without both it has no identity. */
+  serial?: string;
+  /** Sixteen hexadecimal digits. */
+  wwn?: string;
+  readOnly?: boolean;
+}
+
+export interface MachineOptions {
+  directory: string;
+  image: RootImage;
+  disks: readonly VirtualDisk[];
+}
+
+/** Booting takes about 75 s where the processor is emulated. */
+const bootMs = 300_000;
+
+export class Machine {
+  readonly console: Console;
+  /** What the second serial port, /dev/ttyS1, was told: it is kept whatever happens to the machine. */
+  readonly notesFile: string;
+  readonly #child: ChildProcess;
+  readonly #qmp: Qmp;
+
+  private constructor(child: ChildProcess, console: Console, qmp: Qmp, notesFile: string) {
+    this.#child = child;
+    this.console = console;
+    this.#qmp = qmp;
+    this.notesFile = notesFile;
+  }
+
+  /** Resolves when root is logged in. */
+  static async start({ directory, image, disks }: MachineOptions): Promise<Machine> {
+    const inDirectory = (name: string): string => path.join(directory, name);
+    const system = inDirectory('system.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', system]);
+    const [consoleSocket, monitor, notes] = ['console.sock', 'qmp.sock', 'notes'].map(inDirectory) as [
+      string,
+      string,
+      string,
+    ];
+    const args = [
+      ...['-nodefaults', '-no-user-config', '-machine', 'q35', '-smp', '2', '-m', '2G', '-display', 'none'],
+      ...processor(),
+      ...['-kernel', image.kernel, '-initrd', image.initrd],
+      ...['-append', 'root=LABEL=root rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=false'],
+      ...['-chardev', `socket,id=console,path=${consoleSocket},server=on,wait=off`],
+      ...[
+        '-serial',
+        'chardev:console',
+        '-chardev',
+        `file,id=notes,path=${notes}`,
+        '-serial',
+        'chardev:notes',
+      ],
+      ...['-qmp', `unix:${monitor},server=on,wait=off`],
+      ...['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net'],
+      ...['-device', 'virtio-scsi-pci,id=scsi', '-object', 'rng-random,id=rng,filename=/dev/urandom'],
+      ...['-device', 'virtio-rng-pci,rng=rng'],
+      ...['-blockdev', blockNode('system', system, 'qcow2', false)],
+      ...['-device', scsiDisk({ id: 'system', file: system, serial: 'system', wwn: '5000c50000000001' })],
+      ...disks.flatMap((disk) => [
+        ...['-blockdev', blockNode(disk.id, disk.file, 'raw', disk.readOnly ?? false)],
+        ...['-device', scsiDisk(disk)],
+      ]),
+    ];
+    const log = inDirectory('qemu.log');
+    const errors = fs.openSync(log, 'w');
+    const child = spawn('nice', ['-n', '5', 'qemu-system-x86_64', ...args], {
+      stdio: ['ignore', errors, errors],
+    });
+    fs.closeSync(errors);
+    let machine: Machine | null = null;
+    try {
+      const ended = new Promise<never>((_resolve, reject) => {
+        child.once('exit', () => reject(new Error(`QEMU ended: ${fs.readFileSync(log, 'utf8')}`)));
+      });
+      ended.catch(() => undefined);
+      const [serial, qmp] = await Promise.race([
+        Promise.all([Console.connect(consoleSocket), Qmp.connect(monitor)]),
+        ended,
+      ]);
+      machine = new Machine(child, serial, qmp, notes);
+      await Promise.race([serial.logIn(bootMs), ended]);
+      return machine;
+    } catch (error) {
+      if (machine === null) child.kill('SIGKILL');
+      await machine?.stop();
+      throw error;
+    }
+  }
+
+  run(command: string, timeoutMs?: number): Promise<CommandResult> {
+    return this.console.run(command, timeoutMs);
+  }
+
+  /** Runs a command that has to succeed; what it printed. */
+  async ok(command: string, timeoutMs?: number): Promise<string> {
+    const { status, out } = await this.run(command, timeoutMs);
+    if (status !== 0)
+      throw new Error(`in the machine, ${command}\nended with ${status}: ${out.slice(-3000)}`);
+    return out;
+  }
+
+  get notes(): string {
+    return fs.readFileSync(this.notesFile, 'utf8');
+  }
+
+  /** The reset button: nothing is written any more. Resolves when the machine has booted again. */
+  async reset(): Promise<void> {
+    await this.#qmp.command('system_reset');
+    await this.console.logIn(bootMs);
+  }
+
+  /** Resolves when the machine has booted again. */
+  async reboot(): Promise<void> {
+    this.console.type('systemctl reboot\n');
+    await this.console.logIn(bootMs);
+  }
+
+  async addDisk(disk: VirtualDisk): Promise<void> {
+    const { id, file, serial, wwn, readOnly = false } = disk;
+    const node = { driver: 'raw', 'node-name': `node-${id}`, 'read-only': readOnly };
+    await this.#qmp.command('blockdev-add', { ...node, file: { driver: 'file', filename: file } });
+    await this.#qmp.command('device_add', {
+      ...{ driver: 'scsi-hd', id, bus: 'scsi.0', drive: `node-${id}` },
+      ...(serial === undefined ? {} : { serial }),
+      ...(wwn === undefined ? {} : { wwn: `0x${wwn}` }),
+    });
+  }
+
+  async removeDisk(id: string): Promise<void> {
+    await this.#qmp.command('device_del', { id });
+    await this.#qmp.event('DEVICE_DELETED', 60_000);
+  }
+
+  /** Switches it off at once. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#qmp.close();
+    this.console.close();
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+/** Emulated, which works on any machine; HOMEWARD_VM_KVM=1 asks for what the processor can do. */
+function processor(): string[] {
+  return process.env['HOMEWARD_VM_KVM'] === '1'
+    ? ['-accel', 'kvm', '-cpu', 'max,-arch-capabilities']
+    : ['-accel', 'tcg,thread=multi', '-cpu', 'max'];
+}
+
+function blockNode(id: string, file: string, format: 'raw' | 'qcow2', readOnly: boolean): string {
+  return JSON.stringify({
+    driver: format,
+    'node-name': `node-${id}`,
+    'read-only': readOnly,
+    discard: 'unmap',
+    // What the machine flushed survives it in our memory; the host itself is not what is tested.
+    cache: { 'no-flush': true },
+    file: { driver: 'file', filename: file, 'read-only': readOnly, discard: 'unmap' },
+  });
+}
+
+function scsiDisk({ id, serial, wwn }: VirtualDisk): string {
+  const names = [serial === undefined ? '' : `,serial=${serial}`, wwn === undefined ? '' : `,wwn=0x${wwn}`];
+  return `scsi-hd,id=${id},bus=scsi.0,drive=node-${id}${names.join('')}`;
+}
