@@ -168,7 +168,16 @@ export class AssignedMachines {
     const { journal, heal } = machine;
     heal.attach((asked, signal) => {
       const { generation, source } = journal;
-      return pullAgain({ ...asked, assignment, signed, identity, generation, mark: source.mark, log, signal });
+      return pullAgain({
+        ...asked,
+        assignment,
+        signed,
+        identity,
+        generation,
+        mark: source.mark,
+        log,
+        signal,
+      });
     });
   }
 

@@ -310,6 +310,7 @@ export class Machine {
   }
 
   async close(): Promise<void> {
+    await this.heal.stop();
     try {
       await this.journal.close();
       await this.ledger.close();

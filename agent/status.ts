@@ -92,7 +92,7 @@ export function linkStatus(link: LinkReport): NonNullable<StatusReport['configSe
   };
 }
 
-/** Findings of this host's checks that somebody answers for; a file that is damaged is for `check` to name. */
+/** Findings of this host's checks that somebody answers for; a damaged file is for `check` to name. */
 export function acceptedReports(data: string): NonNullable<StatusReport['accepted']> {
   try {
     return readAccepted(data);

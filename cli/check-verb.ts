@@ -16,6 +16,9 @@ export function addCheckVerb(program: Command, run: Run): void {
     .option('--data <dir>', 'where the daemon keeps who it is (default: as configured)')
     .option('--retention <dir>', 'the retention volume (default: as configured)')
     .option('--replicas <dir>', 'where replicas go (default: as configured)')
-    .addHelpText('after', '\nExit status: 0 nothing has failed, 1 something has; docs/checks.md has every check.\n')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 nothing has failed, 1 something has; docs/checks.md has every check.\n',
+    )
     .action(run(async () => (await import('./commands/check.ts')).check));
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { OperatorAccess } from '../config-server/client.ts';
 import { errnoOf, HomewardError } from '../core/errors.ts';
-import { usualControl } from '../core/usual-places.ts';
+import { usualControl, usualOperatorFiles } from '../core/usual-places.ts';
 import type { Io } from './io.ts';
 
 export type Asked = { kind: 'daemon'; control: string } | { kind: 'server'; operator: string };
@@ -30,13 +30,15 @@ export function whomToAsk({ env, cwd }: Pick<Io, 'env' | 'cwd'>, flags: AskFlags
   const operator = env['HOMEWARD_OPERATOR'] ?? '';
   if (operator !== '') return { kind: 'server', operator: resolve(operator) };
   const usual = usualOperatorFile(env);
-  if (usual !== null && fs.existsSync(usual)) return { kind: 'server', operator: usual };
+  if (usual !== null) return { kind: 'server', operator: usual };
   return { kind: 'daemon', control: usualControl };
 }
 
+/** The caller's own, else that of the configuration server of this host, where the caller may read it. */
 function usualOperatorFile(env: Io['env']): string | null {
   const home = env['HOME'] ?? '';
-  return home === '' ? null : path.join(home, '.config', 'homeward', 'operator.json');
+  const own = home === '' ? [] : [path.join(home, '.config', 'homeward', 'operator.json')];
+  return [...own, ...usualOperatorFiles].find((file) => fs.existsSync(file)) ?? null;
 }
 
 const operatorSchema: z.ZodType<OperatorAccess> = z.object({

@@ -24,11 +24,12 @@ export type ConfigServerReady = Omit<RunningServer, 'stop'>;
 /** Resolves after a clean stop; rejects when the daemon cannot start. */
 export async function start(options: ConfigServerOptions, signal: AbortSignal): Promise<void> {
   const { trusted = [], operatorFile = null, home = null } = options;
-  const { config, log, data } = readDaemonConfig({ role: 'config-server', ...options });
+  const { config, log, data, installed } = readDaemonConfig({ role: 'config-server', ...options });
   const listen = options.listen ?? configuredPlace(config.configServerPort);
   const daemon = await startDaemon({
     ...{ data, listen, log },
-    operator: { file: operatorFile, home },
+    // A service has no caller.
+    operator: { file: operatorFile, home: installed ? null : home },
     trusted: new Set(trusted),
     version: readVersion(),
   });

@@ -24,7 +24,8 @@ const silent: ServiceNotifier = {
 
 /**
  * Without `NOTIFY_SOCKET` there is nobody to tell. Signs of life come from a timer of the event loop, so
- * that a loop that hangs gives none. While the daemon starts they also ask for more time: what it opens may be large.
+ * that a loop that hangs gives none. While the daemon starts it also asks for more time: what it opens may
+ * be large.
  */
 export function serviceNotifier(environment: Environment): ServiceNotifier {
   const socket = environment['NOTIFY_SOCKET'] ?? '';

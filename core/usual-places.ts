@@ -3,11 +3,16 @@ import path from 'node:path';
 
 export type DaemonRole = 'master-target' | 'config-server' | 'process-server' | 'mobility' | 'all-in-one';
 
+const usualState = '/var/lib/homeward';
+
 /** Where a daemon keeps who it is. */
 export const usualData = (role: DaemonRole): string =>
   role === 'all-in-one' ? usualState : path.join(usualState, role);
 
-const usualState = '/var/lib/homeward';
+/** Where an installed configuration server leaves what operators need, for those who may read it. */
+export const usualOperatorFiles = ['config-server/operator.json', 'operator.json'].map((name) =>
+  path.join(usualState, name),
+);
 
 /** Where commands look for the daemon of this host. */
 export const usualControl = '/run/homeward/control.sock';

@@ -6,8 +6,8 @@ import { printable } from '../core/printable.ts';
 import { findConfig, placesOf } from './actions/places.ts';
 import { checkWritable, readSettings } from './actions/config-file.ts';
 import { changesAnything, parseFlags, type Flags } from './flags.ts';
-import { HostConfigScreen } from './screen.ts';
-import { carryOut, show, showVolumes, type Answer, type Order } from './unattended.ts';
+import type { HostConfigScreen } from './screen.ts';
+import type { Answer, Order } from './unattended.ts';
 
 const { stdin, stdout, stderr, env } = process;
 const endings = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
@@ -56,7 +56,9 @@ async function runOrder(flags: Flags): Promise<number> {
   return ExitStatus.done;
 }
 
+/** What is needed is loaded when it is: nobody waits for the screen who only asks for the settings. */
 async function answerTo(order: Order): Promise<Answer> {
+  const { carryOut, show, showVolumes } = await import('./unattended.ts');
   if (order.flags.show === true) return show(order);
   if (order.flags.volumes === true) return showVolumes(order);
   checkWritable(order.places.config);
@@ -92,7 +94,8 @@ async function runScreen(flags: Flags): Promise<number> {
   stdout.on('error', () => ended.resolve(128 + os.constants.signals.SIGHUP));
   stdin.on('error', () => ended.resolve(128 + os.constants.signals.SIGHUP));
   stdin.on('end', () => ended.resolve(128 + os.constants.signals.SIGHUP));
-  screen = await HostConfigScreen.open({ places, name, input: stdin, output: stdout, environment: env });
+  const { HostConfigScreen: Opened } = await import('./screen.ts');
+  screen = await Opened.open({ places, name, input: stdin, output: stdout, environment: env });
   const status = await Promise.race([screen.ended, ended.promise]);
   screen.close();
   return status;

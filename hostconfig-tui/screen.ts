@@ -143,7 +143,7 @@ export class HostConfigScreen {
     const onProgress = (text: string): void => this.#happened({ kind: 'progress', text });
     const { host, port, passphrase } = server;
     try {
-      const order = { server: { host, port }, passphrase, name, signal, onProgress };
+      const order = { server: { host, port }, passphrase, name, waitMs: null, signal, onProgress };
       await this.#saved((await applyServer(places, order)).lines);
     } catch (thrown) {
       if (toHomewardError(thrown).code === 'interrupted') throw thrown;
@@ -161,6 +161,8 @@ export class HostConfigScreen {
     const settings = readSettings(this.#order.places.config);
     const status = await readStatus(this.#order.places, settings);
     this.#happened({ kind: 'saved', lines, settings, status });
+    // The log may go elsewhere now.
+    if (this.#tail !== null) this.#follow(true);
   }
 
   async #lookForVolumes(): Promise<void> {

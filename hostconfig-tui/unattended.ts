@@ -42,7 +42,7 @@ export async function show({ places, settings }: Order): Promise<Answer> {
   const lines = [
     `# ${places.config}`,
     ...Object.entries(settings).map(([name, value]) => `${name} = ${String(value)}`),
-    `# ${statusParts({ ...status }).join(' | ')}`,
+    `# ${statusParts(status, settings.role).join(' | ')}`,
   ];
   return { document, text: `${lines.join('\n')}\n` };
 }
@@ -85,13 +85,16 @@ function answerOf({ saved, lines, registered, warnings, problem }: Outcome): Ans
 
 async function registerWith(order: Order, server: Address, changes: Changes): Promise<Answer> {
   const { flags, places, note } = order;
+  const waitMs = readWait(flags);
   const { passphrase, warnings } = readPassphraseFlag(order);
   for (const warning of warnings) note(`warning: ${warning}\n`);
-  const limited = AbortSignal.any([order.signal, AbortSignal.timeout(waitMs(flags))]);
   const onProgress = (text: string): void => note(`${text} ...\n`);
   try {
-    const asked = { server, passphrase, changes, name: flags.name ?? null, signal: limited, onProgress };
-    const { hostId, lines } = await applyServer(places, asked);
+    const { hostId, lines } = await applyServer(places, {
+      ...{ server, passphrase, changes, onProgress, waitMs },
+      name: flags.name ?? null,
+      signal: order.signal,
+    });
     const registered = { server: formatAddress(server.host, server.port), hostId };
     return answerOf({ saved: true, lines, registered, warnings, problem: null });
   } catch (thrown) {
@@ -112,9 +115,9 @@ function asError(thrown: unknown, { what, hint, usualPort }: Fault): HomewardErr
   return new HomewardError(code, what, { hint: portHint, cause: thrown });
 }
 
-function waitMs({ wait }: Flags): number {
+function readWait({ wait }: Flags): number {
   if (wait === undefined) return limits.approvalWaitMs;
-  return (wait === '0' ? 0 : parseDuration(wait)) + limits.screenConnectMs;
+  return wait === '0' ? 0 : parseDuration(wait);
 }
 
 /** Null when no flag is about a configuration server. */

@@ -62,6 +62,7 @@ ask_everything() {
   dry_status=0
   say "Homeward $new_version"
   find_installed "${flag_directory:-$default_directory}"
+  refuse_package upgrade
   settle_where_and_role
   refuse_own_directory "$directory"
   require_places "$directory"
@@ -111,6 +112,10 @@ say_where_it_stands() {
   [ "$service" != 'did not start' ] || exit "$exit_not_started"
 }
 
+lacks_retention() {
+  [ "$role" = MasterTarget ] && [ -z "$(ini_value RetentionVolume "$root$directory/Vx/etc/drscout.conf")" ]
+}
+
 say_next() {
   if [ "$service" = 'by hand' ]; then
     say "  There is no systemd here. Start it with: $2/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
@@ -122,6 +127,7 @@ say_next() {
       ;;
     *)
       [ $connected = yes ] || say "  $2/hostconfigcli      connect it to a configuration server"
+      if lacks_retention; then say "  $2/hostconfigcli      choose the retention volume, on the page Agent"; fi
       ;;
   esac
   case $service in

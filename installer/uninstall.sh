@@ -84,6 +84,7 @@ find_what_is_here() {
   [ "$(basename "$(dirname "$source_tree")")" = releases ] || own=
   own=${own#"$root"}
   find_installed ${flag_directory:+"$flag_directory"} ${own:+"$own"} "$default_directory"
+  refuse_package remove
   directory=${flag_directory:-$installed_directory}
   role=$installed_role
   if [ -z "$directory" ] || [ ! -d "$root$directory/Vx" ]; then

@@ -326,7 +326,8 @@ export class Protection implements PushListener {
 function countRegions(extents: readonly { disk: number; start: number; end: number }[]): number {
   const found = new Set<string>();
   for (const { disk, start, end } of extents)
-    for (let at = Math.floor(start / regionBytes); at * regionBytes < end; at += 1) found.add(`${disk} ${at}`);
+    for (let at = Math.floor(start / regionBytes); at * regionBytes < end; at += 1)
+      found.add(`${disk} ${at}`);
   return found.size;
 }
 

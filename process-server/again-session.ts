@@ -1,4 +1,4 @@
-// A master target's request for records that it has had and lost: what the spool still has of them, then the end.
+// A master target asks for records that it has had and lost: what the spool still has of them, then the end.
 import type { ChainConnection, ChainListener } from '../core/chain/chain-connection.ts';
 import type { AgainHello } from '../core/chain/messages.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';

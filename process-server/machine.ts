@@ -1,13 +1,6 @@
 // One machine on a process server: its spool, and its source and master target where they are connected.
 import type { ChainConnection, ChainListener } from '../core/chain/chain-connection.ts';
-import type {
-  AgainHello,
-  Head,
-  Relay,
-  RoomState,
-  SourceHello,
-  TargetHello,
-} from '../core/chain/messages.ts';
+import type { AgainHello, Head, Relay, RoomState, SourceHello, TargetHello } from '../core/chain/messages.ts';
 import type { Clock } from '../core/clock.ts';
 import { HomewardError } from '../core/errors.ts';
 import type { Assignment } from '../core/identity/assignment.ts';

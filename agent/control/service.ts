@@ -281,7 +281,7 @@ export interface VerifyRequest {
 export interface VerifyReport {
   machine: string;
   ok: boolean;
-  /** The one command that has the source send again what the newest moment lacks; null: none, or no source. */
+  /** The one command that has the source send what the newest moment lacks; null: none, or no source. */
   offer?: string | null;
   /** In words, what that does, or what is to be done without a source; null where nothing is. */
   resync?: string | null;

@@ -52,8 +52,12 @@ export interface OpenSync {
 /** What is known of one place of a record says enough of it; those of a replica are many. */
 function overlap(known: DamagedPlace, place: DamagedPlace): boolean {
   if (known.disk === null || place.disk === null) return known.disk === place.disk;
-  const { start = 0, end } = place;
-  return known.disk === place.disk && (known.start ?? 0) < (end ?? Infinity) && (start ?? 0) < (known.end ?? Infinity);
+  const { start, end } = place;
+  return (
+    known.disk === place.disk &&
+    (known.start ?? 0) < (end ?? Infinity) &&
+    (start ?? 0) < (known.end ?? Infinity)
+  );
 }
 
 export class Catalogue {

@@ -14,10 +14,18 @@ export interface PlacedGroup {
  * behind that, and `end` has to be such a place as well; null: nothing follows. How they lay before was such
  * a layout, so there is one; null where there is none after all.
  */
-export function layOutGroups(sizes: readonly number[], start: number, end: number | null): PlacedGroup[] | null {
+export function layOutGroups(
+  sizes: readonly number[],
+  start: number,
+  end: number | null,
+): PlacedGroup[] | null {
   if (end === null) return contiguous(sizes, start);
   // The last frames touch `end`, from a block, or from the beginning, on; those before lead to there.
-  for (let at = start; at <= end; at = at === end ? end + 1 : Math.min(roundUp(at + 1, syncedBlockBytes), end)) {
+  for (
+    let at = start;
+    at <= end;
+    at = at === end ? end + 1 : Math.min(roundUp(at + 1, syncedBlockBytes), end)
+  ) {
     if (at !== start && at % syncedBlockBytes !== 0) continue;
     for (let count = 0, bytes = 0; count <= sizes.length; bytes += sizes[sizes.length - 1 - count++] ?? 0) {
       const room = end - at - bytes;

@@ -31,6 +31,8 @@ export interface Unsound {
   ranges: LsnRange[];
   /** Records that no frame tells of: known only as far as they are sound in themselves. */
   unframed: LsnRange[];
+  /** Generations never go back: else a record is there that a fence stands against. */
+  isOrdered: boolean;
 }
 
 export const isSound = ({ ranges, unframed }: Unsound): boolean => ranges.length + unframed.length === 0;
@@ -54,6 +56,8 @@ export function findUnsound(content: Buffer, place: MendedPlace): Unsound {
     if (last !== undefined && last[1] + 1 === from) last[1] = to;
     else ranges.push([from, to]);
   };
+  let generation = 0;
+  let isOrdered = true;
   const parts = { content: used, frames, machine: machineMark(machine), firstLsn };
   scanSegment({
     ...parts,
@@ -61,6 +65,8 @@ export function findUnsound(content: Buffer, place: MendedPlace): Unsound {
     durable: lastLsn,
     visitor: {
       record(header, position) {
+        isOrdered &&= header.generation >= generation;
+        ({ generation } = header);
         if (!payloadAtFits(used, header, position)) add(header.lsn, header.lsn);
       },
       lost: ({ from, to }) => add(from, to),
@@ -73,49 +79,29 @@ export function findUnsound(content: Buffer, place: MendedPlace): Unsound {
     next = frame.firstLsn + frame.records;
   }
   if (next <= lastLsn) unframed.push([next, lastLsn]);
-  return { ranges, unframed };
+  return { ranges, unframed, isOrdered };
 }
 
-/** As much as can be had; null when that is nothing. `records` have been checked, each for itself. */
+/**
+ * As much as can be had; null when that is nothing. `records` have been checked, each for itself; `before` is
+ * what is unsound of `content`.
+ */
 export function mendSegment(
   content: Buffer,
   place: MendedPlace,
   records: ReadonlyMap<number, Buffer>,
+  before: Unsound = findUnsound(content, place),
 ): Mended | null {
-  const before = findUnsound(content, place);
   const mending = new Mending(content, place, records);
   const isRelaid = mending.run();
   if (isRelaid) mending.renew();
   const left = findUnsound(mending.content, place);
-  const isBetter = countOf(left) < countOf(before);
-  if (!isBetter || !generationsRise(mending.content, place)) return null;
+  if (countOf(left) >= countOf(before) || !left.isOrdered) return null;
   return { content: mending.content, left, isRelaid };
 }
 
 const countOf = ({ ranges, unframed }: Unsound): number =>
   [...ranges, ...unframed].reduce((sum, [from, to]) => sum + to + 1 - from, 0);
-
-/** A record that was had again belongs to this place only if no fence stands against it. */
-function generationsRise(content: Buffer, place: MendedPlace): boolean {
-  const { machine, firstLsn, lastLsn, end } = place;
-  const used = content.subarray(0, end);
-  let newest = 0;
-  let rises = true;
-  const frames = listFrames(used, machine, firstLsn);
-  scanSegment({
-    ...{ content: used, frames, machine: machineMark(machine), firstLsn },
-    cutLsn: lastLsn + 1,
-    durable: lastLsn,
-    visitor: {
-      record({ generation }) {
-        rises &&= generation >= newest;
-        newest = generation;
-      },
-      lost: () => undefined,
-    },
-  });
-  return rises;
-}
 
 /** A record and where it is to lie. */
 interface Piece {
@@ -159,7 +145,8 @@ class Mending {
       next = frame.firstLsn + frame.records;
       at = frame.position + groupHeaderBytes + frame.bodyBytes;
     }
-    if (next <= lastLsn) isRelaid = this.#fillHole(next, lastLsn, at, { position: end, isLast: true }) || isRelaid;
+    if (next <= lastLsn)
+      isRelaid = this.#fillHole(next, lastLsn, at, { position: end, isLast: true }) || isRelaid;
     return isRelaid;
   }
 

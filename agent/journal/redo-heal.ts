@@ -1,5 +1,5 @@
 // Heals redo of a machine that comes over the chain: damaged records are had from the process server again.
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { errorTable, HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
@@ -137,7 +137,9 @@ export class RedoHeal {
       const unsound = findUnsound(content, place);
       if (isSound(unsound)) return null;
       const records = await this.#fetch(unsound.ranges);
-      const mended = mendSegment(content, place, records);
+      await nextTurn();
+      const mended = mendSegment(content, place, records, unsound);
+      await nextTurn();
       if (mended === null) return this.#giveUp(segment, unsound.ranges);
       await this.#place(segment, mended, unsound);
       const { ranges: left } = mended.left;
@@ -166,7 +168,10 @@ export class RedoHeal {
     const { files, machine } = journal.source;
     const { path: file, firstLsn: from, lastLsn: to, end: bytes } = segment;
     const hash = new FileHash().add(content.subarray(0, bytes)).hex();
-    const why = `healed: records ${spell(without(unsound, left.ranges))}`.slice(0, limits.ledgerWhyCharacters);
+    const why = `healed: records ${spell(without(unsound, left.ranges))}`.slice(
+      0,
+      limits.ledgerWhyCharacters,
+    );
     await rewriteSegment({
       ...{ files, machine, segment, content },
       before: async () => {
@@ -189,7 +194,8 @@ export class RedoHeal {
     catalogue.lost = catalogue.lost.filter((lost) => lost.file !== file || lost.from < segment.firstLsn);
     catalogue.lost.push(...report.lost.map((lost) => ({ ...lost, file })));
     catalogue.damaged = catalogue.damaged.filter(
-      (place) => place.file !== file || !ranges.some(([from, to]) => from <= place.toLsn && place.fromLsn <= to),
+      (place) =>
+        place.file !== file || !ranges.some(([from, to]) => from <= place.toLsn && place.fromLsn <= to),
     );
     for (const { kind, lsn, time, text } of report.notes)
       if (ranges.some(([from, to]) => from <= lsn && lsn <= to)) enterLate(catalogue, kind, lsn, time, text);

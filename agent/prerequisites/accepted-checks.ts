@@ -5,6 +5,7 @@ import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
 import { ensureDirectorySync } from '../../core/directory.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
+import { giveToOwner } from '../../core/registration/check-summary.ts';
 import type { AcceptedCheck, Check } from './check.ts';
 
 export interface AcceptedEntry extends AcceptedCheck {
@@ -29,7 +30,7 @@ export function readAccepted(data: string): AcceptedEntry[] {
   return read.accepted;
 }
 
-/** A second word for the same check goes in place of the first. Throws 'usage' for what cannot be accepted. */
+/** A second word for a check goes in place of the first. Throws 'usage' for what cannot be accepted. */
 export function acceptCheck(data: string, checks: readonly Check[], entry: AcceptedEntry): void {
   ensureAcceptable(checks, entry.id);
   const because = entry.because.trim();
@@ -41,7 +42,7 @@ export function acceptCheck(data: string, checks: readonly Check[], entry: Accep
   }
   const others = readAccepted(data).filter(({ id }) => id !== entry.id);
   ensureDirectorySync(data);
-  writeSealedJson(fileIn(data), format, { accepted: [...others, { ...entry, because }] });
+  write(data, [...others, { ...entry, because }]);
 }
 
 /** False when it was not accepted. */
@@ -50,8 +51,13 @@ export function withdrawAcceptance(data: string, checks: readonly Check[], id: s
   const accepted = readAccepted(data);
   const others = accepted.filter((entry) => entry.id !== id);
   if (others.length === accepted.length) return false;
-  writeSealedJson(fileIn(data), format, { accepted: others });
+  write(data, others);
   return true;
+}
+
+function write(data: string, accepted: readonly AcceptedEntry[]): void {
+  writeSealedJson(fileIn(data), format, { accepted });
+  giveToOwner(data, fileIn(data));
 }
 
 function ensureAcceptable(checks: readonly Check[], id: string): void {
@@ -60,7 +66,9 @@ function ensureAcceptable(checks: readonly Check[], id: string): void {
   const hint = `These can be accepted: ${acceptable.map((one) => one.id).join(', ')}.`;
   if (check === undefined) throw new HomewardError('usage', `there is no check "${id}"`, { hint });
   if (check.severity === 'hard') {
-    throw new HomewardError('usage', `${id} cannot be accepted: data would be lost, or nothing would run`, { hint });
+    throw new HomewardError('usage', `${id} cannot be accepted: data would be lost, or nothing would run`, {
+      hint,
+    });
   }
   if (check.severity === 'advice') {
     throw new HomewardError('usage', `${id} is advice: it keeps nothing from starting`, { hint });

@@ -206,8 +206,14 @@ export function disksOf(graph: BlockGraph): Disk[] {
 
 /** sdb before sdaa, sda2 before sda10. */
 export function byName(one: string, other: string): number {
-  const letters = (name: string): number => /^[a-z]+/.exec(name)?.[0].length ?? 0;
-  return letters(one) - letters(other) || one.localeCompare(other, 'en', { numeric: true });
+  const keyOf = (name: string): [prefix: string, letters: number] => {
+    const [, prefix = '', letters = ''] = /^([shv]d|xvd)([a-z]+)/.exec(name) ?? [];
+    return [prefix === '' ? name.replace(/\d.*$/, '') : prefix, letters.length];
+  };
+  const [prefix, letters] = keyOf(one);
+  const [otherPrefix, otherLetters] = keyOf(other);
+  const byPrefix = prefix.localeCompare(otherPrefix) || letters - otherLetters;
+  return byPrefix || one.localeCompare(other, 'en', { numeric: true });
 }
 
 /** Names of the disks of `disks` that lie under the device. */

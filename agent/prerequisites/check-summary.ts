@@ -10,8 +10,8 @@ import {
 import type { CheckedItem, CheckReport } from './run-checks.ts';
 
 /**
- * What a run did not look at stays as it was. False where the directory is not there or may not be written, as
- * for somebody who is not root: then nothing is remembered.
+ * What a run did not look at stays as it was. False where the directory is not there or may not be
+ * written, as for somebody who is not root: then nothing is remembered.
  */
 export function rememberChecks(data: string, report: CheckReport): boolean {
   return tryWrite(data, () => {
@@ -46,7 +46,10 @@ function tryWrite(data: string, make: () => CheckSummary | null): boolean {
   }
 }
 
-function summaryOf({ id, severity, result, found, action, accepted }: CheckedItem, time: string): CheckedSummary {
+function summaryOf(
+  { id, severity, result, found, action, accepted }: CheckedItem,
+  time: string,
+): CheckedSummary {
   const cut = (text: string): string => text.slice(0, limits.checkTextCharacters);
   return {
     ...{ id, severity, result, time },

@@ -24,7 +24,7 @@ export interface JudgedVolume {
  */
 export async function judgeVolumes(data: string, host: Host = liveHost()): Promise<JudgedVolume[]> {
   const graph = readBlockGraph(host);
-  const looking: Host = { ...host, tryWrite: () => null };
+  const looking: Host = { ...host, tryWrite: () => Promise.resolve(null) };
   // Of mounts over each other the last is the one that is seen.
   const mounts = new Map(readMounts(host).map((mount): [string, Mount] => [mount.point, mount]));
   const judged: JudgedVolume[] = [];

@@ -14,7 +14,7 @@ export const clock: Check = {
     if (apart > limits.clockSkewMs) {
       return fail(
         `the clock is ${spellOffset(clockOffsetMs ?? 0)} that of the configuration server`,
-        'Set the clock, and have chrony or systemd-timesyncd keep it: hosts that are 15 minutes apart do not enrol.',
+        'Set the clock, and have chrony or systemd-timesyncd keep it: hosts 15 minutes apart do not enrol.',
       );
     }
     const synchronised = await readSynchronised(host);
@@ -32,7 +32,7 @@ export const clock: Check = {
 async function readSynchronised(host: Host): Promise<boolean | null> {
   const asked = await host.run('timedatectl', ['show', '--property=NTPSynchronized', '--value']);
   const said = asked?.status === 0 ? asked.stdout.trim() : '';
-  if (said === 'yes') return true;
+  if (said === 'yes' || host.stat('/run/systemd/timesync/synchronized') !== null) return true;
   const tracking = await host.run('chronyc', ['-n', 'tracking']);
   if (tracking?.status === 0) return /^Leap status\s*:\s*Normal/m.test(tracking.stdout);
   return said === 'no' ? false : null;

@@ -10,6 +10,7 @@ export const isInitramfsDue = (host: Host): boolean => host.stat(`${state}/initr
 /** What to type on this host. */
 export function applyAction(host: Host): string {
   const place = places.find((directory) => host.stat(`${directory}/ApplyCustomChanges.sh`) !== null);
-  const script = place === undefined ? './ApplyCustomChanges.sh, beside install.sh' : `${place}/ApplyCustomChanges.sh`;
+  const script =
+    place === undefined ? './ApplyCustomChanges.sh, beside install.sh' : `${place}/ApplyCustomChanges.sh`;
   return `Run: sudo ${script}`;
 }

@@ -1,7 +1,6 @@
 // disk-count: one disk for the system, at least one more for retention.
-import { byName, disksOf, readBlockGraph, type BlockGraph } from './block-graph.ts';
+import { disksOf, readBlockGraph, type Disk } from './block-graph.ts';
 import { fail, pass, warn, type Check } from './check.ts';
-import type { Host } from './host.ts';
 import { crossCheck } from './lsblk.ts';
 import { readSystemDevices, requireDevices } from './system-disks.ts';
 import { formatSize } from '../../core/units.ts';
@@ -15,12 +14,15 @@ export const diskCount: Check = {
   async run(host) {
     const graph = readBlockGraph(host);
     requireDevices(graph);
-    const count = disksOf(graph).length;
-    const found = describeDisks(host, graph);
-    if (count < 2)
+    const disks = disksOf(graph);
+    const system = readSystemDevices(host, graph).disks;
+    const found = describeDisks(disks, system);
+    // A mirrored system takes two and leaves none.
+    const isAllTaken = disks.every(({ device }) => system.has(device.name));
+    if (disks.length < 2 || isAllTaken)
       return fail(
-        found,
-        'Attach a second disk for the retention volume, and one for each replica on a disk.',
+        disks.length < 2 ? found : `${found}; all of them are the system's`,
+        'Attach another disk for the retention volume, and one for each replica on a disk.',
       );
     const differences = await crossCheck(host, graph);
     if (differences.length === 0) return pass(found);
@@ -34,14 +36,10 @@ export const diskCount: Check = {
 const mostNamed = 8;
 
 /** `3 disks are attached: sda (40 GiB, system), sdb (200 GiB), …` */
-function describeDisks(host: Host, graph: BlockGraph): string {
-  const system = readSystemDevices(host, graph);
-  const disks = disksOf(graph)
-    .map(({ device, paths }) => ({ device, paths }))
-    .sort((one, other) => byName(one.device.name, other.device.name));
+function describeDisks(disks: readonly Disk[], system: ReadonlySet<string>): string {
   const named = disks.slice(0, mostNamed).map(({ device, paths }) => {
     const notes = [formatSize(device.bytes)];
-    if (system.disks.has(device.name)) notes.push('system');
+    if (system.has(device.name)) notes.push('system');
     if (paths.length > 1) notes.push(`${paths.length} paths`);
     return `${device.mapped?.name ?? device.name} (${notes.join(', ')})`;
   });

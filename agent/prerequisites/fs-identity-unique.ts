@@ -35,7 +35,8 @@ const action =
 
 function namesOf(host: Host, { path }: ReplicaAt): CarriedName[] | null {
   if (host.readBytes(path, 0, 512) === null) return null;
-  return readCarriedNames((offset, length) => host.readBytes(path, offset, length));
+  const size = host.stat(path)?.size ?? 0;
+  return readCarriedNames((offset, length) => host.readBytes(path, offset, length), size === 0 ? null : size);
 }
 
 export interface Clash {

@@ -59,7 +59,7 @@ export interface Host {
   /** A program of the host under LC_ALL=C.UTF-8, found by PATH; null when there is no such program. */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<CommandResult | null>;
   /** Writes a file into the directory, syncs it, reads it back, removes it; what went wrong, or null. */
-  tryWrite(directory: string): string | null;
+  tryWrite(directory: string): Promise<string | null>;
   /** The addresses of a name, or null. */
   resolve(name: string): Promise<string[] | null>;
   /** Whether a TCP port answers: null, or why not (`ECONNREFUSED`, `ETIMEDOUT` …). */
@@ -89,7 +89,7 @@ export function liveHost(): Host {
     stat: (path) => attempt(() => factsOf(fs.statSync(path))),
     statfs: (path) => attempt(() => spaceOf(fs.statfsSync(path))),
     run: runProgram,
-    tryWrite: (directory) => tryWriteInto(directory),
+    tryWrite: tryWriteInto,
     resolve: async (name) => {
       try {
         return (await lookup(name, { all: true })).map(({ address }) => address);
@@ -191,19 +191,20 @@ function runProgram(
 
 const probe = 'homeward write check\n'.repeat(200);
 
-function tryWriteInto(directory: string): string | null {
+/** Not on this thread: a disk that hangs must not keep the check's own time limit from ending it. */
+async function tryWriteInto(directory: string): Promise<string | null> {
   const file = join(directory, `.homeward-check-${process.pid}`);
   try {
-    const fd = fs.openSync(file, 'wx+', 0o600);
+    const handle = await fs.promises.open(file, 'wx+', 0o600);
     try {
-      fs.writeSync(fd, probe, 0);
-      fs.fsyncSync(fd);
+      await handle.writeFile(probe);
+      await handle.sync();
       const back = Buffer.alloc(probe.length);
-      fs.readSync(fd, back, 0, back.length, 0);
+      await handle.read(back, 0, back.length, 0);
       return back.toString() === probe ? null : 'what was written reads back as something else';
     } finally {
-      fs.closeSync(fd);
-      fs.unlinkSync(file);
+      await handle.close();
+      await fs.promises.unlink(file);
     }
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

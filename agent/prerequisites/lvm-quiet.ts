@@ -30,7 +30,7 @@ function lvmFault(host: Host): string | null {
   return 'LVM looks at every disk, and may activate what a replica carries';
 }
 
-/** Where EL goes by the file, or somebody has said so; the file has to be there, or LVM looks at everything. */
+/** Where EL goes by the file, or somebody has said so. Without the file LVM would look at everything. */
 function goesByDevicesFile(host: Host, texts: readonly string[]): boolean {
   const said = texts.map((text) => settingOf(text, 'use_devicesfile')).findLast((one) => one !== null);
   const distribution = readDistribution(host);
@@ -42,7 +42,10 @@ function goesByDevicesFile(host: Host, texts: readonly string[]): boolean {
 /** The value of a setting that is not commented out; a list may go over several lines. */
 export function settingOf(text: string, key: string): string | null {
   const plain = text.replaceAll(/^[ \t]*#.*$/gm, '');
-  const match = new RegExp(`^[ \\t]*(?:devices/)?${key}[ \\t]*=[ \\t]*(\\[[^]*?\\][ \\t]*$|[^\\n]*)`, 'm').exec(plain);
+  const match = new RegExp(
+    `^[ \\t]*(?:devices/)?${key}[ \\t]*=[ \\t]*(\\[[^]*?\\][ \\t]*$|[^\\n]*)`,
+    'm',
+  ).exec(plain);
   return match?.[1]?.trim() ?? null;
 }
 

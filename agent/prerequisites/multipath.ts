@@ -12,7 +12,8 @@ export const multipath: Check = {
   async run(host) {
     const isThere = hasProgram(host, 'multipathd') || host.stat('/etc/multipath.conf') !== null;
     if (!isThere) return pass('multipath is not installed');
-    if (configuration(host).some(takesNothing)) return pass('multipath takes no disk but those in use through it');
+    if (configuration(host).some(takesNothing))
+      return pass('multipath takes no disk but those in use through it');
     return fail('multipath may take the disk of a replica', applyAction(host));
   },
 };

@@ -13,6 +13,16 @@ export interface NameInUse {
 
 /** Every name, each with everybody who uses it. */
 export function readNamesInUse(host: Host): NameInUse[] {
+  // mdadm puts the host's name before that of an array which was made here.
+  const hostname = (host.read('/etc/hostname') ?? '').trim().split('.')[0] ?? '';
+  return usedNames(host).flatMap((name) =>
+    name.field === 'MD' && hostname !== '' && !name.value.includes(':')
+      ? [name, { ...name, value: `${hostname}:${name.value}` }]
+      : [name],
+  );
+}
+
+function usedNames(host: Host): NameInUse[] {
   return [
     ...readPlannedMounts(host).flatMap(({ device, point, from }) =>
       namesIn(device, point === 'none' ? from : `${from} (${point})`),
@@ -140,7 +150,7 @@ function mountedNames(host: Host): NameInUse[] {
     return [
       ...ofUdev,
       ...tops.flatMap((device) => namesOnDevice(host, device, by)),
-      ...stack.flatMap((device) => groupOf(device, by)),
+      ...stack.flatMap((device) => [...groupOf(device, by), ...arrayOf(device, by)]),
     ];
   });
 }
@@ -161,4 +171,13 @@ function groupOf({ kind, mapped }: BlockDevice, by: string): NameInUse[] {
   const id = /^LVM-(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})/.exec(mapped.uuid);
   const uuid = id === null ? [] : [{ field: 'VG UUID' as const, value: id.slice(1).join('-'), by }];
   return [...groupNames(mapped.name, by), ...uuid];
+}
+
+/** udev's link has the array's UUID as mdadm spells it. */
+function arrayOf({ kind, identity }: BlockDevice, by: string): NameInUse[] {
+  if (kind !== 'raid') return [];
+  return identity.names.flatMap((name) => {
+    const uuid = /^md-uuid-([0-9a-f:]{35})$/.exec(name)?.[1];
+    return uuid === undefined ? [] : [{ field: 'MD UUID' as const, value: uuid, by }];
+  });
 }

@@ -79,15 +79,29 @@ export async function installPackages(
   if (host.uid !== 0) throw new Error(`this needs root: ${line}`);
   const installer = await findInstaller(host, format);
   if (installer === null) throw new Error(`there is no dnf, yum or apt-get for ${names.join(', ')}`);
-  const args = format === 'rpm' ? ['-y', 'install'] : ['-y', '--no-install-recommends', 'install'];
-  const result = await host.run(installer, [...args, ...names], {
-    timeoutMs: limits.packageInstallMs,
-    // A question of a package would wait for an answer that nobody gives.
-    environment: { DEBIAN_FRONTEND: 'noninteractive' },
-  });
+  const install = (): Promise<CommandResult | null> => {
+    const args =
+      format === 'rpm' ? ['-y', 'install'] : ['-y', '--no-install-recommends', ...lockWait, 'install'];
+    return host.run(installer, [...args, ...names], patience);
+  };
+  let result = await install();
+  // The lists of a fresh Debian are empty, or older than what the mirror still has.
+  if (result?.status !== 0 && format === 'deb') {
+    await host.run(installer, ['update'], patience);
+    result = await install();
+  }
   if (result?.status !== 0) throw new Error(`${lastLine(result)}; try: ${line}`);
   return `installed ${names.join(', ')}`;
 }
+
+const patience = {
+  timeoutMs: limits.packageInstallMs,
+  // A question of a package would wait for an answer that nobody gives.
+  environment: { DEBIAN_FRONTEND: 'noninteractive' },
+};
+
+/** Another one, such as that of unattended upgrades, may be at work. */
+const lockWait = ['-o', 'DPkg::Lock::Timeout=120'];
 
 const lastLine = (result: CommandResult | null): string => {
   const said = `${result?.stdout ?? ''}\n${result?.stderr ?? ''}`.trim().split('\n');

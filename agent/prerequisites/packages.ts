@@ -27,6 +27,7 @@ export const packages: Check = {
   id: 'packages',
   severity: 'advice',
   title: 'Packages',
+  roles: ['master-target'],
   async run(host) {
     const format = await packageFormat(host);
     if (format === null) return skipped('there is neither rpm nor dpkg to ask');

@@ -15,7 +15,8 @@ export const ports: Check = {
   id: 'ports',
   severity: 'advice',
   title: 'Connections',
-  async run(host, { configServer, processServers }) {
+  async run(host, { role, configServer, processServers }) {
+    if (role === 'config-server') return skipped('others come to this host: `firewall` is about that');
     const servers = [
       ...(configServer === null ? [] : [{ ...configServer, what: 'configuration server' }]),
       ...processServers.map((server) => ({ ...server, what: 'process server' })),

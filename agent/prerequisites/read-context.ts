@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { loadConfig, type Config } from '../../core/config.ts';
-import { HomewardError } from '../../core/errors.ts';
+import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { parseAddress } from '../../core/identity/address.ts';
 import { openAssignmentBook } from '../../core/identity/assignment.ts';
 import { HostRole, readIdentity, type HostIdentity } from '../../core/identity/host-identity.ts';
@@ -15,7 +15,7 @@ import { machinePaths } from '../machine-paths.ts';
 import { readMachineFile } from '../replica/machine-file.ts';
 import { replicaPath } from '../replica/replicas.ts';
 import { readAccepted } from './accepted-checks.ts';
-import type { CheckContext, ReplicaAt } from './check.ts';
+import type { AcceptedCheck, CheckContext, ReplicaAt } from './check.ts';
 
 /** Paths are absolute. */
 export interface ContextOptions {
@@ -70,7 +70,7 @@ export async function readCheckContext(options: ContextOptions): Promise<CheckCo
     clockOffsetMs: site?.offsetMs ?? null,
     sourceFileSystems: [],
     growthBytesPerDay: null,
-    accepted: readAccepted(places.data),
+    accepted: visibleAccepted(places.data),
     offline: options.offline,
   };
 }
@@ -102,6 +102,16 @@ function placesOf(options: ContextOptions, config: Config): Places {
 function spoolOf(role: Role, data: string): string | null {
   if (role === 'AllInOne') return path.join(data, 'process-server', 'spool');
   return role === 'ProcessServer' ? path.join(data, 'spool') : null;
+}
+
+/** Whoever is not root may not see them. */
+function visibleAccepted(data: string): AcceptedCheck[] {
+  try {
+    return readAccepted(data);
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') return [];
+    throw error;
+  }
 }
 
 /** One that is damaged is for the daemon to complain of. */

@@ -50,13 +50,13 @@ interface Volume {
   context: CheckContext;
 }
 
-function summarise(host: Host, graph: BlockGraph, volume: Volume): Finding {
+async function summarise(host: Host, graph: BlockGraph, volume: Volume): Promise<Finding> {
   const { retention, mount } = volume;
   const ownership = findWrongPlace(host, graph, volume);
   // Where it is no volume of its own, nothing else about it means anything.
   if (ownership !== null) return fail(ownership.found, ownership.action);
   const faults = [
-    ...findUnwritable(host, graph, volume),
+    ...(await findUnwritable(host, graph, volume)),
     ...findForeign(host, retention, mount, volume.context),
     ...findNeighbours(host, graph, mount),
     ...findRestartFault(host, graph, mount),
@@ -100,7 +100,7 @@ function findWrongPlace(host: Host, graph: BlockGraph, { retention, mount }: Vol
   return null;
 }
 
-function findUnwritable(host: Host, graph: BlockGraph, { retention, mount }: Volume): Fault[] {
+async function findUnwritable(host: Host, graph: BlockGraph, { retention, mount }: Volume): Promise<Fault[]> {
   const readOnlyDevice = devicesOf(host, graph, mount).find(({ isReadOnly }) => isReadOnly);
   if (mount.options.includes('ro') || mount.superOptions.includes('ro')) {
     const because = readOnlyDevice === undefined ? '' : `, and ${readOnlyDevice.path} is read-only`;
@@ -109,10 +109,12 @@ function findUnwritable(host: Host, graph: BlockGraph, { retention, mount }: Vol
       `then mount -o remount,rw ${mount.point}`;
     return [{ result: 'fail', found: `${retention} is mounted read-only${because}`, action }];
   }
-  const why = host.tryWrite(retention);
+  const why = await host.tryWrite(retention);
   if (why === null) return [];
   const action =
-    'A file must be written, synced and read back there: look for errors of the disk with `dmesg`.';
+    host.uid === 0
+      ? 'A file must be written, synced and read back there: look for errors of the disk with `dmesg`.'
+      : 'A file must be written there: run the check as root.';
   return [{ result: 'fail', found: `${retention} cannot be written: ${why}`, action }];
 }
 

@@ -14,8 +14,11 @@ export type { CarriedName, IdentityField, ReadAt };
 
 const sector = 512;
 
-/** Every name on the disk and in its partitions; not of what a volume of LVM or MD holds inside. */
-export function readCarriedNames(read: ReadAt): CarriedName[] {
+/**
+ * Every name on the disk and in its partitions; not of what a volume of LVM or MD holds inside. `bytes`, the
+ * size of the disk, is needed to find MD of the versions that lie at its end.
+ */
+export function readCarriedNames(read: ReadAt, bytes: number | null = null): CarriedName[] {
   const partitions = readPartitions(read);
   const inside = partitions.flatMap((partition) => {
     const within: ReadAt = (offset, length) =>
@@ -27,7 +30,7 @@ export function readCarriedNames(read: ReadAt): CarriedName[] {
       ...readSuperblocks(within, partition.bytes).map((name) => ({ ...name, partition: partition.number })),
     ];
   });
-  const whole = partitions.length > 0 ? [] : readSuperblocks(read, null);
+  const whole = partitions.length > 0 ? [] : readSuperblocks(read, bytes);
   return [...inside, ...whole.map((name) => ({ ...name, partition: null }))];
 }
 

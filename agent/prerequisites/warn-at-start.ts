@@ -7,7 +7,7 @@ import { liveHost } from './host.ts';
 import { readCheckContext, type ContextOptions } from './read-context.ts';
 import { runChecks, type CheckedItem, type CheckReport } from './run-checks.ts';
 
-/** The unit has run `homeward check --hard` before, outside of the sandbox, and would not have come this far. */
+/** The unit has run `homeward check --hard` before, outside of the sandbox, and has come this far. */
 const isUnit = (environment: ContextOptions['environment']): boolean =>
   environment['NOTIFY_SOCKET'] !== undefined;
 

@@ -80,10 +80,7 @@ export async function countData(
 }
 
 /** The same content once for each thread: what keeps it true speaks to one of them only. */
-function holdForThreads(
-  machine: MachineRecovery['machine'],
-  { lsn, disks }: RecoverPlan,
-): HeldContent[] {
+function holdForThreads(machine: MachineRecovery['machine'], { lsn, disks }: RecoverPlan): HeldContent[] {
   const contents: HeldContent[] = [];
   const threads = recoveryThreads(disks.map(({ size }) => size));
   try {

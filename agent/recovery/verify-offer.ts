@@ -1,4 +1,4 @@
-// What of a machine its source can send again, since the newest moment lacks it, and the command for it: pure.
+// What of a machine its source can send again, since the newest moment lacks it, and the command for it.
 import { limits } from '../../core/limits.ts';
 import { machineAddress } from '../../core/extents/address.ts';
 import type { DiskRange } from '../control/service.ts';
@@ -64,7 +64,9 @@ export function resyncCommand(machine: string, extents: readonly DiskRange[]): s
 
 function joined(extents: readonly DiskRange[]): DiskRange[] {
   const result: DiskRange[] = [];
-  const sorted = extents.toSorted((a, b) => (a.disk === b.disk ? a.start - b.start : a.disk < b.disk ? -1 : 1));
+  const sorted = extents.toSorted((a, b) =>
+    a.disk === b.disk ? a.start - b.start : a.disk < b.disk ? -1 : 1,
+  );
   for (const extent of sorted) {
     const last = result.at(-1);
     if (last !== undefined && last.disk === extent.disk && extent.start <= last.end)

@@ -56,10 +56,12 @@ export function resyncWords(extents: readonly DiskRange[], command: string | nul
     return 'the newest moment lacks nothing of this, and older content is in no source any more';
   if (command !== null)
     return (
-      'it is compared there in regions of 4 MiB, and what differs is sent; moments before that stay as they ' +
-      'are'
+      'it is compared there in regions of 4 MiB, and what differs is sent; ' +
+      'moments before that stay as they are'
     );
-  const places = extents.slice(0, limits.resyncOffered).map(({ disk, start, end }) => `${disk} [${start}, ${end})`);
+  const places = extents
+    .slice(0, limits.resyncOffered)
+    .map(({ disk, start, end }) => `${disk} [${start}, ${end})`);
   const more = extents.length > places.length ? ' and more' : '';
   return (
     'no source can be asked to send this again: what writes to the machine has to write these bytes again, ' +

@@ -89,11 +89,7 @@ export async function verifyMachine(
 }
 
 /** What was found in segments that are better now is replaced by what is found in them now. */
-async function healFound(
-  machine: Verifiable,
-  findings: Finding[],
-  checker: PieceChecker,
-): Promise<Healed[]> {
+async function healFound(machine: Verifiable, findings: Finding[], checker: PieceChecker): Promise<Healed[]> {
   const files = findings.filter((one) => one.in === 'redo').map(({ file }) => file);
   const healed = (await machine.heal?.heal(files)) ?? [];
   for (const { file } of healed) {

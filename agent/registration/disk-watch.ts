@@ -45,7 +45,7 @@ export class DiskWatch {
     this.#disks = this.#read();
     this.#noteReplicas();
     const directories = [...(options.directories ?? watched)];
-    this.#watcher = watch(directories, { followSymlinks: false, ignoreInitial: true, depth: 0 });
+    this.#watcher = watch(directories, { followSymlinks: false, ignoreInitial: true, depth: 2 });
     this.#watcher.on('all', () => this.#soon());
     this.#watcher.on('error', (error) => options.log.warn('disks-not-watched', { error: error as Error }));
   }
@@ -77,7 +77,7 @@ export class DiskWatch {
     const now = this.#read();
     this.#disks = now;
     const { added, removed } = compareDisks(before, now);
-    for (const disk of added) this.#options.log.info('disk-added', fieldsOf(disk));
+    for (const disk of added.filter(isAttached)) this.#options.log.info('disk-added', fieldsOf(disk));
     for (const disk of removed) this.#reportRemoved(disk);
     this.#noteReplicas();
     if (added.length + removed.length > 0) this.#options.changed?.(now);
@@ -86,8 +86,8 @@ export class DiskWatch {
   /** One that carries a replica is missed: what comes for that machine can no longer be applied. */
   #reportRemoved(disk: HostDisk): void {
     const { log } = this.#options;
-    const lost = this.#options.replicas().filter(({ path }) => this.#lastSeen.get(path) === disk.path);
-    if (lost.length === 0) log.info('disk-removed', fieldsOf(disk));
+    const lost = this.#options.replicas().filter(({ path }) => liesOn(this.#lastSeen.get(path), disk.path));
+    if (lost.length === 0 && isAttached(disk)) log.info('disk-removed', fieldsOf(disk));
     for (const { machine, disk: replica } of lost)
       log.error('disk-removed', {
         ...fieldsOf(disk),
@@ -108,6 +108,13 @@ export class DiskWatch {
     return (this.#options.readDisks ?? readHostDisks)();
   }
 }
+
+/** The disk itself, or a partition of it. */
+const liesOn = (node: string | undefined, disk: string): boolean =>
+  node === disk || (node?.startsWith(disk) === true && /^p?\d+$/.test(node.slice(disk.length)));
+
+/** Loop and network block devices are made by programs of this host: nobody has attached a disk. */
+const isAttached = ({ name }: HostDisk): boolean => !/^(?:loop|nbd)\d/.test(name);
 
 /** A disk is the same one when path, size and identity are. */
 export function compareDisks(

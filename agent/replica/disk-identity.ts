@@ -45,20 +45,17 @@ export function readDiskIdentity(
 ): DiskIdentity {
   const at = `/sys/class/block/${name}`;
   const names = links.get(`/dev/${name.replaceAll('!', '/')}`) ?? [];
-  // A partition has its disk's fields there.
+  const shown = line(files.read(`${at}/device/wwid`)) ?? line(files.read(`${at}/wwid`));
+  const wwid = shown ?? ofPage(files.readBytes(`${at}/device/vpd_pg83`, 0, 4096)) ?? ofName(names[0]);
+  const serial = line(files.read(`${at}/device/serial`)) ?? line(files.read(`${at}/serial`));
+  if (wwid !== null && serial !== null) return { wwid, serial, names };
+  // udev may know it from a program of its own; of a partition it has what its disk has.
   const isPartition = files.read(`${at}/partition`) !== null;
   const udev = isPartition ? new Map<string, string>() : readUdevFields(files, name);
-  const page = files.readBytes(`${at}/device/vpd_pg83`, 0, 4096);
-  const wwid =
-    line(files.read(`${at}/device/wwid`)) ??
-    line(files.read(`${at}/wwid`)) ??
-    (page === null ? null : parseDesignators(page)) ??
-    ofUdev(udev) ??
-    ofName(names[0]);
-  const serial =
-    line(files.read(`${at}/device/serial`)) ?? line(files.read(`${at}/serial`)) ?? udev.get('ID_SCSI_SERIAL');
-  return { wwid, serial: serial ?? null, names };
+  return { wwid: wwid ?? ofUdev(udev), serial: serial ?? udev.get('ID_SCSI_SERIAL') ?? null, names };
 }
+
+const ofPage = (page: Uint8Array | null): string | null => (page === null ? null : parseDesignators(page));
 
 /** The names in /dev/disk/by-id of each device node but those of what is on it, best first. */
 export type DeviceLinks = ReadonlyMap<string, string[]>;

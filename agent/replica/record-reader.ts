@@ -1,6 +1,7 @@
 // Reads pieces of records for a view, blocking its thread, each checked; remembers the large records it read
 // last.
 import { errnoOf, HomewardError } from '../../core/errors.ts';
+import { machineAddress } from '../../core/extents/address.ts';
 import type { Files } from '../../core/files/files.ts';
 import { hostFiles } from '../../core/files/host-files.ts';
 import { limits } from '../../core/limits.ts';
@@ -15,6 +16,7 @@ import {
   type Stretch,
   type Wanted,
 } from '../../core/segment-log/read-record.ts';
+import type { KnownSums } from './known-sums.ts';
 
 /** What reading records needs of the file system. */
 export type ReadFiles = Pick<Files, 'readSync'>;
@@ -53,6 +55,7 @@ const remembered = 4;
 export class RecordReader {
   readonly #mark: MachineMark;
   readonly #files: ReadFiles;
+  readonly #sums: KnownSums | null;
   readonly #head = Buffer.allocUnsafeSlow(recordHeaderBytes + block);
   /** The one used last comes first. */
   readonly #known: Remembered[] = [];
@@ -60,8 +63,10 @@ export class RecordReader {
   #window = { fd: -1, position: 0, bytes: Buffer.alloc(0) };
   #windowBuffer = Buffer.alloc(0);
 
-  constructor(mark: MachineMark, files: ReadFiles = hostFiles) {
+  /** `sums` gets to know the blocks of what is read of large records in one piece. */
+  constructor(mark: MachineMark, files: ReadFiles = hostFiles, sums: KnownSums | null = null) {
     this.#mark = mark;
+    this.#sums = sums;
     this.#files = files;
   }
 
@@ -144,10 +149,17 @@ export class RecordReader {
 
   /** Whole check blocks are checked where they are wanted. */
   #readInto(segment: RecordPlace, target: Buffer, wanted: Wanted, more: More): void {
-    const data = judgeSecond(wanted, this.#read(segment.fd, more.stretch, target), more);
-    if (data !== null) return;
+    const bytes = this.#read(segment.fd, more.stretch, target);
+    if (this.#fitsWhole(bytes, wanted, more)) return;
     target.fill(0);
     throw damagedRecord(segment.path, wanted);
+  }
+
+  #fitsWhole(bytes: Buffer, wanted: Wanted, more: More): boolean {
+    if (this.#sums === null || more.table === null) return judgeSecond(wanted, bytes, more) !== null;
+    if (bytes.length !== more.stretch.length) return false;
+    const start = machineAddress(wanted.disk, wanted.start);
+    return this.#sums.blocksFit(bytes, start, more.table, more.firstBlock);
   }
 
   #find(fd: number, wanted: Wanted): Remembered | null {

@@ -30,6 +30,7 @@ function isSame(last: RedoRun, run: RedoRun): boolean {
   return last.redo.every(({ fd, path, firstLsn, precededBy }, at) => {
     const other = run.redo[at]!;
     // One that was healed meanwhile is another file of the same name.
-    return fd === other.fd && path === other.path && firstLsn === other.firstLsn && precededBy === other.precededBy;
+    if (fd !== other.fd || path !== other.path) return false;
+    return firstLsn === other.firstLsn && precededBy === other.precededBy;
   });
 }

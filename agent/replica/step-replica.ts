@@ -3,6 +3,7 @@ import { HomewardError } from '../../core/errors.ts';
 import { addressDisk, addressOffset } from '../../core/extents/address.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
+import type { KnownSums } from './known-sums.ts';
 import { StepSums } from './step-sums.ts';
 import { TrailingFlush } from './step-flush.ts';
 import { UnknownWalk } from './step-unknown.ts';
@@ -34,6 +35,7 @@ export class ReplicaWriter {
   readonly #files: Files;
   readonly #disks: readonly OpenDisk[];
   readonly #unknown: UnknownWalk;
+  readonly #known: KnownSums | null;
   readonly #flushes: TrailingFlush;
   readonly #run = Buffer.allocUnsafeSlow(limits.applyWriteBytes);
   #runDisk: OpenDisk | null = null;
@@ -41,8 +43,10 @@ export class ReplicaWriter {
   #runBytes = 0;
   #bytes = 0;
 
-  constructor(files: Files, change: ReplicaChange) {
+  /** `known` may have the sums of what is filled in, from when it was checked. */
+  constructor(files: Files, change: ReplicaChange, known: KnownSums | null = null) {
     this.#files = files;
+    this.#known = known;
     this.#unknown = new UnknownWalk(change.unknown);
     this.#flushes = new TrailingFlush(() => this.#flushTouched(), change.flushBytes);
     const disks: OpenDisk[] = [];
@@ -156,7 +160,8 @@ export class ReplicaWriter {
   /** `target`, which is behind the run, was filled, but for parts of it that are lost. */
   #take(disk: OpenDisk, start: number, target: Buffer, lost: readonly [number, number][]): void {
     if (lost.length === 0) {
-      disk.sums.wrote(addressOffset(start), target);
+      const offset = addressOffset(start);
+      disk.sums.wrote(offset, target, this.#known, start - offset);
       this.#runBytes += target.length;
       this.#unknown.change(start, start + target.length, false);
       return;

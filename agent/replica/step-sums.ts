@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { errnoOf } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
+import type { KnownSums } from './known-sums.ts';
 import {
   notKnown,
   openSums,
@@ -74,15 +75,20 @@ export class StepSums {
     this.#begun = true;
   }
 
-  /** `data` is going to be written at `offset`. */
-  wrote(offset: number, data: Buffer): void {
+  /**
+   * `data` is going to be written at `offset`; `known`, which goes by machine addresses, may have the sums of
+   * it, by `moved` apart.
+   */
+  wrote(offset: number, data: Buffer, known: KnownSums | null = null, moved = 0): void {
     if (this.#idle) return;
     const end = offset + data.length;
     for (let at = offset; at < end;) {
       const block = Math.floor(at / sumBlockBytes);
       const stop = Math.min((block + 1) * sumBlockBytes, end);
-      if (stop - at === sumBlockBytes) this.#set(block, sumOf(data.subarray(at - offset, stop - offset)));
-      else this.#partly(block).content.set(data.subarray(at - offset, stop - offset), at % sumBlockBytes);
+      if (stop - at === sumBlockBytes) {
+        const sum = known === null ? -1 : known.at(at + moved);
+        this.#set(block, sum >= 0 ? sum : sumOf(data.subarray(at - offset, stop - offset)));
+      } else this.#partly(block).content.set(data.subarray(at - offset, stop - offset), at % sumBlockBytes);
       at = stop;
     }
   }

@@ -5,6 +5,7 @@ import { ContentKind, type Extent } from '../../core/extents/extent-columns.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import { machineMark } from '../../core/record/record.ts';
+import { KnownSums } from './known-sums.ts';
 import { RecordReader } from './record-reader.ts';
 import type { StepCounter } from './signal/step-counts.ts';
 import { counterOf, forgetOld } from './signal/step-memory.ts';
@@ -19,8 +20,9 @@ import type { DamagedPlace, ReplicaWritten, RollBackJob, WriteReplicaJob } from 
 export async function writeReplica(files: Files, job: WriteReplicaJob): Promise<ReplicaWritten> {
   const { table, lost } = await takeStepRedo(files, job);
   const counter = counterOf(files, job);
-  const redo = new RedoContent(files, job, lost, counter);
-  const written = await onReplicas(files, job, job.to, async (writer) => {
+  const known = new KnownSums();
+  const redo = new RedoContent(files, job, { damaged: lost, counter, known });
+  const written = await onReplicas(files, { change: job, lsn: job.to, known }, async (writer) => {
     for (let index = 0; index < table.count; index++) {
       const extent = table.columns.extent(index);
       const { start, end, kind } = extent;
@@ -43,7 +45,8 @@ export async function writeReplica(files: Files, job: WriteReplicaJob): Promise<
 export async function rollBack(files: Files, job: RollBackJob): Promise<ReplicaWritten> {
   const { undo, machine } = job;
   const change = { ...job, from: undo.from, to: undo.to, flushBytes: limits.applyFlushBytes };
-  return onReplicas(files, change, undo.from, async (writer) => {
+  const known = new KnownSums();
+  return onReplicas(files, { change, lsn: undo.from, known }, async (writer) => {
     const damaged: DamagedPlace[] = [];
     const note = (start: number, end: number): void => {
       const offset = addressOffset(start);
@@ -61,7 +64,7 @@ export async function rollBack(files: Files, job: RollBackJob): Promise<ReplicaW
       if (kind === ContentKind.unknown) await writer.leave(start, end);
       else if (kind === ContentKind.zero) await writer.zero(start, end);
       else {
-        const content = new EntryContent(entry);
+        const content = new EntryContent(entry, known);
         for (const [from, to] of content.lost) note(from, to);
         const due = writer.write(start, end, (at, target) => content.copy(at, target));
         if (due !== null) await due;
@@ -75,11 +78,10 @@ const whole = { disk: null, start: 0, end: 0 };
 
 async function onReplicas(
   files: Files,
-  change: ReplicaChange,
-  lsn: number,
+  { change, lsn, known }: { change: ReplicaChange; lsn: number; known: KnownSums },
   write: (writer: ReplicaWriter) => Promise<DamagedPlace[]>,
 ): Promise<ReplicaWritten> {
-  const writer = new ReplicaWriter(files, change);
+  const writer = new ReplicaWriter(files, change, known);
   try {
     const damaged = await write(writer);
     return { ...(await writer.finish(lsn)), damaged };
@@ -100,13 +102,16 @@ class RedoContent {
   constructor(
     files: Files,
     job: WriteReplicaJob,
-    damaged: readonly DamagedPlace[],
-    counter: StepCounter | null,
+    {
+      damaged,
+      counter,
+      known,
+    }: { damaged: readonly DamagedPlace[]; counter: StepCounter | null; known: KnownSums },
   ) {
     this.damaged = [...damaged];
     this.#counter = counter;
     this.#job = job;
-    this.#reader = new RecordReader(machineMark(Buffer.from(job.machine)), files);
+    this.#reader = new RecordReader(machineMark(Buffer.from(job.machine)), files, known);
   }
 
   of(extent: Extent): (start: number, target: Buffer) => [number, number][] {

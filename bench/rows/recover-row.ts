@@ -12,8 +12,8 @@ import type { RowContext } from './write-rows.ts';
 /** A disk written from end to end, and then at random; as compressible as file systems tend to be. */
 const contents = {
   large: { diskBytes: 2 * GiB, randomWrites: 60_000 },
-  /** For what takes a minute per GiB. */
-  small: { diskBytes: GiB / 2, randomWrites: 15_000 },
+  /** For what takes half a minute per GiB. */
+  small: { diskBytes: GiB, randomWrites: 30_000 },
 };
 const compressPercent = 50;
 

@@ -40,7 +40,11 @@ export const allInOne: Verb<AllInOneOptions> = async (session, _operands, option
   const config = options.config === undefined ? undefined : session.resolve(options.config);
   const told = readDaemonConfig({ role: 'all-in-one', config, ...dataOption(session, options.data) });
   const places = placesIn(told.data, told.installed);
-  const given: Given = { places, options: { ...options, config }, home: session.io.env['HOME'] };
+  const given: Given = {
+    places,
+    options: { ...options, config },
+    home: told.installed ? undefined : session.io.env['HOME'],
+  };
   await runService(session, (interrupts, ready) => runAll(session, given, interrupts, ready));
 };
 

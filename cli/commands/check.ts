@@ -52,7 +52,8 @@ export const check: Verb<CheckOptions> = async (session, _operands, options) => 
 };
 
 function refuseTogether({ accept: id, because, withdraw: other, fix, hard }: CheckOptions): void {
-  const usage = (message: string, hint: string): HomewardError => new HomewardError('usage', message, { hint });
+  const usage = (message: string, hint: string): HomewardError =>
+    new HomewardError('usage', message, { hint });
   if (because !== undefined && id === undefined)
     throw usage('--because is for --accept', 'Give --accept ID --because TEXT.');
   if (id !== undefined && because === undefined)
@@ -79,10 +80,19 @@ function contextOptions(session: Session, options: CheckOptions): ContextOptions
   };
 }
 
-/** On an installed host nobody has to name it. */
+/** On an installed host nobody has to name it; who may not read it goes by what is usual. */
 function configFile(session: Session, named: string | undefined): string | null {
   if (named !== undefined) return session.resolve(required(named, '--config'));
-  return usualConfigs.find((file) => fs.existsSync(file)) ?? null;
+  return usualConfigs.find(isReadable) ?? null;
+}
+
+function isReadable(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function accept(session: Session, id: string, because = '', given: ContextOptions): ExitStatus {

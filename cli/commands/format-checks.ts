@@ -26,7 +26,11 @@ const leastText = 24;
 function formatRows(rows: readonly Row[], columns: number | null): string {
   const first = Math.max(...rows.map(([check]) => check.length));
   const rest = columns === null ? Infinity : columns - first - 4;
-  if (rest < 2 * leastText) return rows.slice(1).map((row) => formatNarrow(row, columns ?? 0)).join('');
+  if (rest < 2 * leastText)
+    return rows
+      .slice(1)
+      .map((row) => formatNarrow(row, columns ?? 0))
+      .join('');
   const longest = Math.max(...rows.map(([, result]) => result.length));
   const second = columns === null ? longest : Math.min(longest, Math.floor(rest / 2));
   return rows.map((row) => formatWide(row, first, second, rest - second)).join('');

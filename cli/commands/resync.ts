@@ -1,4 +1,5 @@
-// `homeward resync`: has the source of a machine compare extents with the master target, and send what differs.
+// `homeward resync`: has the source of a machine compare extents with the master target, and send what
+// differs.
 import type { ResyncExtent, ResyncReport } from '../../config-server/client.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { checkDiskName } from '../../core/names.ts';
@@ -12,7 +13,7 @@ export interface ResyncOptions {
 
 export const resync: Verb<ResyncOptions> = async (session, [machine = ''], options) => {
   const given = (options.extent ?? []).map(parseExtent);
-  if ((given.length > 0) === (options.damaged === true))
+  if (given.length > 0 === (options.damaged === true))
     throw new HomewardError('usage', 'name the extents with --extent, or say --damaged', {
       hint: '`homeward verify M` says which are damaged, and the command for just those.',
     });
@@ -26,7 +27,8 @@ export const resync: Verb<ResyncOptions> = async (session, [machine = ''], optio
 };
 
 const nothing = (machine: string): string =>
-  `Nothing is known that ${machine} lacks at its newest moment; \`homeward verify ${machine}\` looks for it.\n`;
+  `Nothing is known that ${machine} lacks at its newest moment; ` +
+  `\`homeward verify ${machine}\` looks for it.\n`;
 
 /** `DISK:START-END`, bytes [START, END). */
 export function parseExtent(text: string): ResyncExtent {

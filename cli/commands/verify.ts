@@ -59,7 +59,8 @@ function formatLacking({ offer, resync, unknown = [] }: VerifyReport): string {
   const more = unknown.length > lost.length ? ` and ${unknown.length - lost.length} more` : '';
   const isLost = lost.length > 0 ? `Lost, until it is written again: ${lost.join(', ')}${more}.\n` : '';
   const words = resync ?? null;
-  if ((offer ?? null) !== null) return `${isLost}To send just that again from the source: ${offer}\n(${words}.)\n`;
+  if ((offer ?? null) !== null)
+    return `${isLost}To send just that again from the source: ${offer}\n(${words}.)\n`;
   return `${isLost}${words === null ? '' : `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.\n`}`;
 }
 

@@ -3,7 +3,7 @@ import type { SiteFacts } from '../../core/registration/site-facts.ts';
 import type { Registry } from '../registry.ts';
 import type { KnownHost } from './host-list.ts';
 
-/** A mobility service joins without anybody's yes: it is told of the process servers of its machines alone. */
+/** A mobility service joins without anybody's yes: it is told of its own process servers alone. */
 export function siteFactsFor({ version, clock, hosts, assignments }: Registry, host: KnownHost): SiteFacts {
   const assigned = assignments.active().filter(({ source }) => source === host.id);
   const own = new Set(assigned.map(({ processServer }) => processServer.hostId));

@@ -1,5 +1,6 @@
-// What a host says of its checks: the newest finding of each, in DATA/checks.json. `homeward check` writes it,
-// since it sees the host as it is, outside of a daemon's sandbox; the daemon's heartbeats carry it on.
+// What a host says of its checks: the newest finding of each, in DATA/checks.json. `homeward check` writes
+// it, since it sees the host as it is, outside of a daemon's sandbox; the daemon's heartbeats carry it on.
+import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { readSealedJson, writeSealedJson } from '../atomic-file.ts';
@@ -46,4 +47,18 @@ export function readCheckSummary(data: string): CheckSummary | null {
 
 export function writeCheckSummary(data: string, summary: CheckSummary): void {
   writeSealedJson(fileIn(data), format, summary);
+  giveToOwner(data, fileIn(data));
+}
+
+/** What passed needs no words in every heartbeat. */
+export function briefly({ time, checks }: CheckSummary): CheckSummary {
+  const isNews = ({ result }: CheckedSummary): boolean => result === 'fail' || result === 'warn';
+  return { time, checks: checks.map((one) => (isNews(one) ? one : { ...one, found: '', action: null })) };
+}
+
+/** What root writes into the directory of a daemon that is not root has to be read by that daemon. */
+export function giveToOwner(directory: string, file: string): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = fs.statSync(directory);
+  if (uid !== 0) fs.chownSync(file, uid, gid);
 }

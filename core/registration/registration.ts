@@ -10,7 +10,7 @@ import type { Log } from '../log.ts';
 import { readVersion } from '../version.ts';
 import { AssignmentDelivery } from './assignment-delivery.ts';
 import { CallDesk, type CallAnswer } from './call-desk.ts';
-import { readCheckSummary } from './check-summary.ts';
+import { briefly, readCheckSummary } from './check-summary.ts';
 import { CertificateRenewal } from './certificate-renewal.ts';
 import { heartbeatAnswerSchema, hostWorkSchema, type Heartbeat, type HostCall } from './messages.ts';
 import { Pause, retryDelay, unlessAborted } from './pause.ts';
@@ -154,7 +154,7 @@ export class Registration {
   /** What `homeward check` has found on this host, once it was run. */
   #checks(): Pick<Heartbeat, 'checks'> {
     const checks = readCheckSummary(this.#options.data);
-    return checks === null ? {} : { checks };
+    return checks === null ? {} : { checks: briefly(checks) };
   }
 
   /** What the daemon says, or null when it cannot. */

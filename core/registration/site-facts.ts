@@ -27,7 +27,11 @@ export async function askSiteFacts(identity: HostIdentity): Promise<SiteFacts & 
   const client = httpClient({ ...identity.configServer, identity, expect: { role: 'config-server' } });
   try {
     const asked = Date.now();
-    const answer = await client.json({ method: 'GET', path: siteFactsPath, timeoutMs: limits.checkConnectMs });
+    const answer = await client.json({
+      method: 'GET',
+      path: siteFactsPath,
+      timeoutMs: limits.checkConnectMs,
+    });
     const facts = checkAnswer(siteFactsSchema, answer, client.address);
     return { ...facts, offsetMs: Math.round(facts.time / 1000 - (asked + Date.now()) / 2) };
   } finally {

@@ -19,6 +19,8 @@ export interface ServerOrder {
   name: string | null;
   /** To be saved along with the server. */
   changes?: Changes;
+  /** How long an operator has to approve this host; null: until somebody stops it. */
+  waitMs: number | null;
   signal: AbortSignal;
   onProgress(text: string): void;
 }
@@ -30,9 +32,9 @@ export interface Applied {
 
 /** Registers this host, then saves and restarts. Throws what is wrong; then nothing is saved. */
 export async function applyServer(places: Places, order: ServerOrder): Promise<Applied & { hostId: string }> {
-  const { server, passphrase, signal, onProgress } = order;
+  const { server, passphrase, waitMs, signal, onProgress } = order;
   const { hostId } = await register({
-    ...{ server, passphrase, signal, onProgress },
+    ...{ server, passphrase, waitMs, signal, onProgress },
     role: enrolledRole(places),
     name: order.name ?? hostname(),
     data: places.data,

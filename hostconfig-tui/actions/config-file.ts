@@ -55,7 +55,8 @@ const realPath = (file: string): string => (fs.existsSync(file) ? fs.realpathSyn
 
 /**
  * The text with these entries: in the line where each stands, else at the end of its section, which is made
- * where it is missing. Comments, order and what nobody knows stay.
+ * where it is missing. Comments, order and what nobody knows stay. Throws 'bad-config' for what the file
+ * cannot hold.
  */
 export function changeEntries(text: string, changes: Changes): string {
   let lines = text === '' ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
@@ -63,7 +64,21 @@ export function changeEntries(text: string, changes: Changes): string {
     const section = settings.find((each) => each.key === key)?.section ?? 'homeward';
     lines = withEntry(lines, section, key, `${key} = ${ini.safe(value)}`.trimEnd());
   }
-  return lines.map((line) => `${line}\n`).join('');
+  const changed = lines.map((line) => `${line}\n`).join('');
+  checkReadBack(changed, changes);
+  return changed;
+}
+
+/** Some quotation marks and backslashes have no spelling in the file that every reader takes alike. */
+function checkReadBack(text: string, changes: Changes): void {
+  const sections = Object.values(ini.parse(text) as Record<string, Record<string, unknown>>);
+  for (const [key, value] of Object.entries(changes)) {
+    if (sections.some((section) => typeof section === 'object' && section[key] === value)) continue;
+    throw new HomewardError(
+      'bad-config',
+      `${key} cannot be ${JSON.stringify(value)}: it has no spelling in the file`,
+    );
+  }
 }
 
 function withEntry(lines: readonly string[], section: string, key: string, entry: string): string[] {

@@ -3,6 +3,7 @@ import dns from 'node:dns/promises';
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatTime, hostClock } from '../../core/clock.ts';
+import { ensureDirectorySync } from '../../core/directory.ts';
 import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { formatAddress, type Address } from '../../core/identity/address.ts';
 import { enrol } from '../../core/identity/enrol.ts';
@@ -34,6 +35,8 @@ export interface RegisterOptions {
   name: string;
   /** Of the daemon; its identity is put there. */
   data: string;
+  /** How long an operator has to approve this host, milliseconds; null: until somebody stops it. */
+  waitMs: number | null;
   signal: AbortSignal;
   onProgress(text: string): void;
 }
@@ -45,6 +48,7 @@ export interface RegisterOptions {
  */
 export async function register(options: RegisterOptions): Promise<HostIdentity> {
   await tryWay(options);
+  ensureDirectorySync(options.data);
   const identity = options.passphrase === null ? await checkKnown(options) : await enrolAnew(options);
   writeIdentity(options.data, identity);
   ownAsDaemon(options.data);
@@ -122,51 +126,78 @@ function withEnrolHint(error: HomewardError): HomewardError {
 }
 
 async function enrolAnew(options: RegisterOptions): Promise<HostIdentity> {
-  const { server, data, role, name, signal, onProgress } = options;
-  const address = formatAddress(server.host, server.port);
-  const passphrase = options.passphrase ?? '';
-  const waiting: Waiting = { command: null };
+  const { server, data, role, name, onProgress } = options;
   const host = ensureHostId(data, role, name);
   const key = ensureKey(data);
   ownAsDaemon(data);
-  onProgress(`Proving the passphrase to ${address}`);
-  const log = progressLog(waiting, onProgress);
-  const version = readVersion();
+  onProgress(`Proving the passphrase to ${formatAddress(server.host, server.port)}`);
+  const waiting = new Waiting(options);
   try {
-    const given = await enrol({ server, passphrase, host, key, version, clock: hostClock(), log, signal });
+    const given = await enrol({
+      ...{ server, host, key, version: readVersion(), clock: hostClock() },
+      passphrase: options.passphrase ?? '',
+      log: waiting.log,
+      signal: AbortSignal.any([options.signal, waiting.over]),
+    });
     return { ...host, key, ...given, configServer: server };
   } catch (thrown) {
-    const error = toHomewardError(thrown);
-    if (error.code !== 'interrupted' || waiting.command === null) throw error;
-    throw new HomewardError(
-      'waiting-for-approval',
-      `${address} knows this host, but nobody has approved it`,
-      {
-        cause: error,
-        hint: `On the configuration server type \`${waiting.command}\`, then accept again here.`,
-      },
-    );
+    throw waiting.explain(toHomewardError(thrown));
+  } finally {
+    waiting.end();
   }
 }
 
-interface Waiting {
+/** The enrolment tells its log that it waits for an operator; here somebody looks at the screen instead. */
+class Waiting {
+  readonly #options: RegisterOptions;
+  readonly #over = new AbortController();
+  #timer: NodeJS.Timeout | null = null;
   /** What an operator has to type, once it is known that one has to. */
-  command: string | null;
-}
+  #command: string | null = null;
 
-/** The enrolment tells its log that it waits; here somebody looks at the screen instead. */
-function progressLog(waiting: Waiting, onProgress: (text: string) => void): Log {
-  return {
-    ...silentLog,
-    info(event, fields = {}) {
-      if (event !== 'waiting-for-approval') return;
-      waiting.command = String(fields['command']);
-      onProgress(`Waiting for approval. On the configuration server type:\n${waiting.command}`);
-    },
-    warn(event) {
-      if (event === 'enrolment-broken') onProgress('Lost the configuration server; asking again');
-    },
-  };
+  constructor(options: RegisterOptions) {
+    this.#options = options;
+  }
+
+  /** Aborts when it has waited for as long as it may. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get log(): Log {
+    const { onProgress } = this.#options;
+    return {
+      ...silentLog,
+      info: (event, fields = {}) => {
+        if (event === 'waiting-for-approval') this.#begin(String(fields['command']));
+      },
+      warn: (event) => {
+        if (event === 'enrolment-broken') onProgress('Lost the configuration server; asking again');
+      },
+    };
+  }
+
+  #begin(command: string): void {
+    const { onProgress, waitMs } = this.#options;
+    this.#command = command;
+    onProgress(`Waiting for approval. On the configuration server type:\n${command}`);
+    if (waitMs !== null) this.#timer ??= setTimeout(() => this.#over.abort(), waitMs);
+  }
+
+  /** Who stops it meanwhile has not failed: it goes on when it is accepted again. */
+  explain(error: HomewardError): HomewardError {
+    if (error.code !== 'interrupted' || this.#command === null) return error;
+    const { host, port } = this.#options.server;
+    const what = `${formatAddress(host, port)} knows this host, but nobody has approved it`;
+    return new HomewardError('waiting-for-approval', what, {
+      cause: error,
+      hint: `On the configuration server type \`${this.#command}\`, then accept again here.`,
+    });
+  }
+
+  end(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
 }
 
 /** A daemon without root could not read what root has written here. */

@@ -8,7 +8,7 @@ export interface FieldArea {
   inner: number;
   look: Look;
   isHere: boolean;
-  /** How many rows of a list there is room for. */
+  /** How many rows of a list there is room for; 0: not even for its label. */
   listRows: number;
 }
 
@@ -79,7 +79,10 @@ function choiceRow(field: ChoiceField, label: Span, area: FieldArea): Drawn {
 
 /** Below the label, around the chosen row. What is said about a place is more than its name. */
 function listRows(field: ListField, label: Span, area: FieldArea): Drawn {
-  const { listRows: room, isHere, look, inner } = area;
+  const { isHere, look, inner } = area;
+  // Where there is no room it goes, but not from under the cursor.
+  const room = isHere ? Math.max(area.listRows, 1) : area.listRows;
+  if (room === 0) return { rows: [], cursor: null };
   if (field.rows.length === 0) return { rows: [[label, { text: field.rest }]], cursor: null };
   const from = Math.max(Math.min(field.at - Math.floor(room / 2), field.rows.length - room), 0);
   const below = field.rows.length - from - room;

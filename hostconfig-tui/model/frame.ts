@@ -94,8 +94,8 @@ function keysLine({ page, help }: Model): string {
   return 'Up Down Enter move   Left Right change   ? help   Esc back without saving';
 }
 
-function statusRow({ status }: Model, { columns }: Size): Row {
-  const parts = statusParts(status);
+function statusRow({ status, settings }: Model, { columns }: Size): Row {
+  const parts = statusParts(status, settings.role);
   const [first = '', ...rest] = parts;
   const tail = rest.map((part) => ` | ${part}`).join('');
   const room = columns - 2 - widthOf(tail);
@@ -126,17 +126,21 @@ function pageRows(model: Model, area: Area): Frame {
     page.fields.map((field, at) =>
       fieldRows(page, field, { inner, look: area.look, isHere: at === page.at, listRows }),
     );
-  // A blank before the buttons and one behind them; the list takes what is left of the box.
-  const count = draw(0).reduce((sum, { rows }) => sum + rows.length, 2 + messages.length);
-  const drawn = draw(Math.max(area.height - 2 - count, 1));
+  const room = area.height - 2 - messages.length;
+  // A blank before the buttons and one behind them, and the list takes what is left of the box. What has to be
+  // said goes before both.
+  const needed = draw(0).reduce((sum, { rows }) => sum + rows.length, 0);
+  const left = room - needed - 2;
+  const drawn = draw(Math.max(left - 1, 0));
+  const blanks: Row[] = left >= 0 ? [[]] : [];
   const rows: Row[] = [];
   let cursor: Frame['cursor'] = null;
   for (const { field, rows: own, cursor: inField } of drawn) {
-    if (startsGroup(field)) rows.push([]);
+    if (startsGroup(field)) rows.push(...blanks);
     if (inField !== null) cursor = { row: rows.length + inField.row + 1, column: inField.column + 2 };
     rows.push(...own);
   }
-  rows.push([], ...messages);
+  rows.push(...blanks, ...messages);
   const free = area.height - 2 - rows.length;
   if (page.tail !== null) rows.push(...tailRows(page.tail, inner, free));
   return { rows: boxed(page.heading, rows, area), cursor: page.busy === null ? cursor : null };

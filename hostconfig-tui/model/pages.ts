@@ -82,12 +82,12 @@ export const roleNames: Readonly<Record<HostSettings['role'], string>> = {
 
 function natFields({ natHostName, natIpAddress }: HostSettings): Field[] {
   return [
-    { kind: 'yes-no', id: 'has-name', label: 'Use a fixed NAT host name', value: natHostName !== '' },
+    { kind: 'yes-no', id: 'has-name', label: 'Fixed NAT host name', value: natHostName !== '' },
     textField({
       ...{ id: 'name', label: 'Enter NAT host name', value: natHostName },
       onlyWhen: 'has-name',
     }),
-    { kind: 'yes-no', id: 'has-ip', label: 'Use a fixed NAT IP address', value: natIpAddress !== '' },
+    { kind: 'yes-no', id: 'has-ip', label: 'Fixed NAT IP address', value: natIpAddress !== '' },
     textField({
       ...{ id: 'ip', label: 'Enter NAT IP address', value: natIpAddress },
       onlyWhen: 'has-ip',

@@ -1,7 +1,12 @@
 // The status line: registered or not, with what server, last contact, service state.
-import type { Status } from './model.ts';
+import { isServer } from './agent-roles.ts';
+import type { HostSettings, Status } from './model.ts';
 
-export function statusParts({ registered, contactSeconds, service }: Status): string[] {
+export function statusParts(
+  { registered, contactSeconds, service }: Status,
+  role: HostSettings['role'],
+): string[] {
+  if (isServer(role)) return ['This is the configuration server', `service ${service ?? 'not installed'}`];
   return [
     registered === null ? 'Not registered' : `Registered with ${registered.server}`,
     ...(registered === null ? [] : [`last contact ${contactWords(contactSeconds)}`]),

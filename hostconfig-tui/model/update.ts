@@ -122,7 +122,7 @@ function failed(page: Page, fault: Fault): Page {
     ...(canSave ? [saveAnyway] : []),
   ];
   const offered = setButtons(page, buttons, usualPort === null ? accept.id : usePort(usualPort).id);
-  const message: Message = { tone: 'bad', lines: [what, hint, 'Nothing was saved.'] };
+  const message: Message = { tone: 'bad', lines: [what, `${hint} Nothing was saved.`] };
   return said(moveTo(offered, 'buttons'), message);
 }
 

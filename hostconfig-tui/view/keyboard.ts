@@ -1,7 +1,7 @@
 // Keys from a terminal: what Node makes of the bytes, as keys of the model.
 import readline from 'node:readline';
 import type { Readable } from 'node:stream';
-import { KeyName, type Key } from '../model/key.ts';
+import type { Key, KeyName } from '../model/key.ts';
 
 /** As `readline` reports it. */
 interface Pressed {

@@ -7,7 +7,7 @@ import type { Frame } from '../model/frame.ts';
 import type { Look } from '../model/look.ts';
 import type { Size } from '../model/model.ts';
 import { textOfRow, type Row, type Style } from '../model/row.ts';
-import { inAscii, sizeOf } from './terminal.ts';
+import { forTerminal, sizeOf } from './terminal.ts';
 
 export interface ScreenOptions {
   input: ReadStream;
@@ -105,7 +105,7 @@ export class Screen {
 
   #contentOf(row: Row): string {
     const { look, utf8 } = this.#options;
-    const shown = utf8 ? row : row.map((span) => ({ ...span, text: inAscii(span.text) }));
+    const shown = row.map((span) => ({ ...span, text: forTerminal(span.text, utf8) }));
     if (!look.attributes) return textOfRow(shown);
     return shown.map(({ text, style }) => styled(text, style, look)).join('');
   }

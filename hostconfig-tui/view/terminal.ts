@@ -32,5 +32,15 @@ export function sizeOf(columns: number | undefined, rows: number | undefined): S
   return known ? { columns: columns ?? 80, rows: rows ?? 24 } : { columns: 80, rows: 24 };
 }
 
-/** What cannot be shown becomes a question mark. */
-export const inAscii = (text: string): string => text.replaceAll(/[^\x20-\x7e]/gu, '?');
+/**
+ * Text as a terminal may get it: what it would obey, and what does not take exactly one column there, becomes
+ * a question mark; without UTF-8 everything but ASCII.
+ */
+export const forTerminal = (text: string, utf8: boolean): string =>
+  text.replaceAll(utf8 ? notOneColumn : /[^\x20-\x7e]/gu, '?');
+
+const notOneColumn = new RegExp(
+  String.raw`[\p{C}\p{Zl}\p{Zp}\p{M}\p{Emoji_Presentation}\u{10000}-\u{10ffff}` +
+    String.raw`\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]`,
+  'gu',
+);

@@ -15,7 +15,7 @@ find_used() {
     named_devices < <(awk '/^[^#]/ { print $1 }' "$top/etc/fstab" 2>/dev/null)
     named_devices < <(awk '/^[^#]/ && NF > 1 { print $2 }' "$top/etc/crypttab" 2>/dev/null)
     local device
-    for device in "$top"/sys/fs/btrfs/*/devices/*; do [ -e "$device" ] && basename "$device"; done
+    for device in "$top"/sys/fs/btrfs/*/devices/*; do [ -e "$device" ] && say "${device##*/}"; done
   )
 }
 
@@ -25,7 +25,7 @@ mounted_devices() {
   [ -r "$top/proc/self/mountinfo" ] || return 0
   awk '{ for (i = 7; i <= NF && $i != "-"; i++); print $3, $(i + 2) }' "$top/proc/self/mountinfo" |
     while read -r number source; do
-      link=$(readlink "$top/sys/dev/block/$number") && basename "$link" && continue
+      link=$(readlink "$top/sys/dev/block/$number") && say "${link##*/}" && continue
       printf '%s\n' "$source" | named_devices
     done
 }
@@ -48,7 +48,7 @@ named_devices() {
 kernel_name() {
   local name target
   target=$(readlink "$top$1") || target=$1
-  name=$(basename "$target")
+  name=${target##*/}
   # LVM's second spelling, /dev/VG/LV, and /dev/mapper/… are links to dm-N; anything else is a kernel name.
   [ -e "$top/sys/class/block/$name" ] && printf '%s\n' "$name"
 }
@@ -63,23 +63,22 @@ use() {
 
 slaves_of() {
   local link
-  for link in "$top/sys/class/block/$1/slaves"/*; do [ -L "$link" ] && basename "$link"; done
+  for link in "$top/sys/class/block/$1/slaves"/*; do [ -L "$link" ] && say "${link##*/}"; done
 }
 
-dm_uuid() { cat "$top/sys/class/block/$1/dm/uuid" 2>/dev/null; }
+dm_uuid() { [ -r "$top/sys/class/block/$1/dm/uuid" ] && say "$(<"$top/sys/class/block/$1/dm/uuid")"; }
 
 # The physical volumes of every volume group that is in use.
 own_physical_volumes() {
   local name groups=' ' device group below
   declare -A found=()
   for name in "${!used[@]}"; do
-    case $(dm_uuid "$name") in
-      LVM-*) groups+="$(dm_uuid "$name" | cut -c5-36) " ;;
-    esac
+    group=$(dm_uuid "$name")
+    case $group in LVM-*) groups+="${group:4:32} " ;; esac
   done
   for device in "$top"/sys/class/block/dm-*; do
     [ -e "$device" ] || continue
-    name=$(basename "$device")
+    name=${device##*/}
     group=$(dm_uuid "$name")
     case $group in LVM-*) ;; *) continue ;; esac
     case $groups in *" ${group:4:32} "*) ;; *) continue ;; esac
@@ -102,8 +101,8 @@ own_physical_volumes() {
 # The whole disk of a partition, or the device itself.
 whole_disk() {
   local name=$1 place
-  [ -e "$top/sys/class/block/$name/partition" ] || { printf '%s\n' "$name" && return; }
-  place=$(readlink -f "$top/sys/class/block/$name") && basename "$(dirname "$place")"
+  [ -e "$top/sys/class/block/$name/partition" ] || { say "$name" && return; }
+  place=$(readlink "$top/sys/class/block/$name") && place=${place%/*} && say "${place##*/}"
 }
 
 # Every name of a device below /dev/disk/by-id, without those that content gives, which a replica may carry
@@ -111,24 +110,27 @@ whole_disk() {
 identity_names() {
   local link
   for link in "$top"/dev/disk/by-id/*; do
-    [ -L "$link" ] || continue
     case $link in */lvm-pv-uuid-* | */dm-name-*) continue ;; esac
     leads_to "$link" "$1" && printf '%s\n' "/dev/disk/by-id/${link##*/}"
   done
 }
 
-leads_to() { [ -L "$1" ] && [ "$(basename "$(readlink "$1")")" = "$2" ]; }
+leads_to() {
+  local target
+  [ -L "$1" ] && target=$(readlink "$1") && [ "${target##*/}" = "$2" ]
+}
 
 # The one that is best to tell it by; by its place where it has no identity, by the kernel's name where all
 # else fails.
 stable_name() {
-  local names kind link mapped
-  names=$(identity_names "$1")
+  local names=() name kind link place=$top/sys/class/block/$1
+  mapfile -t names < <(identity_names "$1")
   for kind in dm-uuid- md-uuid- wwn- nvme-eui nvme- scsi-3 scsi- ata- virtio- ''; do
-    [ -n "$names" ] || break
-    link=$(printf '%s\n' "$names" | grep -m 1 -F "/by-id/$kind") && printf '%s\n' "$link" && return
+    for name in "${names[@]}"; do
+      case $name in "/dev/disk/by-id/$kind"*) say "$name" && return ;; esac
+    done
   done
-  mapped=$(cat "$top/sys/class/block/$1/dm/name" 2>/dev/null) && printf '%s\n' "/dev/mapper/$mapped" && return
+  [ ! -r "$place/dm/name" ] || { say "/dev/mapper/$(<"$place/dm/name")" && return; }
   for link in "$top"/dev/disk/by-path/*; do
     leads_to "$link" "$1" && printf '%s\n' "/dev/disk/by-path/${link##*/}" && return
   done
@@ -140,16 +142,16 @@ foreign_devices() {
   local device name
   for device in "$top"/sys/class/block/dm-* "$top"/sys/class/block/md*; do
     [ -e "$device" ] || continue
-    name=$(basename "$device")
+    name=${device##*/}
     [ -z "${used[$name]:-}" ] || continue
     case $name in
       md*) [ -e "$device/md" ] && [ ! -e "$device/partition" ] && printf '%s\n' "/dev/$name" ;;
       *) case $(dm_uuid "$name") in
         LVM-*)
           # Parts of a group in use that nothing has open are this host's own.
-          own_group "$(dm_uuid "$name")" || printf '/dev/mapper/%s\n' "$(cat "$device/dm/name")"
+          own_group "$(dm_uuid "$name")" || say "/dev/mapper/$(<"$device/dm/name")"
           ;;
-        mpath-*) printf '/dev/mapper/%s\n' "$(cat "$device/dm/name")" ;;
+        mpath-*) say "/dev/mapper/$(<"$device/dm/name")" ;;
       esac ;;
     esac
   done

@@ -21,10 +21,18 @@ distribution() {
   )
 }
 
-uses_devices_file() {
+# Where it is used unless lvm.conf says no.
+has_devices_file() {
   local family version
   read -r family version < <(distribution)
   [ "$family" = rhel ] && [ "${version:-0}" -ge 9 ] 2>/dev/null && has_program lvmdevices
+}
+
+# From 2.03.12 on LVM looks at a device while udev still works on it, before it has the names that a filter
+# goes by: with a filter, volume groups would not be activated at boot. There, too, the devices file is the
+# way.
+looks_within_udev() {
+  grep -qs -e --vgonline "$top"/lib/udev/rules.d/69-*lvm*.rules "$top"/usr/lib/udev/rules.d/69-*lvm*.rules
 }
 
 plan_lvm() {
@@ -42,11 +50,14 @@ plan_lvm() {
       "/dev/$name") notes+=("/dev/$name, which LVM of this host uses, has no name that stays") ;;
     esac
   done
-  if uses_devices_file; then
+  if has_devices_file; then
     plan_devices_file "$volumes"
     plan_lvm_conf use_devicesfile ''
+  elif looks_within_udev; then
+    plan_devices_file "$volumes"
+    plan_lvm_conf use_devicesfile 'use_devicesfile = 1'
   else
-    plan_lvm_conf global_filter "$(global_filter "$volumes")"
+    plan_lvm_conf global_filter "global_filter = [ $(global_filter "$volumes") ]"
   fi
 }
 
@@ -55,7 +66,8 @@ root_is_logical() {
   local device
   device=$(awk '/^[^#]/ && $2 == "/" { print $1 }' "$top/etc/fstab" 2>/dev/null)
   case $device in
-    /dev/mapper/* | /dev/*/*) [ ! -e "$top/sys/class/block" ] ;;
+    /dev/disk/*) return 1 ;;
+    /dev/*/*) [ ! -e "$top/sys/class/block" ] ;;
     *) return 1 ;;
   esac
 }
@@ -73,31 +85,31 @@ global_filter() {
   printf '"r|.*|"'
 }
 
-# Comments out what sets the key $1 now and, where there is a value $2, sets it in the section `devices`. A
+# Comments out what sets the key $1 now and, where there is a line $2, puts that in the section `devices`. A
 # devices file is used unless use_devicesfile says no, so that is taken out only where it does.
 plan_lvm_conf() {
-  local key=$1 value=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf new
-  [ -f "$top$path" ] || [ -n "$value" ] || return 0
+  local key=$1 line=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf new
+  [ -f "$top$path" ] || [ -n "$line" ] || return 0
   plain_of "$path" >"$plain"
   plan "$path"
   new=$(new_of "$path")
-  if [ -z "$value" ]; then
+  if [ -z "$line" ]; then
     sed 's|^[ \t]*\(devices/\)\{0,1\}use_devicesfile[ \t]*=[ \t]*0|#homeward# &|' "$plain" >"$new"
     return 0
   fi
-  awk -v key="$key" -v value="$value" -v begin="$begin_mark" -v end="$end_mark" '
-    function depth_of(line) {
-      gsub(/"[^"]*"/, "", line) # brackets of patterns do not count
-      return gsub(/\[/, "", line) - gsub(/\]/, "", line)
+  awk -v key="$key" -v line="$line" -v begin="$begin_mark" -v end="$end_mark" '
+    function depth_of(text) {
+      gsub(/"[^"]*"/, "", text) # brackets of patterns do not count
+      return gsub(/\[/, "", text) - gsub(/\]/, "", text)
     }
     function block() {
-      return "\t" begin "\n\t" key " = [ " value " ]\n\t" end
+      return "\t" begin "\n\t" line "\n\t" end
     }
     depth > 0 { print "#homeward# " $0; depth += depth_of($0); next }
     $0 ~ "^[ \t]*(devices/)?" key "[ \t]*=" { print "#homeward# " $0; depth = depth_of($0); next }
     { print }
     !done && /^[ \t]*devices[ \t]*\{[ \t]*$/ { print block(); done = 1 }
-    END { if (!done) print begin "\ndevices {\n\t" key " = [ " value " ]\n}\n" end }
+    END { if (!done) print begin "\ndevices {\n\t" line "\n}\n" end }
   ' "$plain" >"$new"
 }
 
@@ -116,9 +128,18 @@ plan_devices_file() {
     pvid=$(pv_uuid "$name")
     if [ -n "$pvid" ] && grep -q "PVID=$pvid" "$new"; then continue; fi
     grep -q "DEVNAME=/dev/$name " "$new" && continue
+    if add_by_lvm "$new" "$name"; then continue; fi
     [ -z "$(tail -c 1 "$new")" ] || echo >>"$new"
     device_entry "$name" "$pvid" >>"$new"
   done
+}
+
+# On the host itself LVM knows best how to tell a device; it works on a copy.
+add_by_lvm() {
+  [ "$top" = '' ] && command -v lvm >/dev/null || return 1
+  mkdir -p "$work/lvm/devices" && cp "$1" "$work/lvm/devices/system.devices" || return 1
+  LVM_SYSTEM_DIR=$work/lvm lvm lvmdevices -y --config devices/use_devicesfile=1 --adddev "/dev/$2" \
+    >/dev/null 2>&1 9>&- && cp "$work/lvm/devices/system.devices" "$1"
 }
 
 # As LVM spells it: without hyphens.
@@ -142,15 +163,8 @@ device_entry() {
     '')
       local wwid
       wwid=$(cat "$place/$disk/device/wwid" 2>/dev/null || cat "$place/$disk/wwid" 2>/dev/null)
-      case $wwid in
-        *QEMU*HARDDISK*) ;; # LVM takes none of them: they are all the same
-        ?*) type=sys_wwid id=$(printf '%s' "$wwid" | sed 's/[[:space:]]*$//; s/[[:space:]]/_/g') ;;
-        *)
-          local serial
-          serial=$(cat "$place/$disk/serial" 2>/dev/null || cat "$place/$disk/device/serial" 2>/dev/null)
-          [ -z "$serial" ] || { type=sys_serial && id=${serial// /_}; }
-          ;;
-      esac
+      # Others are spelled in other ways by other versions; by its name and PVID every version finds it.
+      case $wwid in naa.* | eui.*) type=sys_wwid id=$wwid ;; esac
       ;;
   esac
   printf 'IDTYPE=%s IDNAME=%s DEVNAME=/dev/%s PVID=%s%s\n' "$type" "$id" "$name" "$pvid" "$part"

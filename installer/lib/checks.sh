@@ -3,25 +3,29 @@
 
 # Sets `accepted`: ids of failed checks that somebody answers for, to be written down later.
 check_host() {
-  local failing
   accepted=
-  [ "$role" != ConfigServer ] || [ "$change" = new ] || return 0
   say 'Checking this host. This can take a minute.'
-  run_checks || return
+  run_checks table
   offer_packages
   offer_custom_changes
-  failing=$(failing_checks)
-  refuse_version "$failing"
-  [ -n "$failing" ] || return 0
-  accept_or_stop "$failing"
+  refuse_version
+  case " $failing " in
+    *' retention-volume '*)
+      ! is_retention_open || say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'
+      ;;
+  esac
+  put_off_retention
+  [ -z "$failing" ] || accept_or_stop "$failing"
 }
 
-# The report goes to `report`; the table to the terminal. What is not configured yet is said by environment.
+# run_checks table|again [FLAG …]: shows the table, and sets `failing`, `hard` and `missing` to ids of checks. What
+# is not configured yet is said by environment.
 run_checks() {
+  local how=$1 report
+  shift
   local config=$root$directory/Vx/etc/drscout.conf
   local -a given=(check --json)
   [ ! -f "$config" ] || given+=(--config "$config")
-  [ -z "$flag_offline" ] || given+=(--offline)
   report=$(
     export NODE_COMPILE_CACHE='' HOMEWARD_ROLE="$role"
     [ -z "$flag_address" ] || export HOMEWARD_CONFIG_SERVER_ADDRESS="$flag_address"
@@ -29,15 +33,17 @@ run_checks() {
     [ -z "$flag_retention" ] || export HOMEWARD_RETENTION_VOLUME="$flag_retention"
     "$source_tree/bin/homeward" "${given[@]}" "$@" 9>&- 2>"$errors"
   )
-  if ! read_report table; then
+  # Node reads JSON, so that nothing else has to be installed for it.
+  report=$("$source_tree/runtime/bin/node" "$source_tree/installer/lib/read-checks.ts" "$how" "$(columns)" \
+    <<<"$report" 2>>"$errors") ||
     fail "$exit_bug" "the checks could not be run: $(head -n 1 "$errors")" \
       "Run them by hand: $source_tree/bin/homeward check"
-  fi
-}
-
-# read_report table|failing|missing: Node reads JSON, so that nothing else has to be installed for it.
-read_report() {
-  "$source_tree/runtime/bin/node" "$source_tree/installer/lib/read-checks.ts" "$1" "$(columns)" <<<"$report"
+  {
+    read -r failing
+    read -r hard
+    read -r missing
+    say "$(cat)"
+  } <<<"$report"
 }
 
 columns() {
@@ -49,14 +55,8 @@ columns() {
   esac
 }
 
-failing_checks() {
-  read_report failing
-}
-
 # Packages of the distribution are the one thing that may have to be fetched.
 offer_packages() {
-  local missing
-  missing=$(read_report missing)
   [ -n "$missing" ] || return 0
   if [ -n "$flag_offline" ]; then
     say "Nothing is fetched, as --offline says. Install what is missing by hand: see \"packages\" above."
@@ -67,14 +67,28 @@ offer_packages() {
     ask_yes 'Install what is missing with the package manager ?' y || return 0
   fi
   say 'Installing what is missing'
-  run_checks --fix
+  run_checks again --fix
+}
+
+# On a terminal the retention volume of a new host is chosen after the checks, in the Host Config Interface.
+put_off_retention() {
+  local id others=''
+  is_retention_open || return 0
+  for id in $failing; do
+    case $id in retention-*) ;; *) others+=" $id" ;; esac
+  done
+  failing=${others# }
+}
+
+is_retention_open() {
+  is_interactive && [ -z "$flag_retention$flag_dry_run" ] && lacks_retention
 }
 
 # Keeps LVM, mdadm and automounters away from the disks of replicas.
 offer_custom_changes() {
   local script=$source_tree/installer/ApplyCustomChanges.sh
   case $role in MasterTarget | AllInOne) ;; *) return 0 ;; esac
-  case " $(failing_checks) " in *' lvm-quiet '*) ;; *) return 0 ;; esac
+  case " $failing " in *' lvm-quiet '*) ;; *) return 0 ;; esac
   [ -x "$script" ] && [ "$flag_custom_changes" != n ] || return 0
   [ -z "$flag_dry_run" ] || { say "Would run $script" && return; }
   if [ -z "$flag_custom_changes$flag_yes" ]; then
@@ -83,37 +97,45 @@ offer_custom_changes() {
     ask_yes 'Prepare this host with ApplyCustomChanges.sh ?' y || return 0
   fi
   "$script" --yes ${root:+--root "$root"} 9>&- || warn "$script ended with $?"
-  run_checks
+  run_checks again
 }
 
 # No reason is good enough: writes of a newer master target cannot be read by an older server.
 refuse_version() {
-  case " $1 " in *' version '*) ;; *) return 0 ;; esac
+  case " $failing " in *' version '*) ;; *) return 0 ;; esac
   [ -z "$flag_dry_run" ] || return 0
   fail "$exit_refused" "this $(role_title "$role") would be newer than its configuration server" \
     'Nothing was changed. Upgrade in this order: configuration server, process servers, master targets.'
 }
 
 accept_or_stop() {
-  local id left=''
+  local id open=''
   for id in $1; do
     case ,$flag_accept, in
       *,"$id",* | *,all,*) accepted+=" $id" ;;
-      *) left+=" $id" ;;
+      *) open+=" $id" ;;
     esac
   done
-  [ -n "$left" ] || { say "Accepted:$accepted ($flag_because)" && return; }
-  if [ -n "$flag_dry_run" ]; then
-    say "Would stop: these checks failed:$left"
+  if [ -z "$open" ]; then
+    say "Accepted:$accepted ($flag_because)"
+  elif [ -n "$flag_dry_run" ]; then
+    say "Would stop: these checks failed:$open"
     dry_status=$exit_check_failed
-    return
+  else
+    is_interactive || stop_for_checks "$open"
+    ask_to_accept "$open"
   fi
-  is_interactive || stop_for_checks "$left"
-  say "These checks keep the service from starting:$left"
-  ask_yes 'Install all the same ?' n || stop_for_checks "$left"
+}
+
+ask_to_accept() {
+  say "These checks keep the service from starting:$1"
+  ask_yes 'Install all the same ?' n || stop_for_checks "$1"
   flag_because=
-  while [ -z "$flag_because" ]; do ask 'Why may they stay so? (kept, and shown in the status) :' ''; flag_because=$answer; done
-  accepted+=$left
+  while [ -z "$flag_because" ]; do
+    ask 'Why may they stay so? (kept, and shown in the status) :' ''
+    flag_because=$answer
+  done
+  accepted+=$1
 }
 
 stop_for_checks() {
@@ -121,11 +143,17 @@ stop_for_checks() {
     "Put them right as the table says, or go on with: --accept $(echo "$1" | tr ' ' ',' | cut -c 2-) --because TEXT"
 }
 
-# Kept with the data of the role, shown in status. A check that is hard whatever is said is looked at again
-# when the service starts; then it does not start, and says why.
+# Kept with the data of the role, shown in status. What cannot be accepted for good is looked at again when the
+# service starts; then it does not start, and says why.
 keep_accepted() {
   local id
   for id in $accepted; do
+    case " $hard " in
+      *" $id "*)
+        say "$id is accepted for the installation alone: the service checks it again when it starts."
+        continue
+        ;;
+    esac
     HOMEWARD_ROLE=$role "$root$directory/Vx/bin/homeward" check --accept "$id" --because "$flag_because" \
       --config "$root$directory/Vx/etc/drscout.conf" >/dev/null 2>"$errors" 9>&- ||
       warn "$id is not kept as accepted: $(head -n 1 "$errors")"

@@ -37,8 +37,10 @@ connect() {
   before=$(configured_server)
   if [ -n "$flag_address" ] && [ -n "$flag_passphrase" ]; then
     connect_unattended
-  elif [ -n "$before" ] || [ -n "$flag_alone" ] || [ "$role" != MasterTarget ] || ! is_interactive; then
+  elif [ -n "$before$flag_alone" ] || [ "$role" != MasterTarget ] || ! is_interactive; then
     :
+  elif [ "$change" = upgrade ] && [ -z "$flag_address" ]; then
+    : # it was asked at the first installation
   elif [ -n "$flag_address" ] || ask_connect; then
     open_host_config
   fi

@@ -60,6 +60,9 @@ problem_with_directory() {
     /usr/local | /usr/bin | /usr/lib | /usr/lib64 | /usr/sbin | /usr/share | /var/lib | /var/log | /media)
       echo 'this is a directory of the system; give one below it'
       ;;
+    "$package_directory" | "$package_directory"/*)
+      echo 'this is where the rpm and the deb of Homeward go'
+      ;;
     /proc/* | /sys/* | /dev/* | /run/* | /tmp/* | /var/tmp/* | /boot/* | /etc/* | /tmp | /run | /proc | /sys)
       echo 'what lies there does not stay, or is not for programs'
       ;;
@@ -139,20 +142,37 @@ take_lock() {
 }
 
 # SELinux: programs that the service manager starts carry bin_t, wherever they lie.
-label_files() {
-  local pattern=$1/Vx/'releases/[^/]+/(bin|runtime/bin|installer)(/.*)?'
-  command -v selinuxenabled >/dev/null && selinuxenabled || return 0
+label_programs() {
+  has_selinux || return 0
   if [ -z "$root" ] && command -v semanage >/dev/null; then
-    semanage fcontext -a -t bin_t "$pattern" 2>/dev/null ||
-      semanage fcontext -m -t bin_t "$pattern" 2>/dev/null ||
-      warn "SELinux: the rule for $pattern could not be added"
+    semanage fcontext -a -t bin_t "$(program_pattern "$1")" 2>/dev/null ||
+      semanage fcontext -m -t bin_t "$(program_pattern "$1")" 2>/dev/null ||
+      warn "SELinux: the rule for $(program_pattern "$1") could not be added"
   fi
-  if command -v restorecon >/dev/null; then
-    restorecon -RF "$root$1" "$root$version_file" "$root/usr/local/bin/homeward" 2>/dev/null
-    find "$root$unit_directory" -name 'homeward*' -exec restorecon -F {} + 2>/dev/null
-  fi
+  if command -v restorecon >/dev/null; then restorecon -RF "$root$1" 2>/dev/null; fi
   if ! command -v semanage >/dev/null && command -v chcon >/dev/null; then
     find "$root$1/Vx/releases" -path '*/bin/*' -type f -exec chcon -t bin_t {} + 2>/dev/null
   fi
   return 0
+}
+
+label_surroundings() {
+  has_selinux && command -v restorecon >/dev/null || return 0
+  restorecon -F "$root$version_file" "$root/usr/local/bin/homeward" 2>/dev/null
+  find "$root/etc" -name 'homeward*' -exec restorecon -F {} + 2>/dev/null
+  return 0
+}
+
+forget_labels() {
+  has_selinux && [ -z "$root" ] && command -v semanage >/dev/null || return 0
+  semanage fcontext -d "$(program_pattern "$1")" 2>/dev/null
+  return 0
+}
+
+has_selinux() {
+  command -v selinuxenabled >/dev/null && selinuxenabled
+}
+
+program_pattern() {
+  printf '%s' "$1/Vx/releases/[^/]+/(bin|runtime/bin|installer)(/.*)?"
 }

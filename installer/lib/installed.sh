@@ -4,6 +4,8 @@
 readonly version_file=/usr/local/.vx_version
 readonly unit_directory=/etc/systemd/system
 readonly default_directory=/usr/local/ASR
+# Where the rpm and the deb put the same programs; their package manager upgrades and removes them.
+readonly package_directory=/opt/homeward
 
 # version_of TREE: of a release tree, or nothing.
 version_of() {
@@ -28,6 +30,12 @@ find_installed() {
     [ -n "$installed_role" ] || installed_role=$(ini_value Role "$root$directory/Vx/etc/drscout.conf")
     [ -n "$installed_version" ] && return
   done
+}
+
+refuse_package() {
+  [ "$installed_directory" = "$package_directory" ] || return 0
+  fail "$exit_conflict" "Homeward is installed here as a package of the distribution, in $package_directory" \
+    "Use its package manager: dnf or apt $1 homeward. Data stays."
 }
 
 # compare_versions A B: -1, 0 or 1, by the rules of semantic versioning; 2.28 is 2.28.0.

@@ -19,9 +19,14 @@ place_release() {
   HOMEWARD_CONTROL='' NODE_COMPILE_CACHE='' "$staged/runtime/bin/node" --version >/dev/null ||
     fail "$exit_refused" "programs in $root$directory do not run" \
       'Is it mounted noexec? Choose another directory with -d.'
-  sync -f "$staged" 2>/dev/null || sync
+  settle_disk
   mv -T "$staged" "$releases/$release_name" ||
     fail "$exit_no_space" "$releases/$release_name could not be made"
+}
+
+# Against a power cut: a rename must not come to the disk before what it leads to.
+settle_disk() {
+  sync -f "$root$directory" "$root/etc" "$root/usr/local" 2>/dev/null || sync
 }
 
 # What is there and the same is used; what runs and is not the same stays until the new one runs.
@@ -39,14 +44,13 @@ choose_release_name() {
 }
 
 same_release() {
-  diff -rq --no-dereference --exclude=.cache "$1" "$2" >/dev/null 2>&1
+  diff -rq --no-dereference "$1" "$2" >/dev/null 2>&1
 }
 
 # Whoever unpacked the package, the programs belong to root, and nobody else can change them.
 copy_release() {
   mkdir "$2" &&
     cp -R --no-dereference --preserve=mode,timestamps "$1/." "$2/" &&
-    rm -rf "$2/node_modules/.cache" &&
     chmod -R go-w,a+rX "$2"
 }
 

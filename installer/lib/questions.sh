@@ -1,8 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared with the files that it is sourced with
 # The dialogue: where, which role, upgrade or not. Its labels and their order are a contract. Sourced.
 
+# Looked at once: within a command substitution nothing is a terminal.
+terminal=no
+if [ -t 0 ] && [ -t 1 ]; then terminal=yes; fi
+
 is_interactive() {
-  [ -z "$flag_quiet" ] && [ -t 0 ] && [ -t 1 ]
+  [ -z "$flag_quiet" ] && [ $terminal = yes ]
 }
 
 # Sets `directory` and `role`.

@@ -1,15 +1,17 @@
-// For install.sh, which reads no JSON: the report of `homeward check --json` on stdin becomes a table, or ids.
-// usage: read-checks.ts table|failing|missing COLUMNS
+// For install.sh, which reads no JSON: the report of `homeward check --json` on stdin becomes three lines of ids
+// (what blocks, what of that cannot be accepted, what is to be installed) and a table.
+// usage: read-checks.ts table|again COLUMNS
 import fs from 'node:fs';
 
 interface Item {
   id: string;
-  title: string;
+  severity: string;
   result: 'pass' | 'fail' | 'warn' | 'skipped';
   found: string;
   action: string | null;
   accepted: { because: string } | null;
   blocks: boolean;
+  fixed: string | null;
 }
 
 type Row = readonly [string, string, string];
@@ -18,8 +20,11 @@ const words = { pass: 'OK', fail: 'FAILED', warn: 'WARNING', skipped: '-' };
 
 /** As wide as the terminal; on a narrow one the corrective action stands below its check. */
 function table(items: readonly Item[], columns: number): string {
+  if (items.length === 0) return 'Nothing is open.';
   const rows = items.map(rowOf);
-  const [first, second] = [0, 1].map((at) => Math.max(...[heading, ...rows].map((row) => row[at]?.length ?? 0)));
+  const [first, second] = [0, 1].map((at) =>
+    Math.max(...[heading, ...rows].map((row) => row[at]?.length ?? 0)),
+  );
   const rest = columns - (first ?? 0) - (second ?? 0) - 7;
   if (rest < 24) return rows.map((row) => narrow(row, columns)).join('\n');
   const widths = [first ?? 0, second ?? 0, rest] as const;
@@ -29,15 +34,18 @@ function table(items: readonly Item[], columns: number): string {
 
 const heading: Row = ['Check', 'Result', 'Corrective action'];
 
-function rowOf({ id, result, found, action, accepted }: Item): Row {
+function rowOf({ id, result, found: what, action, accepted, fixed }: Item): Row {
   const word = accepted === null ? words[result] : 'accepted';
+  const found = fixed === null ? what : `${fixed}; ${what}`;
   if (accepted !== null) return [id, word, `${found} (${accepted.because})`];
   return [id, word, result === 'pass' || action === null ? found : `${found}. ${action}`];
 }
 
 function wide([first, second, third]: Row, [a, b, c]: readonly [number, number, number]): string {
   return wrap(third, c)
-    .map((text, at) => `${(at === 0 ? first : '').padEnd(a)} | ${(at === 0 ? second : '').padEnd(b)} | ${text}`)
+    .map(
+      (text, at) => `${(at === 0 ? first : '').padEnd(a)} | ${(at === 0 ? second : '').padEnd(b)} | ${text}`,
+    )
     .join('\n');
 }
 
@@ -67,6 +75,16 @@ const idsThat = (wanted: (item: Item) => boolean): string =>
     .map(({ id }) => id)
     .join(' ');
 const packages = new Set(['packages', 'source-filesystems']);
-if (what === 'table') process.stdout.write(`${table(checks, Number(columns))}\n`);
-else if (what === 'failing') process.stdout.write(idsThat(({ blocks }) => blocks));
-else process.stdout.write(idsThat(({ id, result }) => packages.has(id) && (result === 'fail' || result === 'warn')));
+/** After something was put right: that, and what is still open. */
+const isNews = ({ result, fixed }: Item): boolean => fixed !== null || result === 'fail' || result === 'warn';
+const isMissing = ({ id, result }: Item): boolean =>
+  packages.has(id) && (result === 'fail' || result === 'warn');
+process.stdout.write(
+  [
+    idsThat(({ blocks }) => blocks),
+    idsThat(({ blocks, severity }) => blocks && severity === 'hard'),
+    idsThat(isMissing),
+    table(what === 'again' ? checks.filter(isNews) : checks, Number(columns)),
+    '',
+  ].join('\n'),
+);

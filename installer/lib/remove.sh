@@ -9,6 +9,7 @@ remove_programs() {
   remove_links "$1"
   rm -f "$vx/current" "$vx/.current.new"
   rm -rf "$vx/releases"
+  forget_labels "$1"
   rm -f "$root$version_file" "$root$version_file.new"
   rmdir "$vx/etc" "$vx/private" "$vx" "$root$1" 2>/dev/null
   return 0
@@ -26,13 +27,13 @@ remove_units() {
 
 # A link is ours when it leads into our directory.
 remove_links() {
-  local path
-  for path in "$root"/usr/local/bin/homeward "$root"/usr/local/share/man/man[18]/* \
+  local link path
+  for link in "$root"/usr/local/bin/homeward "$root"/usr/local/share/man/man[18]/* \
     "$root"/usr/local/share/bash-completion/completions/homeward \
     "$root"/usr/local/share/zsh/site-functions/_homeward \
     "$root"/usr/local/share/fish/vendor_completions.d/homeward.fish \
     "$root$1/Vx/bin" "$root$1/Vx/runtime"; do
-    for path in "$path" "$path.new"; do
+    for path in "$link" "$link.new"; do
       [ -L "$path" ] || continue
       case $(readlink "$path") in
         "$1"/Vx/* | current/bin | current/runtime) rm -f "$path" ;;

@@ -128,7 +128,7 @@ start_or_go_back() {
   local verb=start
   [ "$change" = new ] || verb=restart
   if runs_this_release; then verb=start; fi
-  if bring_up $verb; then
+  if bring_up "$verb"; then
     service=running
     return
   fi

@@ -36,19 +36,22 @@ note_previous() {
 switch_over() {
   local tree=$root$directory/Vx/releases/$release_name
   place_config
+  label_programs "$directory"
   if [ "$change" = new ]; then
     place_version_file "$new_version" "$tree"
     place_surroundings "$tree"
-    label_files "$directory"
+    label_surroundings
+    settle_disk
     use_release "$release_name"
     # Programs and configuration are whole. Whoever leaves now finds them installed, and not started.
     undo=say_not_started
     say "Homeward $new_version is in $directory/Vx"
   else
-    label_files "$directory"
     use_release "$release_name"
     place_version_file "$new_version" "$tree"
     place_surroundings "$tree"
+    label_surroundings
+    settle_disk
   fi
 }
 

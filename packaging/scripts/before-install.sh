@@ -13,6 +13,7 @@ elif [ -e /usr/local/ASR ]; then
     "Remove that first with its own uninstaller (data stays), then install this package again."
 fi
 if [ -e /usr/local/.vx_version ] && ! grep -qx 'INSTALL_DIR=/opt/homeward' /usr/local/.vx_version; then
-  refuse "/usr/local/.vx_version says that Homeward is installed elsewhere ($(sed -n 's/^INSTALL_DIR=//p' \
-    /usr/local/.vx_version))." "Remove that first with uninstall.sh (data stays), then install this package again."
+  elsewhere=$(sed -n 's/^INSTALL_DIR=//p' /usr/local/.vx_version)
+  refuse "/usr/local/.vx_version says that Homeward is installed elsewhere ($elsewhere)." \
+    "Remove that first with uninstall.sh (data stays), then install this package again."
 fi

@@ -140,7 +140,7 @@ function dependenciesOf({
     .toSorted((a, b) => (a.ref < b.ref ? -1 : 1));
 }
 
-/** As Node looks for it: beside, then further out; null for what is not installed, such as other platforms'. */
+/** As Node looks for it: beside, then further out; null for what is not installed, as for other platforms. */
 function resolve(there: ReadonlySet<string>, from: string, name: string): string | null {
   for (let place = from; ; place = place.slice(0, Math.max(0, place.lastIndexOf('/node_modules/')))) {
     const candidate = `${place === '' ? '' : `${place}/`}node_modules/${name}`;

@@ -69,11 +69,14 @@ function spelled(offer: Offer): string {
   return offer.kind === 'words' ? `words ${offer.words.join(' ')}` : offer.kind;
 }
 
-/** A line that ends in a colon goes on: no blank after it. Bash has split at the colon what is already typed. */
+/** A word that ends in a colon goes on: no blank after it. */
 const driver = `_homeward_offer() {
-  local kind=$1 current=$2
+  local kind=$1 current=$2 found
   case $kind in
-    machines) mapfile -t COMPREPLY < <(compgen -W "$(_homeward_machines "\${COMP_WORDS[0]}")" -- "$current") ;;
+    machines)
+      found=$(_homeward_machines "\${COMP_WORDS[0]}")
+      mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
+      ;;
     files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     words\\ *) mapfile -t COMPREPLY < <(compgen -W "\${kind#words }" -- "$current") ;;
@@ -82,7 +85,7 @@ const driver = `_homeward_offer() {
 }
 
 _homeward() {
-  local current=\${COMP_WORDS[COMP_CWORD]} line= operands=0 at word kind
+  local current=\${COMP_WORDS[COMP_CWORD]} line='' operands=0 at word kind
   COMPREPLY=()
   for ((at = 1; at < COMP_CWORD; at++)); do
     word=\${COMP_WORDS[at]}

@@ -53,8 +53,8 @@ function isForAll({ long }: OptionSpec): boolean {
 }
 
 /**
- * For sh: the names of machines, one a line, and nothing at all when nobody answers in time. The control socket
- * knows them on a master target, the configuration server everywhere else.
+ * For sh: the names of machines, one a line, and nothing at all when nobody answers in time. The control
+ * socket knows them on a master target, the configuration server everywhere else.
  */
 export const machinesFunction = `_homeward_machines() {
   command timeout 3 "\${1:-homeward}" status --json 2>/dev/null </dev/null |

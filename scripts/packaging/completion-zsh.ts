@@ -64,7 +64,7 @@ _homeward_offer() {
 }
 
 _homeward() {
-  local line= operands=0 at word
+  local line='' operands=0 at word
   local -a reply_commands reply_options reply_operands names
   local -A reply_values
   _homeward_describe ''

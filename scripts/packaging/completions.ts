@@ -9,7 +9,7 @@ import { commandSpec } from './command-spec.ts';
 export function writeCompletions(directory: string): void {
   fs.mkdirSync(directory, { recursive: true });
   const spec = commandSpec();
-  fs.writeFileSync(path.join(directory, 'homeward.bash'), bashCompletion(spec));
+  fs.writeFileSync(path.join(directory, 'homeward'), bashCompletion(spec));
   fs.writeFileSync(path.join(directory, '_homeward'), zshCompletion(spec));
   fs.writeFileSync(path.join(directory, 'homeward.fish'), fishCompletion(spec));
 }

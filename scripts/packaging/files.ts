@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** Paths below `directory`, with `/`, in the order of their bytes; links are files, directories are left out. */
+/** Paths below `directory`, with `/`, in the order of their bytes; links are files, directories are not. */
 export function filesBelow(directory: string): string[] {
   return [...walk(directory, '')]
     .filter(({ entry }) => !entry.isDirectory())

@@ -15,8 +15,10 @@ const ofPackage: Record<string, readonly string[]> = {
   zod: ['src'],
 };
 
-const endings =
-  /\.(?:d\.[cm]?ts|[cm]?ts|map|md|markdown|flow|tgz|html|css|yml|yaml|lock|png|gif|svg|hh?|cc?|cpp|S|asm|inc|def|cmake|sh)$/i;
+const endings = new Set([
+  ...['ts', 'cts', 'mts', 'map', 'md', 'markdown', 'flow', 'tgz', 'html', 'css', 'yml', 'yaml', 'lock'],
+  ...['png', 'gif', 'svg', 'h', 'hh', 'c', 'cc', 'cpp', 's', 'asm', 'inc', 'def', 'cmake', 'sh'],
+]);
 const names = new Set([
   'tsconfig.json',
   'makefile',
@@ -38,7 +40,8 @@ export function isLeftOut(file: string): boolean {
   const top = inside.split('/')[0] ?? '';
   if (inside.includes('/') && directories.has(top)) return true;
   if ((ofPackage[owner] ?? []).some((directory) => inside.startsWith(`${directory}/`))) return true;
-  return endings.test(name) || names.has(name.toLowerCase()) || name.startsWith('.');
+  const ending = /\.([^.]*)$/.exec(name)?.[1] ?? '';
+  return endings.has(ending.toLowerCase()) || names.has(name.toLowerCase()) || /(?:^|\/)\./.test(inside);
 }
 
 /** The innermost package that a file is of, and its path in there. */

@@ -22,37 +22,41 @@ export function writeManPages(build: Build, directory: string): void {
 function homewardPage(build: Build, program: CommandSpec): string {
   const [moments = '', exit = ''] = program.after.split(/^(?=Exit status:)/m);
   const commands = everyCommand(program).filter(({ words }) => words.length > 0);
-  return [
-    `.\\" Made by scripts/package from the definition of the program.`,
-    `.TH HOMEWARD 1 "${dayOf(build)}" "Homeward ${build.version}" "User Commands"`,
-    '.SH NAME',
-    'homeward \\- protects machines and brings them back, as of any moment',
-    '.SH SYNOPSIS',
-    '\\fBhomeward\\fR [\\fIoptions\\fR] \\fIcommand\\fR [\\fIoperands\\fR]',
-    '.SH DESCRIPTION',
-    ...introduction.flatMap((text) => ['.PP', roffText(text)]),
-    '.SH OPTIONS',
-    ...program.options.map(({ flags, description }) => roffItem(roffFlags(flags), description)),
-    '.SH COMMANDS',
-    ...commands.map(commandSection),
-    '.SH MOMENTS',
-    roffVerbatim(moments.trim()),
-    '.SH EXIT STATUS',
-    roffVerbatim(exit.replace(/^Exit status: /, '').trim()),
-    '.SH ENVIRONMENT',
-    ...environment.map(([name, text]) => roffItem(`\\fB${name}\\fR`, text)),
-    '.SH FILES',
-    ...files.map(([name, text]) => roffItem(`\\fI${name.replaceAll('-', '\\-')}\\fR`, text)),
-    '.SH SEE ALSO',
-    '.BR hostconfigcli (8),',
-    '.BR homeward\\-check (8),',
-    '.BR homeward\\-install (8),',
-    '.BR qemu\\-nbd (8),',
-    '.BR nbdfuse (1)',
-    '',
-  ]
-    .join('\n')
-    .replaceAll(/\n{2,}/g, '\n');
+  return (
+    [
+      `.\\" Made by scripts/package from the definition of the program.`,
+      `.TH HOMEWARD 1 "${dayOf(build)}" "Homeward ${build.version}" "User Commands"`,
+      '.SH NAME',
+      'homeward \\- protects machines and brings them back, as of any moment',
+      '.SH SYNOPSIS',
+      '\\fBhomeward\\fR [\\fIoptions\\fR] \\fIcommand\\fR [\\fIoperands\\fR]',
+      '.SH DESCRIPTION',
+      introduction.map(roffText).join('\n.PP\n'),
+      '.SH OPTIONS',
+      ...program.options.map(({ flags, description }) => roffItem(roffFlags(flags), description)),
+      '.SH COMMANDS',
+      ...commands.map(commandSection),
+      '.SH MOMENTS',
+      roffVerbatim(moments.trim()),
+      '.SH EXIT STATUS',
+      roffVerbatim(exit.replace(/^Exit status: /, '').trim()),
+      '.SH ENVIRONMENT',
+      ...environment.map(([name, text]) => roffItem(`\\fB${name}\\fR`, text)),
+      '.SH FILES',
+      ...files.map(([name, text]) => roffItem(`\\fI${name.replaceAll('-', '\\-')}\\fR`, text)),
+      '.SH SEE ALSO',
+      '.BR hostconfigcli (8),',
+      '.BR homeward\\-check (8),',
+      '.BR homeward\\-install (8),',
+      '.BR qemu\\-nbd (8),',
+      '.BR nbdfuse (1)',
+      '',
+    ]
+      .join('\n')
+      .replaceAll(/ *\n+/g, '\n')
+      // A paragraph begins at a heading anyway.
+      .replaceAll(/^(\.SH .*\n)\.PP\n/gm, '$1')
+  );
 }
 
 function commandSection({ words, description, usage, operands, options, after }: CommandSpec): string {
@@ -73,10 +77,10 @@ function sentence(text: string): string {
 }
 
 const introduction = [
-  'Homeward keeps every write of a protected machine in a journal on the retention volume of a master target, ' +
-    'and shows or writes its disks as they were after any of them.',
-  'Commands ask a daemon on this host over its control socket, or a configuration server, whose operator file ' +
-    'says where it is. `homeward all-in-one` runs a whole site on one host, to begin with.',
+  'Homeward keeps every write of a protected machine in a journal on the retention volume of a master ' +
+    'target, and shows or writes its disks as they were after any of them.',
+  'Commands ask a daemon on this host over its control socket, or a configuration server, whose operator ' +
+    'file says where it is. `homeward all-in-one` runs a whole site on one host, to begin with.',
 ];
 
 const environment = [
@@ -84,8 +88,8 @@ const environment = [
   ['HOMEWARD_OPERATOR', 'The file of the configuration server to ask, as with `--operator`.'],
   [
     'NODE_COMPILE_CACHE',
-    'Where compiled programs are kept between starts; empty for nowhere. An installed release uses the cache ' +
-      'directory that systemd gives to a service, else `~/.cache/homeward`.',
+    'Where compiled programs are kept between starts; empty for nowhere. An installed release uses the ' +
+      'cache directory that systemd gives to a service, else `~/.cache/homeward`.',
   ],
 ] as const;
 

@@ -91,7 +91,7 @@ function writeManual(release: string, inTree: (absolute: string) => string): voi
     }
   }
   const completions = [
-    ['homeward.bash', '/usr/share/bash-completion/completions/homeward'],
+    ['homeward', '/usr/share/bash-completion/completions/homeward'],
     ['_homeward', '/usr/share/zsh/site-functions/_homeward'],
     ['_homeward', '/usr/share/zsh/vendor-completions/_homeward'],
     ['homeward.fish', '/usr/share/fish/vendor_completions.d/homeward.fish'],

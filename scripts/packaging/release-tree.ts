@@ -9,7 +9,7 @@ import { writeManPages } from './man-pages.ts';
 const programs = ['agent', 'cli', 'config-server', 'core', 'hostconfig-tui', 'mobility', 'process-server'];
 const parts = ['bin', ...programs, 'docs', 'installer', 'systemd'];
 
-/** Writes it to `release`, where `node_modules` and `runtime` come from elsewhere; says what was not there. */
+/** Writes it to `release`, but for `node_modules` and `runtime`; says what was not there. */
 export function writeReleaseTree(build: Build, release: string): string[] {
   fs.mkdirSync(release, { recursive: true });
   const missing: string[] = [];

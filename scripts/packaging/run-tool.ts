@@ -1,4 +1,4 @@
-// Runs one program of the build to its end; what it says comes back, what goes wrong is an error with its words.
+// Runs one program of the build to its end; what it says comes back, or is in the error.
 import { spawnSync } from 'node:child_process';
 
 export interface ToolOptions {

@@ -2,7 +2,7 @@
 // its source send just that again; after it both ends are equal, and older moments stay as they were.
 import fs from 'node:fs';
 import path from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { VerifyReport } from '../../agent/control/client.ts';
 import { KiB, MiB } from '../../core/units.ts';
 import {
@@ -13,15 +13,18 @@ import {
   readPoint,
   sameAtBothEnds,
   syncsOf,
+  type ToldSync,
 } from '../support/chain-facts.ts';
-import { ChainSite } from '../support/chain-site.ts';
-import { until } from '../support/homeward.ts';
+import { ChainSite, type Source } from '../support/chain-site.ts';
+import { homeward, until } from '../support/homeward.ts';
+import { skipUnless } from '../support/needs.ts';
 import { Oracle } from '../support/oracle.ts';
 import { OracleWriter } from '../support/oracle-writer.ts';
 import { chooseSeed, seededRandom } from '../support/random.ts';
 
 t.setTimeout(300_000);
 
+const skip = skipUnless({ full: true });
 const size = 24 * MiB;
 
 /** The replica is as new as everything that is durable. */
@@ -39,7 +42,18 @@ async function verified(site: ChainSite, status: number): Promise<VerifyReport> 
   return (JSON.parse(last) as { result: VerifyReport }).result;
 }
 
-t.test('damaged bytes of a replica are sent again by the command that verify offers', async (t) => {
+interface Begun {
+  site: ChainSite;
+  source: Source;
+  /** A point, what the disk was there, and the replica, which is as new as can be. */
+  point: number;
+  before: Buffer;
+  replica: string;
+  undo: string;
+}
+
+/** A disk of random bytes, written to before and behind a point. */
+async function begun(t: Test): Promise<Begun> {
   const site = await ChainSite.start(t, { settings: { ReplicaLag: '0', WindowHours: '24' } });
   const file = site.at('web-disk.img');
   const random = seededRandom(chooseSeed(t));
@@ -51,26 +65,25 @@ t.test('damaged bytes of a replica are sent again by the command that verify off
   for (let at = 0; at < 40; at += 1) await writer.change(oracle.add('write', at * 1000, 8));
   await writer.flush();
   const point = await caughtUp(site, 'web');
-  const then = fs.readFileSync(file);
+  const before = fs.readFileSync(file);
   for (let at = 0; at < 40; at += 1) await writer.change(oracle.add('write', at * 1000 + 4, 8));
   await writer.flush();
   await writer.close();
   await caughtUp(site, 'web');
   await nothingDirty(site, 'web');
   await applied(site);
-  t.match(await verified(site, 0), { ok: true, offer: null, resync: null, unknown: [] });
-
   const [status] = (await site.target.status()).machines;
-  const replica = status?.disks[0]?.replica ?? '';
-  // Written by the first copy alone.
-  const places = [5 * MiB + 100 * KiB + 7, 13 * MiB + 17, 13 * MiB + 5 * KiB];
-  for (const place of places) damage(replica, place);
-  const undo = path.join(site.at('mt', 'retention', status?.id ?? '', 'undo'));
-  const [step = ''] = fs.readdirSync(undo).toSorted().slice(-1);
-  damage(path.join(undo, step), Math.floor(fs.statSync(path.join(undo, step)).size / 2));
+  const undo = site.at('mt', 'retention', status?.id ?? '', 'undo');
+  return { site, source, point, before, replica: status?.disks[0]?.replica ?? '', undo };
+}
 
+/** Written by the first copy alone; the last two are neighbours. */
+const places = [5 * MiB + 100 * KiB + 7, 13 * MiB + 17, 13 * MiB + 5 * KiB];
+const blocks = places.map((place) => place - (place % (4 * KiB)));
+
+/** Verify finds it, and names the command for the newest moment alone. */
+async function foundAndOffered(t: Test, site: ChainSite): Promise<string> {
   const report = await verified(site, 1);
-  const blocks = places.map((place) => place - (place % 4096));
   const found = report.damaged.filter((one) => one.in === 'replica');
   t.same(
     found.map(({ disk, start }) => [disk, start]),
@@ -80,28 +93,22 @@ t.test('damaged bytes of a replica are sent again by the command that verify off
     ],
     'neighbours are one extent',
   );
-  t.ok(report.damaged.some((one) => one.in === 'undo' && one.offer === null), 'no source has older content');
-  t.match(report.offer, /^homeward resync web --extent disk:\d+-\d+ --extent disk:\d+-\d+$/);
+  t.ok(
+    report.damaged.some((one) => one.in === 'undo' && one.offer === null),
+    'no source has older content',
+  );
+  const offer = report.offer ?? '';
+  t.match(offer, /^homeward resync web --extent disk:\d+-\d+ --extent disk:\d+-\d+$/);
+  const { extents } = await site.server.control.damage('web');
+  t.equal(extents.length, 2, 'it is remembered, for `resync --damaged`');
   const text = await site.run('verify', 'web');
   t.equal(text.status, 1);
-  t.ok(text.out.includes(`from the source: ${report.offer}\n`), text.out);
-  t.same((await site.ask<{ extents: unknown[] }>('resync', 'web', '--damaged')).extents.length, 2, 'the same');
-  await until('the sync to end', () => typeof syncsOf(source).at(-1)?.dataBytes === 'number');
+  t.ok(text.out.includes(`from the source: ${offer}\n`), text.out);
+  return offer;
+}
 
-  const before = syncsOf(source).length;
-  const asked = await site.run(...(report.offer ?? '').split(' ').slice(1));
-  t.equal(asked.status, 0, asked.err);
-  t.match(asked.out, /2 regions of 4 MiB, 8 MiB; what differs is sent/);
-  await until('the next one to end', () => {
-    const syncs = syncsOf(source);
-    return syncs.length > before && typeof syncs.at(-1)?.dataBytes === 'number';
-  });
-  const [sync] = syncsOf(source).slice(before - 1);
-  t.match(sync, { reason: 'damaged at the master target', bytes: 8 * MiB });
-  t.ok((sync?.dataBytes ?? Infinity) <= 2 * 64 * KiB, `${sync?.dataBytes} bytes were sent: just that`);
-  await sameAtBothEnds(t, site, source);
-  await applied(site);
-
+/** Of the newest moment all is right; the point from before is as it was, but for what was damaged. */
+async function mended(t: Test, { site, source, point, before }: Begun): Promise<void> {
   const after = await verified(site, 1);
   t.same(
     after.damaged.filter((one) => one.in !== 'undo'),
@@ -116,9 +123,29 @@ t.test('damaged bytes of a replica are sent again by the command that verify off
     blocks.every((block) => unreadable.includes(block)),
     `what was damaged then stays unknown at that point: ${unreadable.join(' ')}`,
   );
-  for (const at of unreadable) image.fill(0, at, at + 4 * KiB);
-  for (const at of unreadable) then.fill(0, at, at + 4 * KiB);
-  t.same(differences(image, then), [], 'and nothing else is wrong there');
+  for (const one of [image, before]) for (const at of unreadable) one.fill(0, at, at + 4 * KiB);
+  t.same(differences(image, before), [], 'and nothing else is wrong there');
+}
+
+t.test('damaged bytes of a replica are sent again by the command that verify offers', { skip }, async (t) => {
+  const all = await begun(t);
+  const { site, source, replica, undo } = all;
+  t.match(await verified(site, 0), { ok: true, offer: null, resync: null, unknown: [] });
+  for (const place of places) damage(replica, place);
+  const step = path.join(undo, fs.readdirSync(undo).toSorted().at(-1) ?? '');
+  damage(step, Math.floor(fs.statSync(step).size / 2));
+  const offer = await foundAndOffered(t, site);
+  const before = syncsOf(source).length;
+  const asked = await site.run(...offer.split(' ').slice(1));
+  t.equal(asked.status, 0, asked.err);
+  t.match(asked.out, /2 regions of 4 MiB, 8 MiB; what differs is sent/);
+  const sync = (): ToldSync | undefined => syncsOf(source)[before];
+  await until('the sync to end', () => typeof sync()?.dataBytes === 'number');
+  t.match(sync(), { reason: 'damaged at the master target', bytes: 8 * MiB });
+  t.ok((sync()?.dataBytes ?? Infinity) <= 2 * 64 * KiB, `${sync()?.dataBytes} bytes were sent: just that`);
+  await caughtUp(site, 'web');
+  await applied(site);
+  await mended(t, all);
 });
 
 t.test('what cannot be sent again is refused in words', async (t) => {
@@ -131,7 +158,8 @@ t.test('what cannot be sent again is refused in words', async (t) => {
   t.match(await refused('web', '--extent', 'root:0-4096'), { code: 'no-such-disk', message: /but disk$/ });
   t.match(await refused('web', '--extent', `disk:0-${9 * MiB}`), { code: 'usage', message: /has 8388608/ });
   t.match(await refused('nobody', '--extent', 'disk:0-4096'), { code: 'no-such-machine' });
-  const alone = await site.run('resync', 'web', '--damaged', '--control', site.at('mt', 'control.sock'));
+  const control = ['--control', site.at('mt', 'control.sock')];
+  const alone = await homeward(['resync', 'web', '--damaged', ...control], { env: { HOME: site.directory } });
   t.equal(alone.status, 7, 'only a configuration server reaches the source');
   await site.ask('unprotect', 'web');
   t.match(await refused('web', '--extent', 'disk:0-4096'), { code: 'not-assigned' });

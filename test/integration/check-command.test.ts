@@ -42,7 +42,10 @@ t.test('every check is in the table and in the document, and the status says wha
     allChecks.filter(({ roles }) => roles?.includes('master-target') !== false).map(({ id }) => id),
   );
   t.equal(status, report.ok ? 0 : 1);
-  t.match(report.checks.find(({ id }) => id === 'retention-volume'), { result: 'fail', blocks: true });
+  t.match(
+    report.checks.find(({ id }) => id === 'retention-volume'),
+    { result: 'fail', blocks: true },
+  );
   t.same(
     readCheckSummary(data)?.checks.map(({ id }) => id),
     report.checks.map(({ id }) => id),
@@ -118,7 +121,8 @@ const item = (id: string, over: object): CheckReport['checks'][number] => ({
 });
 
 t.test('the table fits the terminal, and below a narrow one each part has its line', async (t) => {
-  const action = 'Do this, then that, and then look again whether it has helped; if not, ask somebody who knows.';
+  const action =
+    'Do this, then that, and then look again whether it has helped; if not, ask somebody who knows.';
   const report: CheckReport = {
     ...{ time: '2026-01-31T12:00:00Z', role: 'master-target', version: '1.0.0', ok: false, blocked: true },
     checks: [item('cpu', {}), item('scsi-uuid', { result: 'fail', action, blocks: true })],
@@ -150,7 +154,10 @@ t.test('a master target that is started by hand warns, and serves all the same',
   await target.start();
   await until('the warning', () => target.log.includes('event=check-failed check=retention-volume'));
   t.ok(target.running);
-  t.match(readCheckSummary(data)?.checks.find(({ id }) => id === 'retention-volume'), { result: 'fail' });
+  t.match(
+    readCheckSummary(data)?.checks.find(({ id }) => id === 'retention-volume'),
+    { result: 'fail' },
+  );
 });
 
 t.test('the configuration server hears what was found, and tells operators', async (t) => {
@@ -189,7 +196,10 @@ t.test('an enrolled host learns versions, clock and process servers for its chec
     role: 'master-target',
     configServer: { host: '127.0.0.1' },
     processServers: [{ host: '127.0.0.1', port: 9443 }],
-    versions: [{ role: 'config-server', version: '0.1.0' }, { role: 'process-server', name: 'ps' }],
+    versions: [
+      { role: 'config-server', version: '0.1.0' },
+      { role: 'process-server', name: 'ps' },
+    ],
   });
   t.ok(Math.abs(context.clockOffsetMs ?? Infinity) < 60_000);
 });

@@ -275,7 +275,7 @@ t.test('what is too small or too large is said with the name of the flag', async
 
 t.test('verbs of later versions are said to be missing, and help does not list them', async (t) => {
   const { homeward, service } = await serve(t);
-  for (const args of ['check --fix', 'plan', 'size --to x', 'support-bundle out']) {
+  for (const args of ['plan', 'size --to x', 'support-bundle out']) {
     const { status, err } = await homeward(`--json ${args}`);
     t.equal(status, 2, args);
     t.equal(errorOf(err).code, 'not-in-this-version', args);

@@ -332,6 +332,7 @@ t.test('OpenAPI describes every route', async (t) => {
     'delete /machines/{machine}/protection',
     'get /call/v1/{*}',
     'get /events',
+    'get /host/site',
     'get /host/work',
     'get /hosts',
     'get /machines',

@@ -1,5 +1,7 @@
 // The installer without questions: flags of both generations, what it refuses before it changes anything, upgrade,
 // roll-back, and kill -9 before every change that it makes.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -29,16 +31,35 @@ async function refuses(
   t.same(site.snapshot(), before, 'and nothing changed');
 }
 
-t.test('shellcheck finds nothing in the installer', { skip: skipUnless({ commands: ['shellcheck'] }) }, async (t) => {
-  const scripts = ['install.sh', 'uninstall.sh'].map((name) => path.join(checkout, 'installer', name));
-  const { status, out } = await run('shellcheck', ['--check-sourced', ...scripts]);
-  t.equal(status, 0, out);
-});
+t.test(
+  'shellcheck finds nothing in the installer',
+  { skip: skipUnless({ commands: ['shellcheck'] }) },
+  async (t) => {
+    const scripts = ['install.sh', 'uninstall.sh'].map((name) => path.join(checkout, 'installer', name));
+    const { status, out } = await run('shellcheck', ['--check-sourced', ...scripts]);
+    t.equal(status, 0, out);
+  },
+);
 
 t.test('both generations of flags give what the dialogue gives', async (t) => {
   const lines = [
     ['-d', '/usr/local/ASR', '-R', 'MasterTarget', '-v', 'VmWare', '-q'],
-    ['-t', 'both', '-a', 'host', '-r', 'MT', '-d', '/usr/local/ASR/', '-s', 'y', '-c', 'https', '-v', 'vmware'],
+    [
+      '-t',
+      'both',
+      '-a',
+      'host',
+      '-r',
+      'MT',
+      '-d',
+      '/usr/local/ASR/',
+      '-s',
+      'y',
+      '-c',
+      'https',
+      '-v',
+      'vmware',
+    ],
     ['--role=mastertarget', '--directory=/usr/local//ASR', '--alone', '--start', 'y', '--platform=VmWare'],
   ];
   const results: string[][] = [];
@@ -54,7 +75,12 @@ t.test('both generations of flags give what the dialogue gives', async (t) => {
 });
 
 t.test('each role has its unit, which runs what is installed', async (t) => {
-  const roles = { Agent: 'mobility', PS: 'process-server', ConfigServer: 'config-server', AllInOne: 'all-in-one' };
+  const roles = {
+    Agent: 'mobility',
+    PS: 'process-server',
+    ConfigServer: 'config-server',
+    AllInOne: 'all-in-one',
+  };
   for (const [role, word] of Object.entries(roles)) {
     const site = new InstallerSite(t);
     const { status, err } = await site.install(['-q', '-r', role, '-d', '/srv/asr']);
@@ -87,6 +113,7 @@ t.test('wrong, missing and contradictory flags are named', async (t) => {
     ['-r MT -d asr', 'it has to be an absolute path'],
     ['-r MT -d /', 'a directory of the system'],
     ['-r MT -d /usr/local', 'a directory of the system'],
+    ['-r MT -d /opt/homeward', 'where the rpm and the deb'],
     ['-r MT -d /etc/asr', 'does not stay, or is not for programs'],
     ['-r MT -p 22 --alone', '-p is the port of the configuration server, but which?'],
     [`-r MT -i cs -P ${good} -p 65536`, 'is no port'],
@@ -122,12 +149,15 @@ t.test('a passphrase file that cannot be one is refused, and which fault it has 
 });
 
 t.test('line ends of a passphrase file do not matter; one that all can read is warned about', async (t) => {
-  for (const end of ['', '\n', '\r\n', '\n\n']) {
+  for (const end of ['', '\r\n']) {
     const site = new InstallerSite(t);
     const file = passphraseFile(site, `${passphrase}${end}`, end === '' ? 0o644 : 0o600);
     const { status, out, err } = await site.install(['-q', '-r', 'MT', '-i', 'cs.example', '-P', file]);
     t.equal(status, 0, err);
-    t.match(site.calls().join('\n'), `hostconfigcli --address cs.example --port 443 --https yes --passphrase-file ${file}`);
+    t.match(
+      site.calls().join('\n'),
+      `hostconfigcli --address cs.example --port 443 --https yes --passphrase-file ${file}`,
+    );
     t.match(out, 'Configuration server  cs.example');
     t.equal(err.includes('everybody on this host can read'), end === '');
     t.notMatch(out + err + site.read('var/log/homeward/install.log'), passphrase);
@@ -162,7 +192,7 @@ t.test('failed checks stop it unless they are accepted; a master target too new 
   const site = new InstallerSite(t);
   site.checks([
     { id: 'disk-count', result: 'fail', severity: 'hard-unless-accepted' },
-    { id: 'retention-volume', result: 'fail' },
+    { id: 'retention-volume', result: 'fail' }, // not to be accepted for good
     { id: 'memory', result: 'fail', severity: 'advice' },
   ]);
   const args = ['-q', '-r', 'MT', '--alone'];
@@ -172,6 +202,8 @@ t.test('failed checks stop it unless they are accepted; a master target too new 
   const all = await site.install([...args, '--accept', 'disk-count,retention-volume', '--because', 'a lab']);
   t.equal(all.status, 0, all.err);
   t.match(site.calls().join('\n'), 'check --accept disk-count --because a lab');
+  t.notMatch(site.calls().join('\n'), '--accept retention-volume');
+  t.match(all.out, 'retention-volume is accepted for the installation alone');
 
   site.checks([{ id: 'version', result: 'fail', found: '1.1.0 is newer than cs, which has 1.0.0' }]);
   const newer = { status: 6, why: 'newer than its configuration server', version: '1.1.0' };
@@ -190,21 +222,24 @@ t.test('missing packages are installed, but with --offline named', async (t) => 
   t.match(site.calls().join('\n'), /check --json .*--fix/);
 });
 
-t.test('systems that are too old, and packages for another processor, are told before anything', async (t) => {
-  const site = new InstallerSite(t);
-  const bin = path.join(site.directory, 'path');
-  fs.writeFileSync(site.at('etc/os-release'), 'PRETTY_NAME="CentOS Linux 7 (Core)"\n');
-  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.17\n', { mode: 0o755 });
-  await refuses(t, site, ['-q', '-r', 'MT'], {
-    status: 6,
-    why: 'CentOS Linux 7 (Core) has glibc 2.17, and Homeward needs 2.28',
-  });
-  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\nexit 1\n');
-  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'no GNU C library' });
-  fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.28\n');
-  fs.rmSync(path.join(site.package(), 'release/runtime/bin/node'));
-  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'does not run here' });
-});
+t.test(
+  'systems that are too old, and packages for another processor, are told before anything',
+  async (t) => {
+    const site = new InstallerSite(t);
+    const bin = path.join(site.directory, 'path');
+    fs.writeFileSync(site.at('etc/os-release'), 'PRETTY_NAME="CentOS Linux 7 (Core)"\n');
+    fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.17\n', { mode: 0o755 });
+    await refuses(t, site, ['-q', '-r', 'MT'], {
+      status: 6,
+      why: 'CentOS Linux 7 (Core) has glibc 2.17, and Homeward needs 2.28',
+    });
+    fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\nexit 1\n');
+    await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'no GNU C library' });
+    fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.28\n');
+    fs.rmSync(path.join(site.package(), 'release/runtime/bin/node'));
+    await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'does not run here' });
+  },
+);
 
 t.test('a volume that is full is told before anything changes', async (t) => {
   const site = new InstallerSite(t);
@@ -221,9 +256,13 @@ t.test('it does not run under the install directory, nor install into its packag
   t.ok(under.status === 6 || under.status === 2, under.err);
   t.match(under.err, reason);
   fs.cpSync(site.package(), site.at('srv/asr/homeward-1.0.0'), { recursive: true, verbatimSymlinks: true });
-  const { status, err } = await run(site.at('srv/asr/homeward-1.0.0/install.sh'), ['-r', 'MT', '-d', '/srv/asr'], {
-    env: site.env(),
-  });
+  const { status, err } = await run(
+    site.at('srv/asr/homeward-1.0.0/install.sh'),
+    ['-r', 'MT', '-d', '/srv/asr'],
+    {
+      env: site.env(),
+    },
+  );
   t.equal(status, 6);
   t.match(err, 'which is under the install directory /srv/asr');
 });
@@ -247,6 +286,18 @@ t.test('a host without a service manager gets the programs, and is told how to s
   t.equal((await site.uninstall(['-Y'])).status, 0);
 });
 
+t.test('where SELinux is on, what is placed gets its labels before it is used', async (t) => {
+  const site = new InstallerSite(t);
+  const stub =
+    '#!/bin/sh\necho "restorecon $* $(readlink "$HOMEWARD_INSTALL_ROOT/usr/local/ASR/Vx/current")" >>"$SITE/calls"\n';
+  fs.writeFileSync(path.join(site.directory, 'path/restorecon'), stub, { mode: 0o755 });
+  fs.writeFileSync(path.join(site.directory, 'path/selinuxenabled'), '#!/bin/sh\n', { mode: 0o755 });
+  t.equal((await site.install(['-q', '-r', 'MT'])).status, 0);
+  const labelled = site.calls().filter((call) => call.startsWith('restorecon'));
+  t.equal(labelled[0], `restorecon -RF ${site.at('usr/local/ASR')} `, 'no release is in use yet');
+  t.match(labelled.join('\n'), 'etc/systemd/system/homeward-master-target.service');
+});
+
 t.test('-s n starts nothing; a service that does not come up is an error with its reason', async (t) => {
   const site = new InstallerSite(t);
   const quiet = await site.install(['-q', '-r', 'MT', '-s', 'n']);
@@ -257,4 +308,131 @@ t.test('-s n starts nothing; a service that does not come up is an error with it
   t.equal(broken.status, 9);
   t.match(broken.out, 'the journal says why');
   t.match(site.read('usr/local/.vx_version'), 'VERSION=1.0.0');
+});
+
+t.test('a normal user is told at once; so is whoever runs it twice', async (t) => {
+  const site = new InstallerSite(t);
+  fs.chmodSync(site.directory, 0o755);
+  const asNobody = process.geteuid?.() === 0 ? ['setpriv', '--reuid=65534', '--clear-groups'] : ['env'];
+  const [program = '', ...before] = asNobody;
+  const install = path.join(site.package(), 'install.sh');
+  const { status, err } = await run(program, [...before, install, '-q', '-r', 'MT'], {
+    env: { HOMEWARD_INSTALL_ROOT: '' },
+  });
+  t.equal(status, 77);
+  t.match(err, 'it has to run as root');
+
+  const holder = spawn('flock', [site.at('run/homeward-install.lock'), 'sh', '-c', 'echo held; cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  await refuses(t, site, ['-q', '-r', 'MT'], { status: 5, why: 'another installation or removal runs' });
+  holder.stdin.end();
+  await once(holder, 'close');
+  t.equal((await site.install(['-q', '-r', 'MT'])).status, 0);
+});
+
+const isAbleToMount = spawnSync('unshare', ['-m', 'true']).status === 0;
+
+t.test(
+  'a read-only /usr/local is told before anything',
+  { skip: !isAbleToMount && 'cannot mount' },
+  async (t) => {
+    const site = new InstallerSite(t);
+    const place = site.at('usr/local');
+    const mount = `mount --bind ${place} ${place} && mount -o remount,ro,bind ${place} && exec "$0" "$@"`;
+    const install = path.join(site.package(), 'install.sh');
+    const { status, err } = await run('unshare', ['-m', 'sh', '-c', mount, install, '-q', '-r', 'MT'], {
+      env: site.env(),
+    });
+    t.equal(status, 8, err);
+    t.match(err, 'usr/local cannot be written: its file system is mounted read-only');
+  },
+);
+
+t.test('uninstall.sh -Y removes programs and services, and no data', async (t) => {
+  const site = new InstallerSite(t);
+  await site.install(['-q', '-r', 'MT', '-d', '/srv/asr', '--retention-volume', '/retention']);
+  fs.mkdirSync(site.at('retention'));
+  fs.writeFileSync(site.at('retention/segment'), 'history');
+  for (const name of ['replicas', 'identity']) {
+    fs.mkdirSync(site.at(`var/lib/homeward/master-target/${name}`), { recursive: true });
+    fs.writeFileSync(site.at(`var/lib/homeward/master-target/${name}/file`), name);
+  }
+  fs.writeFileSync(site.at('usr/local/bin/other'), 'of somebody else');
+  const installed = site.at('srv/asr/Vx/current/installer/uninstall.sh');
+  const { status, out, err } = await run(installed, ['-Y'], { env: site.env() });
+  t.equal(status, 0, err);
+  for (const what of ['/srv/asr/Vx/etc/drscout.conf', '/var/lib/homeward', '/retention']) {
+    t.match(out, `still here: ${what}`);
+  }
+  t.same(site.calls().slice(-3), [
+    'systemctl disable homeward-master-target.service',
+    'systemctl stop homeward-master-target.service',
+    'systemctl daemon-reload',
+  ]);
+  const files = site.snapshot().filter((line) => !line.endsWith('/'));
+  t.same(
+    files.map((line) => line.split(/:| ->/)[0]),
+    [
+      'retention/segment',
+      'srv/asr/Vx/etc/drscout.conf',
+      'usr/local/bin/other',
+      'var/lib/homeward/master-target/identity/file',
+      'var/lib/homeward/master-target/replicas/file',
+    ],
+  );
+  const again = await site.install(['-q', '-r', 'MT', '-d', '/srv/asr']);
+  t.equal(again.status, 0, again.err);
+  t.match(site.read('srv/asr/Vx/etc/drscout.conf'), 'RetentionVolume = /retention');
+
+  const purged = await site.uninstall(['-Y', '--purge']);
+  t.equal(purged.status, 0, purged.err);
+  const left = site.snapshot().filter((line) => !line.endsWith('/'));
+  t.same(
+    left.map((line) => line.split(':')[0]),
+    ['retention/segment', 'usr/local/bin/other', 'var/lib/homeward/master-target/replicas/file'],
+  );
+  const nothing = await site.uninstall(['-Y']);
+  t.same([nothing.status, /nothing to remove/.test(nothing.out)], [0, true]);
+});
+
+t.test(
+  'uninstall.sh: what is wrong, what only looks, and what package managers have installed',
+  async (t) => {
+    const site = new InstallerSite(t);
+    await site.install(['-q', '-r', 'MT']);
+    const before = site.snapshot();
+    t.equal((await site.uninstall(['-x'])).status, 2);
+    t.equal((await site.uninstall([])).status, 2);
+    const look = await site.uninstall(['--dry-run']);
+    t.equal(look.status, 0);
+    t.same(site.snapshot(), before);
+    const version = 'VERSION=1.0.0\nROLE=\nINSTALL_DIR=/opt/homeward\n';
+    fs.writeFileSync(site.at('usr/local/.vx_version'), version);
+    fs.cpSync(site.at('usr/local/ASR'), site.at('opt/homeward'), { recursive: true, verbatimSymlinks: true });
+    for (const ended of [await site.uninstall(['-Y']), await site.install(['-q'], { version: '1.1.0' })]) {
+      t.equal(ended.status, 5);
+      t.match(ended.err, 'as a package of the distribution');
+    }
+  },
+);
+
+t.test('the programs of this checkout do their part', async (t) => {
+  const site = new InstallerSite(t);
+  site.useCheckout();
+  const file = passphraseFile(site, passphrase);
+  const connect = ['-i', '127.0.0.1', '-p', '1', '-P', file];
+  const accept = ['--accept', 'all', '--because', 'a test'];
+  const { status, out, err } = await site.install([
+    ...['-q', '-r', 'MT', '--offline', '--retention-volume', site.at('var/lib'), ...connect, ...accept],
+  ]);
+  t.equal(status, 7, err);
+  t.match(out, 'retention-volume');
+  t.match(err, /refused/);
+  t.match(
+    site.read('etc/systemd/system/homeward-master-target.service.d/retention.conf'),
+    site.at('var/lib'),
+  );
+  t.equal((await site.uninstall(['-Y'])).status, 0);
 });

@@ -20,6 +20,8 @@ const newer = '7.0.2';
 /** What the two package managers have in common. */
 interface Kind {
   write(directory: string, version: string): string;
+  /** By the tools that come with its format. */
+  judge(t: Test, file: string): Promise<void>;
   prepare(root: MinimalRoot): void;
   install(root: MinimalRoot, file: string): Promise<Ended>;
   remove(root: MinimalRoot): Promise<Ended>;
@@ -29,6 +31,10 @@ const deb: Kind = {
   write: (directory, version) => {
     const { build, release } = smallRelease(directory, version);
     return writeDeb(build, release, path.join(directory, `deb-${version}`));
+  },
+  judge: async (t, file) => {
+    const { status, out, err } = await run('lintian', ['--fail-on', 'error,warning', '--allow-root', file]);
+    t.equal(status, 0, out + err);
   },
   prepare: (root) => {
     for (const place of ['info', 'updates', 'triggers']) {
@@ -41,7 +47,13 @@ const deb: Kind = {
 };
 
 function dpkg(root: MinimalRoot, ...action: string[]): Promise<Ended> {
-  return run('dpkg', [`--root=${root.directory}`, '--force-depends', '--force-unsafe-io', '--log=/dev/null', ...action]);
+  return run('dpkg', [
+    `--root=${root.directory}`,
+    '--force-depends',
+    '--force-unsafe-io',
+    '--log=/dev/null',
+    ...action,
+  ]);
 }
 
 const rpm: Kind = {
@@ -49,13 +61,17 @@ const rpm: Kind = {
     const { build, release } = smallRelease(directory, version);
     return writeRpm(build, release, path.join(directory, `rpm-${version}`));
   },
+  judge: async (t, file) => {
+    const { status, out, err } = await run('rpm', ['--checksig', '--nosignature', file]);
+    t.equal(status, 0, out + err);
+  },
   prepare: () => undefined,
   install: (root, file) => run('rpm', ['--root', root.directory, '--nodeps', '-U', file]),
   remove: (root) => run('rpm', ['--root', root.directory, '--nodeps', '-e', 'homeward']),
 };
 
 for (const [name, kind, commands] of [
-  ['deb', deb, ['dpkg', 'dpkg-deb', 'chroot']],
+  ['deb', deb, ['dpkg', 'dpkg-deb', 'lintian', 'chroot']],
   ['rpm', rpm, ['rpm', 'rpmbuild', 'chroot']],
 ] as const) {
   const skip = skipUnless({ root: true, commands });
@@ -63,6 +79,7 @@ for (const [name, kind, commands] of [
     const directory = temporaryDirectory(t);
     const first = kind.write(directory, older);
     const second = kind.write(directory, newer);
+    await t.test('its own tools find nothing wrong with it', (t) => kind.judge(t, first));
     await t.test('is installed, upgraded and removed; what is configured stays', (t) =>
       liveOnce(t, kind, { first, second }),
     );

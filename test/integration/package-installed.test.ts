@@ -1,5 +1,5 @@
-// The packages as they are shipped: what lintian and rpm say of them, and that Node runs where a distribution
-// has installed nothing but its C and C++ libraries.
+// The packages as they are shipped: what rpm says of one, and that Node runs where a distribution has
+// installed nothing but its C and C++ libraries.
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
@@ -18,7 +18,7 @@ t.setTimeout(300_000);
 const needs = skipUnless({
   root: true,
   full: true,
-  commands: ['dpkg', 'dpkg-deb', 'rpm', 'rpmbuild', 'chroot', 'lintian'],
+  commands: ['dpkg', 'dpkg-deb', 'rpm', 'rpmbuild', 'unshare'],
 });
 
 t.test('packages of the whole release', { skip: cannotBuild || needs }, async (t) => {
@@ -29,14 +29,9 @@ t.test('packages of the whole release', { skip: cannotBuild || needs }, async (t
   const build: Build = { root, version, epoch: 1_700_000_000, revision: 'test', out };
 
   const deb = writeDeb(build, release, path.join(out, 'deb'));
-  const installed = new MinimalRoot(t);
-
-  await t.test('lintian finds no error in the deb', async (t) => {
-    const found = await run('lintian', ['--fail-on', 'error', '--allow-root', deb], { timeoutMs: 240_000 });
-    t.equal(found.status, 0, found.out + found.err);
-  });
 
   await t.test('installed, it runs without libatomic on the host', async (t) => {
+    const installed = new MinimalRoot(t);
     for (const place of ['info', 'updates', 'triggers']) {
       fs.mkdirSync(installed.at(`var/lib/dpkg/${place}`), { recursive: true });
     }
@@ -52,8 +47,18 @@ t.test('packages of the whole release', { skip: cannotBuild || needs }, async (t
         .filter((file) => /atomic/.test(file)),
       [],
     );
+    // /proc is how the loader finds what lies beside a program.
+    fs.mkdirSync(installed.at('proc'));
+    const apart = ['--pid', '--fork', '--mount', `--root=${installed.directory}`, '--mount-proc'];
     const homeward = (...args: string[]): ReturnType<typeof run> =>
-      run('chroot', [installed.directory, '/usr/bin/homeward', ...args]);
+      run('env', [
+        '-i',
+        'PATH=/usr/bin:/usr/sbin:/sbin:/bin',
+        'unshare',
+        ...apart,
+        '/usr/bin/homeward',
+        ...args,
+      ]);
     t.match(await homeward('--version'), { status: 0, out: version, err: '' });
     // As far as asking a daemon that is not there: the whole command is loaded, koffi with it.
     t.match(await homeward('status'), { status: 7 });

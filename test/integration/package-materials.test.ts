@@ -90,7 +90,7 @@ interface Manifest {
   version: string;
 }
 
-/** Of every package below `modules`, the nested ones too; files that only say `{"type":"module"}` are none. */
+/** Of every package below `modules`, the nested ones too. */
 function manifestsBelow(modules: string): Manifest[] {
   return fs
     .readdirSync(modules, { recursive: true, encoding: 'utf8' })

@@ -38,6 +38,8 @@ t.test('a release that was unpacked', { skip: cannotBuild }, async (t) => {
     t.match(await ask('tag', 'web', '--name', 'first'), { status: 0 });
     // A view is a thread of its own.
     t.match(await ask('view', 'web', '--at', 'tag:first', '--listen', socket('view.sock')), { status: 0 });
+    // As completions look for names.
+    t.match(await ask('status'), { status: 0, out: /"machines":\[\{"id":"[^"]*","name":"web"/ });
     t.match(await ask('verify', 'web'), { status: 0, out: /"ok":true/ });
     t.equal(await target.stop(), 0);
   });

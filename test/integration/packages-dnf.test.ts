@@ -1,5 +1,5 @@
-// `homeward check --fix` with the real dnf: packages that are made here, in a repository that is made here, are
-// installed into a root of their own; apt-get is asked what it would do, with a repository of the same kind.
+// `homeward check --fix` with the real dnf: packages that are made here, in a repository that is made here,
+// are installed into a root of their own; apt-get is asked what it would do, with a repository of its kind.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -22,8 +22,8 @@ function buildRpms(directory: string, names: readonly { name: string; more?: str
   const repository = path.join(directory, 'repository');
   const specs = names.map(({ name, more = '' }) => {
     const file = path.join(directory, `${name}.spec`);
-    const head = `Name: ${name}\nVersion: 1\nRelease: 1\nSummary: made for a test\nLicense: none\nBuildArch: noarch`;
-    fs.writeFileSync(file, `${head}\n${more}\n%description\nmade for a test\n%files\n`);
+    const about = 'Version: 1\nRelease: 1\nSummary: made for a test\nLicense: none\nBuildArch: noarch';
+    fs.writeFileSync(file, `Name: ${name}\n${about}\n${more}\n%description\nmade for a test\n%files\n`);
     return file;
   });
   const define = [`_topdir ${directory}/build`, `_rpmdir ${repository}`, '_build_id_links none'];
@@ -46,7 +46,8 @@ function hostWithRoot(directory: string, repository: string): Host {
   const inRoot = ['-c', configuration, `--installroot=${root}`, '--releasever=9'];
   return {
     ...host,
-    read: (file) => (file === '/etc/os-release' ? 'ID="rocky"\nID_LIKE="rhel"\nVERSION_ID="9.4"\n' : host.read(file)),
+    read: (file) =>
+      file === '/etc/os-release' ? 'ID="rocky"\nID_LIKE="rhel"\nVERSION_ID="9.4"\n' : host.read(file),
     run: (program, args, options) => {
       if (program === 'rpm') return host.run('rpm', ['--root', root, ...args], options);
       if (program === 'dnf') return host.run('dnf', [...inRoot, ...args], options);
@@ -100,10 +101,16 @@ t.test('a repository that cannot be reached is told, with what to type', { skip:
 function aptOptions(directory: string, names: readonly string[]): { apt: string[]; admin: string } {
   const repository = path.join(directory, 'debs');
   const admin = path.join(directory, 'dpkg');
-  for (const made of [repository, admin, path.join(directory, 'lists/partial'), path.join(directory, 'parts')])
+  for (const made of [
+    repository,
+    admin,
+    path.join(directory, 'lists/partial'),
+    path.join(directory, 'parts'),
+  ])
     fs.mkdirSync(made, { recursive: true });
   const fields = (name: string): string =>
-    `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: test <test@example>\nDescription: made for a test\n`;
+    `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: test <test@example>\n` +
+    'Description: made for a test\n';
   const entries = names.map((name) => {
     const tree = path.join(directory, 'tree', name, 'DEBIAN');
     fs.mkdirSync(tree, { recursive: true });

@@ -214,8 +214,20 @@ export const el9Nvme = changed(el9Vmware, {
     ...(at < 2 ? { partitions: [1024 * MiB, 950 * GiB] } : {}),
   })),
   mappings: [
-    { name: 'md126', label: 'boot', uuid: '8d0f:1', on: ['nvme0n1p1', 'nvme1n1p1'], bytes: 1023 * MiB },
-    { name: 'md127', label: 'root', uuid: '8d0f:2', on: ['nvme0n1p2', 'nvme1n1p2'], bytes: 949 * GiB },
+    {
+      name: 'md126',
+      label: 'boot',
+      uuid: '5e1c7b90:2ad4f683:b07e95c1:84f62d3a',
+      on: ['nvme0n1p1', 'nvme1n1p1'],
+      bytes: 1023 * MiB,
+    },
+    {
+      name: 'md127',
+      label: 'root',
+      uuid: '8d0f6a21:4c7be935:a1d20f86:c3b97e54',
+      on: ['nvme0n1p2', 'nvme1n1p2'],
+      bytes: 949 * GiB,
+    },
   ],
   mounts: [
     { device: 'md127', point: '/', type: 'xfs' },

@@ -46,7 +46,7 @@ export async function builtPackage(): Promise<string> {
   const out = path.join(builds, fingerprint());
   fs.mkdirSync(builds, { recursive: true });
   // Of several tests that come at once one builds, and the others wait for it.
-  const build = `[ -d "$1" ] || { rm -rf "$1.partial" && node "$2" --out "$1.partial" && mv "$1.partial" "$1"; }`;
+  const build = '[ -d "$1" ] || { rm -rf "$1.new" && node "$2" --out "$1.new" && mv "$1.new" "$1"; }';
   const program = path.join(root, 'scripts/packaging/main.ts');
   const lock = path.join(builds, 'lock');
   await runOk('flock', [lock, 'sh', '-c', build, 'build', out, program], { timeoutMs: buildMs });

@@ -179,7 +179,7 @@ export function segmentsIn(directory: string): string[] {
     .map((name) => path.join(directory, name));
 }
 
-/** Every sound record in the segments of a machine's log; its directory may be called by the machine's UUID. */
+/** Every sound record in the segments of a machine's log; `machine` is its UUID. */
 export function recordsIn(directory: string, machine = path.basename(directory)): SpoolPlace[] {
   const mark = machineMark(Buffer.from(machine.replaceAll('-', ''), 'hex'));
   return segmentsIn(directory).flatMap((file) => {

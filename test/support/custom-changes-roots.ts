@@ -1,4 +1,4 @@
-// The hosts that ApplyCustomChanges.sh is tested on: what their installers leave in /etc, with replicas attached.
+// The hosts that ApplyCustomChanges.sh is tested on: what installers leave in /etc, with replicas attached.
 import type { SystemRoot } from './system-root.ts';
 
 const groupId = 'Zb3cT1Kx9QmWvRnYpL5sDf7GhJ2aE8uC';
@@ -73,13 +73,31 @@ UUID=0b00-aaaa /boot                   xfs     defaults        0 0
   mounts: { '/': 'dm-0', '/boot': 'sda1', '/retention': 'sdb1' },
 };
 
+const wwid = '3600c0ff000d0e1f2';
+
+/** EL 8 on a SAN: the root's volume group lies on a partition of a multipath device. */
+export const multipathRoot: SystemRoot = {
+  files: el8.files,
+  disks: [
+    { name: 'sda', paths: ['pci-0000:05:00.0-fc-0x1-lun-0'], wwid: 'naa.600c0ff000d0e1f2' },
+    { name: 'sdb', paths: ['pci-0000:05:00.1-fc-0x1-lun-0'], wwid: 'naa.600c0ff000d0e1f2' },
+    { name: 'sdc', ids: ['wwn-0x6000c29c'], pv: 'guest0-pv' },
+  ],
+  mapped: [
+    { name: 'dm-0', dm: 'mpatha', uuid: `mpath-${wwid}`, slaves: ['sda', 'sdb'] },
+    { name: 'dm-1', dm: 'mpatha2', uuid: `part2-mpath-${wwid}`, slaves: ['dm-0'] },
+    { name: 'dm-2', dm: 'rl-root', uuid: `LVM-${groupId}${'r'.repeat(32)}`, slaves: ['dm-1'] },
+    { name: 'dm-3', dm: 'mpathb', uuid: 'mpath-36000c29c', slaves: ['sdc'] },
+  ],
+  mounts: { '/': 'dm-2' },
+};
+
 /** The same with LVM's devices file, which the installer has made; mdadm has its own line of EL. */
 export const el9: SystemRoot = {
   files: {
     ...tool,
     'usr/sbin/lvmdevices': '',
-    'etc/os-release':
-      'NAME="AlmaLinux"\nID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n',
+    'etc/os-release': 'NAME="AlmaLinux"\nID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n',
     'etc/lvm/lvm.conf': lvmConf.replace('\tdir = "/dev"\n', '\tdir = "/dev"\n\tuse_devicesfile = 0\n'),
     'etc/lvm/devices/system.devices': `# LVM uses devices listed in this file.
 # Created by LVM command lvmdevices pid 1501 at Mon Jun  3 10:00:00 2024
@@ -95,12 +113,12 @@ IDTYPE=sys_wwid IDNAME=naa.6000c29a DEVNAME=/dev/sda2 PVID=${pv.replaceAll('-', 
   mounts: el8.mounts,
 };
 
-/** No LVM for the root; retention on a mirror; a volume group of the host's own on virtio disks. */
+/** Debian 11. No LVM for the root; retention on a mirror; a volume group of its own on a virtio disk. */
 export const debian: SystemRoot = {
   files: {
     'sbin/lvm': '',
     'sbin/mdadm': '',
-    'etc/os-release': 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n',
+    'etc/os-release': 'PRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\nVERSION_ID="11"\nID=debian\n',
     'etc/lvm/lvm.conf': lvmConf.replace(
       '\tscan = [ "/dev" ]\n',
       '\tscan = [ "/dev" ]\n\tglobal_filter = [\n\t\t"r|^/dev/fd[0-9]|",\n\t\t"a|.*|"\n\t]\n',
@@ -128,4 +146,15 @@ export const debian: SystemRoot = {
   mapped: [{ name: 'dm-0', dm: 'datavg-datalv', uuid: `LVM-${groupId}${'d'.repeat(32)}`, slaves: ['vdb'] }],
   arrays: [{ name: 'md127', uuid: '0a1b2c3d:4e5f6071:8293a4b5:c6d7e8f9', slaves: ['sda', 'sdb'] }],
   mounts: { '/': 'vda1', '/retention': 'md127', '/data': 'dm-0' },
+};
+
+/** Its LVM looks at devices while udev still works on them, and has a devices file that nobody uses yet. */
+export const debian12: SystemRoot = {
+  ...debian,
+  files: {
+    ...debian.files,
+    'etc/os-release': 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n',
+    'usr/lib/udev/rules.d/69-lvm.rules':
+      'IMPORT{program}="/sbin/lvm pvscan --cache --listvg --checkcomplete --vgonline $env{DEVNAME}"\n',
+  },
 };

@@ -14,12 +14,16 @@ export class HostTree {
   /** As it lies under a directory of this machine. */
   static load(root: string): HostTree {
     const tree = new HostTree();
-    for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true })) {
-      const real = path.join(entry.parentPath, entry.name);
-      const file = `/${path.relative(root, real)}`;
-      if (entry.isSymbolicLink()) tree.link(file, fs.readlinkSync(real));
-      else if (entry.isDirectory()) tree.directory(file);
-      else tree.write(file, fs.readFileSync(real));
+    const directories = [''];
+    for (const at of directories) {
+      for (const entry of fs.readdirSync(path.join(root, at), { withFileTypes: true })) {
+        const file = `${at}/${entry.name}`;
+        const real = path.join(root, file);
+        if (entry.isSymbolicLink()) tree.link(file, fs.readlinkSync(real));
+        else if (entry.isDirectory()) directories.push(file);
+        else tree.write(file, fs.readFileSync(real));
+      }
+      if (at !== '') tree.directory(at);
     }
     return tree;
   }

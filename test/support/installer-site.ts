@@ -30,6 +30,8 @@ export class InstallerSite {
   /** The host's root. */
   readonly root: string;
   readonly #packages: string;
+  /** Real programs would use this machine's. */
+  #data: string | null = null;
 
   constructor(t: Pick<Test, 'teardown'>, { systemd = true }: { systemd?: boolean } = {}) {
     this.directory = temporaryDirectory(t);
@@ -43,6 +45,10 @@ export class InstallerSite {
     this.#program('path/systemctl', systemctl);
     // The disk of this machine has other things to do, and no test cuts its power.
     this.#program('path/sync', '#!/bin/sh\n');
+    // Real checks with --fix must not install anything on the machine that the tests run on.
+    for (const name of ['apt-get', 'dnf', 'yum']) {
+      this.#program(`path/${name}`, '#!/bin/sh\necho "${0##*/} $*" >>"$SITE/calls"\n');
+    }
     this.#program('path/journalctl', '#!/bin/sh\necho "the journal says why"\n');
   }
 
@@ -71,10 +77,37 @@ export class InstallerSite {
     return directory;
   }
 
+  /** In place of stubs, from now on; what they keep goes to the host of this site. */
+  useCheckout(version?: string): void {
+    const release = path.join(this.package(version), 'release');
+    const programs = [
+      'agent',
+      'cli',
+      'config-server',
+      'core',
+      'hostconfig-tui',
+      'mobility',
+      'process-server',
+    ];
+    for (const part of [...programs, 'bin', 'node_modules']) {
+      fs.rmSync(path.join(release, part), { recursive: true, force: true });
+      const from = path.join(checkout, part);
+      if (part === 'node_modules') fs.symlinkSync(from, path.join(release, part));
+      else fs.cpSync(from, path.join(release, part), { recursive: true });
+    }
+    this.#data = this.at('var/lib/homeward');
+  }
+
   /** What the checks find from now on. */
   checks(found: readonly StubCheck[]): void {
     const checks = [{ id: 'glibc' }, ...found].map((check: StubCheck) => {
-      const { id, result = 'pass', severity = 'hard', found: what = 'as it should be', action = null } = check;
+      const {
+        id,
+        result = 'pass',
+        severity = 'hard',
+        found: what = 'as it should be',
+        action = null,
+      } = check;
       const blocks = result === 'fail' && severity !== 'advice';
       return { id, title: id, severity, result, found: what, action, accepted: null, blocks, fixed: null };
     });
@@ -86,10 +119,12 @@ export class InstallerSite {
     fs.writeFileSync(path.join(this.directory, `broken-${version}`), '');
   }
 
+  /** Of whatever runs as on this host. */
   env(): Record<string, string> {
     return {
       HOMEWARD_INSTALL_ROOT: this.root,
       SITE: this.directory,
+      ...(this.#data === null ? {} : { HOMEWARD_DATA_DIRECTORY: this.#data }),
       PATH: `${path.join(this.directory, 'path')}:${process.env['PATH'] ?? ''}`,
     };
   }

@@ -38,7 +38,7 @@ export class MinimalRoot {
     return path.join(this.directory, place);
   }
 
-  /** A program with the libraries that it is linked to, but for those whose names begin like one of `without`. */
+  /** A program with its libraries, but for those whose names begin like one of `without`. */
   add(program: string, without: readonly string[] = []): void {
     this.copy(fs.realpathSync(program), path.join('/usr/bin', path.basename(program)));
     this.addLibrariesOf(program, without);

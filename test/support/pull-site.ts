@@ -105,7 +105,7 @@ export class PullSite {
   readonly log: string[] = [];
   /** What goes out for a record; tests damage it here. Null: nothing more is sent on this stream. */
   outgoing: (lsn: number, bytes: Buffer) => Buffer | null = (_lsn, bytes) => bytes;
-  /** What is sent for a record that is asked for again; null: no more. Without it the question is not known. */
+  /** What is sent for a record that is asked for again, null for nothing; without it that is not known. */
   again: ((lsn: number, bytes: Buffer) => Buffer | null) | null = null;
   client: ControlClient;
   /** Nobody listens there, unless a test has another. */

@@ -60,8 +60,9 @@ export function hostOf({ tree, commands, facts }: HostParts): Host {
     statfs: (file) => facts.space?.[mountPointOf(tree, tree.follow(file) ?? file)] ?? null,
     run: (program, args) => Promise.resolve(answer(commands, tree, [program, ...args])),
     tryWrite: (file) => {
-      if (tree.kindOf(file) === null) return `ENOENT: no such file or directory, open '${file}'`;
-      return facts.unwritable?.[file] ?? null;
+      const isThere = tree.kindOf(file) !== null;
+      const missing = `ENOENT: no such file or directory, open '${file}'`;
+      return Promise.resolve(isThere ? (facts.unwritable?.[file] ?? null) : missing);
     },
     resolve: (name) => Promise.resolve(facts.names?.[name] ?? null),
     tryConnect: (host, port) => {

@@ -16,7 +16,8 @@ export interface SimpleHost {
 
 export function simpleHost(made: SimpleHost): Host {
   const { files = {}, commands = {}, names = {}, ports = [], architecture = 'x64', uid = 0 } = made;
-  const isDirectory = (path: string): boolean => Object.keys(files).some((file) => file.startsWith(`${path}/`));
+  const isDirectory = (path: string): boolean =>
+    Object.keys(files).some((file) => file.startsWith(`${path}/`));
   const facts = { mode: 0o644, uid: 0, gid: 0, device: '8:1', node: null, modifiedMs: 0 };
   return {
     read: (path) => files[path] ?? null,
@@ -40,7 +41,7 @@ export function simpleHost(made: SimpleHost): Host {
       const result = typeof said === 'string' ? { stdout: said } : said;
       return { status: 0, stdout: '', stderr: '', ...result };
     },
-    tryWrite: () => null,
+    tryWrite: () => Promise.resolve(null),
     resolve: async (name) => names[name] ?? null,
     tryConnect: async (host, port) => (ports.includes(`${host}:${port}`) ? null : 'ECONNREFUSED'),
     now: () => Date.parse('2026-01-31T12:00:00Z'),

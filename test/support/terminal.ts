@@ -114,7 +114,9 @@ export class Terminal {
         settle();
       };
       const stop = (why: string): void =>
-        done(() => reject(new Error(`waited for ${what}, but ${why}; shown was:\n${this.text.slice(-3000)}`)));
+        done(() =>
+          reject(new Error(`waited for ${what}, but ${why}; shown was:\n${this.text.slice(-3000)}`)),
+        );
       const deadline = setTimeout(() => stop('in vain'), patienceMs);
       const isOver = (): boolean => this.#end !== null;
       function look(): boolean {

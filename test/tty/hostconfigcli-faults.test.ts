@@ -10,7 +10,7 @@ import { parseAddress } from '../../core/identity/address.ts';
 import { readVersion } from '../../core/version.ts';
 import { ConfigSite } from '../support/config-site.ts';
 import { enrolmentServer, identitySite, serveHttps, serveTcp } from '../support/identity-site.ts';
-import { keys, pasted, type Masks, type TerminalScreen } from '../support/screen.ts';
+import { keys, type Masks, type TerminalScreen } from '../support/screen.ts';
 import { accept, clear, ConfiguredHost, quit } from './hostconfig-site.ts';
 
 const passphrase = createPassphrase();
@@ -21,7 +21,7 @@ async function attempt(
   given: { host?: string; port: number; passphrase?: string },
 ): Promise<void> {
   await accept(screen, { passphrase, ...given });
-  await screen.until('Nothing was saved.');
+  await screen.until('Save anyway');
 }
 
 async function back(screen: TerminalScreen): Promise<void> {
@@ -140,7 +140,7 @@ t.test('where port 22 is SSH, one key takes the port of the configuration server
   t.comment('another server at that address is not taken for the one that this host knows');
   const other = await identitySite();
   const { port } = await serveHttps(t, other.configServer, () => ({ body: {} }));
-  screen.type(keys.escape, '');
+  screen.type(keys.escape);
   await screen.until('Enter opens');
   screen.type(keys.enter);
   await screen.until('Enrolled');
@@ -154,7 +154,7 @@ t.test('where port 22 is SSH, one key takes the port of the configuration server
     keys.enter,
     keys.enter,
   );
-  await screen.until('Nothing was saved.');
+  await screen.until('Save anyway');
   t.match(screen.text(), 'Certificate not vouched for');
   t.equal(host.setting('ConfigServerAddress'), address);
 });

@@ -5,7 +5,7 @@ import t from 'tap';
 import { ConfigSite } from '../support/config-site.ts';
 import { keys, pasted } from '../support/screen.ts';
 import { parseAddress } from '../../core/identity/address.ts';
-import { accept, clear, ConfiguredHost, quit } from './hostconfig-site.ts';
+import { clear, ConfiguredHost, quit } from './hostconfig-site.ts';
 
 t.test('a host is registered, and the status line says so', async (t) => {
   const site = await ConfigSite.start(t);
@@ -66,4 +66,53 @@ t.test('a host is registered, and the status line says so', async (t) => {
   again.type(keys.up, keys.enter, keys.enter, keys.enter, keys.enter, keys.enter);
   await again.until('Saved.');
   t.equal(host.setting('HostId'), hostId, 'it is the same host');
+});
+
+t.test('the other pages save what they say', async (t) => {
+  const host = new ConfiguredHost(t);
+  const log = path.join(host.directory, 'homeward.log');
+  const replicas = path.join(host.directory, 'replicas');
+  fs.mkdirSync(replicas);
+  const screen = await host.open();
+
+  screen.type(keys.right, keys.enter);
+  await screen.until('Agent settings');
+  await screen.until(/^(?:(?!Looking)[^])*$/);
+  screen.type(keys.tab, keys.tab, pasted(replicas), keys.enter);
+  await screen.until('> Cache directory');
+  screen.type(keys.enter, keys.enter);
+  await screen.until('Saved.');
+  t.equal(host.setting('ReplicaDirectory'), replicas);
+  screen.type(keys.escape);
+  await screen.until('Enter opens');
+
+  screen.type(keys.right, keys.enter);
+  await screen.until('NAT settings');
+  screen.matches(t, 'nat');
+  screen.type('y', keys.enter, 'nat.example', keys.enter, keys.enter, keys.enter);
+  await screen.until('Saved.');
+  screen.matches(t, 'nat-saved');
+  t.equal(host.setting('NatHostName'), 'nat.example');
+  t.equal(host.setting('NatIpAddress'), '');
+  screen.type(keys.escape);
+  await screen.until('Enter opens');
+
+  screen.type(keys.right, keys.enter);
+  await screen.until('one line of the journal');
+  screen.matches(t, 'logging');
+  screen.type(keys.right, keys.enter, pasted(log), keys.enter, keys.enter);
+  await screen.until('Saved.');
+  t.equal(host.setting('LogLevel'), 'debug');
+  t.equal(host.setting('LogFile'), log);
+  await screen.until('is empty, or not there yet');
+  fs.appendFileSync(log, 'level=info event=started\n');
+  await screen.until('event=started');
+  fs.appendFileSync(log, 'level=info event=\u001b[2Jforged\n');
+  await screen.until('event=\\u001b[2Jforged');
+  screen.type(keys.escape);
+  await screen.until('Enter opens');
+  t.same(host.asked, [
+    ...['daemon-reload', 'restart homeward-master-target.service', 'restart homeward-master-target.service'],
+    ...['daemon-reload', 'restart homeward-master-target.service'],
+  ]);
 });

@@ -172,6 +172,19 @@ t.test('a failed check stops, or is accepted with a reason that is kept', async 
   t.match(site.calls().join('\n'), '--accept scsi-uuid --because disks of the lab');
 });
 
+t.test('a retention volume that is not chosen yet does not stop the dialogue', async (t) => {
+  const site = new InstallerSite(t);
+  site.checks([{ id: 'retention-volume', result: 'fail', found: 'it is the volume of the system' }]);
+  const terminal = start(t, site, { args: ['-r', 'MT', '-d', '/usr/local/ASR'] });
+  await terminal.waitFor('retention-volume | FAILED | it is the volume of the system');
+  await terminal.waitFor('The retention volume is chosen in the Host Config Interface, on its page Agent.');
+  await terminal.waitFor(choice);
+  terminal.answer('1');
+  await terminal.waitFor('Host Config Interface\n');
+  terminal.answer('connect');
+  t.same(await terminal.ended(), { status: 0, signal: null });
+});
+
 t.test('an upgrade shows from and to, and asks', async (t) => {
   const site = new InstallerSite(t);
   await site.install(['-r', 'MT', '--alone']);
@@ -184,7 +197,7 @@ t.test('an upgrade shows from and to, and asks', async (t) => {
   await declined.waitFor('nothing was changed');
   t.same(await declined.ended(), { status: 3, signal: null });
   t.same(site.snapshot(), before);
-  const upgraded = start(t, site, { version: '1.1.0', args: ['--alone'] });
+  const upgraded = start(t, site, { version: '1.1.0' });
   await upgraded.waitFor('Go on ?');
   upgraded.answer('');
   t.same(await upgraded.ended(), { status: 0, signal: null });

@@ -43,42 +43,12 @@ export class Machine {
 
   /** Resolves when root is logged in. */
   static async start({ directory, image, disks }: MachineOptions): Promise<Machine> {
-    const inDirectory = (name: string): string => path.join(directory, name);
-    const system = inDirectory('system.qcow2');
-    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', system]);
-    const [consoleSocket, monitor, notes] = ['console.sock', 'qmp.sock', 'notes'].map(inDirectory) as [
-      string,
-      string,
-      string,
-    ];
-    const args = [
-      ...['-nodefaults', '-no-user-config', '-machine', 'q35', '-smp', '2', '-m', '2G', '-display', 'none'],
-      ...processor(),
-      ...['-kernel', image.kernel, '-initrd', image.initrd],
-      ...['-append', 'root=LABEL=root rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=false'],
-      ...['-chardev', `socket,id=console,path=${consoleSocket},server=on,wait=off`],
-      ...[
-        '-serial',
-        'chardev:console',
-        '-chardev',
-        `file,id=notes,path=${notes}`,
-        '-serial',
-        'chardev:notes',
-      ],
-      ...['-qmp', `unix:${monitor},server=on,wait=off`],
-      ...['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net'],
-      ...['-device', 'virtio-scsi-pci,id=scsi', '-object', 'rng-random,id=rng,filename=/dev/urandom'],
-      ...['-device', 'virtio-rng-pci,rng=rng'],
-      ...['-blockdev', blockNode('system', system, 'qcow2', false)],
-      ...['-device', scsiDisk({ id: 'system', file: system, serial: 'system', wwn: '5000c50000000001' })],
-      ...disks.flatMap((disk) => [
-        ...['-blockdev', blockNode(disk.id, disk.file, 'raw', disk.readOnly ?? false)],
-        ...['-device', scsiDisk(disk)],
-      ]),
-    ];
-    const log = inDirectory('qemu.log');
+    const places = placesIn(directory);
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', places.system]);
+    const { log } = places;
     const errors = fs.openSync(log, 'w');
-    const child = spawn('nice', ['-n', '5', 'qemu-system-x86_64', ...args], {
+    const qemu = ['qemu-system-x86_64', ...qemuArguments(places, image, disks)];
+    const child = spawn('nice', ['-n', '5', ...qemu], {
       stdio: ['ignore', errors, errors],
     });
     fs.closeSync(errors);
@@ -89,10 +59,10 @@ export class Machine {
       });
       ended.catch(() => undefined);
       const [serial, qmp] = await Promise.race([
-        Promise.all([Console.connect(consoleSocket), Qmp.connect(monitor)]),
+        Promise.all([Console.connect(places.console), Qmp.connect(places.monitor)]),
         ended,
       ]);
-      machine = new Machine(child, serial, qmp, notes);
+      machine = new Machine(child, serial, qmp, places.notes);
       await Promise.race([serial.logIn(bootMs), ended]);
       return machine;
     } catch (error) {
@@ -156,6 +126,53 @@ export class Machine {
     child.kill('SIGKILL');
     await gone;
   }
+}
+
+interface Places {
+  system: string;
+  console: string;
+  monitor: string;
+  kernel: string;
+  notes: string;
+  log: string;
+}
+
+function placesIn(directory: string): Places {
+  const inDirectory = (name: string): string => path.join(directory, name);
+  return {
+    system: inDirectory('system.qcow2'),
+    console: inDirectory('console.sock'),
+    monitor: inDirectory('qmp.sock'),
+    kernel: inDirectory('kernel.log'),
+    notes: inDirectory('notes'),
+    log: inDirectory('qemu.log'),
+  };
+}
+
+/** People's console is a virtio one: the emulated serial port loses what is typed fast on a busy host. */
+function qemuArguments(places: Places, image: RootImage, disks: readonly VirtualDisk[]): string[] {
+  const system = { id: 'system', file: places.system, serial: 'system', wwn: '5000c50000000001' };
+  const options = `
+    -nodefaults -no-user-config -machine q35 -smp 2 -m 2G -display none
+    -chardev socket,id=console,path=${places.console},server=on,wait=off
+    -device virtio-serial-pci -device virtconsole,chardev=console
+    -chardev file,id=kernel,path=${places.kernel} -serial chardev:kernel
+    -chardev file,id=notes,path=${places.notes} -serial chardev:notes
+    -qmp unix:${places.monitor},server=on,wait=off
+    -netdev user,id=net -device virtio-net-pci,netdev=net
+    -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
+    -device virtio-scsi-pci,id=scsi`;
+  return [
+    ...options.trim().split(/\s+/),
+    ...processor(),
+    ...['-kernel', image.kernel, '-initrd', image.initrd],
+    ...['-append', 'root=LABEL=root rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=false'],
+    ...['-blockdev', blockNode('system', places.system, 'qcow2', false), '-device', scsiDisk(system)],
+    ...disks.flatMap((disk) => [
+      ...['-blockdev', blockNode(disk.id, disk.file, 'raw', disk.readOnly ?? false)],
+      ...['-device', scsiDisk(disk)],
+    ]),
+  ];
 }
 
 /** Emulated, which works on any machine; HOMEWARD_VM_KVM=1 asks for what the processor can do. */

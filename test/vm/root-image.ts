@@ -28,12 +28,16 @@ const files: Readonly<Record<string, string>> = {
   'etc/fstab': 'LABEL=root / ext4 defaults 0 1\n',
   'etc/resolv.conf': 'nameserver 10.0.2.3\n',
   'etc/systemd/network/any.network': '[Match]\nName=e*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n',
-  'etc/systemd/system/serial-getty@ttyS0.service.d/login.conf':
+  'etc/systemd/system/serial-getty@hvc0.service.d/login.conf':
     '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 - dumb\n',
   // The journal is to be there after a reset.
   'etc/systemd/journald.conf.d/keep.conf': '[Journal]\nStorage=persistent\nSyncIntervalSec=5s\n',
 };
-const enabled = ['systemd-networkd.service', 'systemd-networkd-wait-online.service'];
+const enabled = [
+  'serial-getty@hvc0.service',
+  'systemd-networkd.service',
+  'systemd-networkd-wait-online.service',
+];
 const masked = [
   ...[
     'apt-daily.timer',
@@ -42,33 +46,49 @@ const masked = [
     'fstrim.timer',
     'dpkg-db-backup.timer',
   ],
-  ...['e2scrub_reap.service', 'systemd-pcrphase.service', 'getty@tty1.service'],
+  ...['e2scrub_reap.service', 'systemd-pcrphase.service', 'getty@tty1.service', 'serial-getty@ttyS0.service'],
 ];
 
 /** Makes it unless the cache has it: some minutes, and the network, the first time. Needs root. */
 export async function rootImage(): Promise<RootImage> {
-  const recipe = JSON.stringify([suite, packages, diskBytes, files, enabled, masked]);
   const cache = process.env['HOMEWARD_VM_CACHE'] ?? path.join(os.homedir(), '.cache', 'homeward-vm');
-  const directory = path.join(cache, createHash('sha256').update(recipe).digest('hex').slice(0, 12));
-  const image = imageIn(directory);
-  if (fs.existsSync(directory)) return image;
+  const tree = await ensureMade(cache, 'debian', [suite, packages], (making) =>
+    runs('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, suite, making], 15),
+  );
+  const parts = [path.basename(tree), diskBytes, files, enabled, masked];
+  const directory = await ensureMade(cache, 'image', parts, async (making) => {
+    const root = path.join(making, 'root');
+    await runs('cp', ['-a', tree, root], 5);
+    await configure(root);
+    const image = imageIn(making);
+    takeBootFiles(root, image);
+    fs.writeFileSync(image.disk, '');
+    fs.truncateSync(image.disk, diskBytes);
+    await runs('mkfs.ext4', ['-q', '-F', '-L', 'root', '-d', root, image.disk], 5);
+    fs.rmSync(root, { recursive: true });
+  });
+  return imageIn(directory);
+}
+
+/** A directory of the cache, named by what it is made from; it is there whole or not at all. */
+async function ensureMade(
+  cache: string,
+  what: string,
+  recipe: unknown,
+  make: (directory: string) => Promise<void>,
+): Promise<string> {
+  const key = createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 12);
+  const directory = path.join(cache, `${what}-${key}`);
+  if (fs.existsSync(directory)) return directory;
   const making = `${directory}.${process.pid}`;
-  const root = path.join(making, 'root');
   fs.mkdirSync(making, { recursive: true });
   try {
-    await runs('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, suite, root], 15);
-    await configure(root);
-    takeBootFiles(root, imageIn(making));
-    const { disk } = imageIn(making);
-    fs.writeFileSync(disk, '');
-    fs.truncateSync(disk, diskBytes);
-    await runs('mkfs.ext4', ['-q', '-F', '-L', 'root', '-d', root, disk], 5);
-    fs.rmSync(root, { recursive: true });
+    await make(making);
     fs.renameSync(making, directory);
   } finally {
     fs.rmSync(making, { recursive: true, force: true });
   }
-  return image;
+  return directory;
 }
 
 const imageIn = (directory: string): RootImage => ({

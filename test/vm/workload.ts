@@ -7,8 +7,9 @@ const blockBytes = 4096;
 const blocks = (64 * 2 ** 20) / blockBytes;
 
 /**
- * The n-th write goes to the n-th block; its content is one byte again and again. What writes is qemu-io; its words for each write that has ended go
- * to the machine's second serial port, and lie on our side of it at that moment.
+ * The n-th write goes to the n-th block; its content is one byte again and again. What writes is qemu-io; its
+ * words for each write that has ended go to the machine's second serial port, and lie on our side of it at
+ * that moment.
  */
 export class Workload {
   readonly #machine: Machine;
@@ -54,7 +55,8 @@ END
       n=1
       while [ $n -le ${count} ]; do echo "read -P $((n % 250 + 1)) $((n * 4))k 4k"; n=$((n + 1)); done |
         qemu-io -r -f raw 'nbd+unix:///sda?socket=${from}' > /root/read.txt 2>&1
-      echo "read $(grep -c '^read 4096/4096' /root/read.txt)"; grep -i 'failed\\|error' /root/read.txt | head -n 20
+      echo "read $(grep -c '^read 4096/4096' /root/read.txt)"
+      grep -i 'failed\\|error' /root/read.txt | head -n 20
       homeward view close web --all >/dev/null
     `,
       240_000,

@@ -3,11 +3,14 @@ import { crc32 } from 'node:zlib';
 import { assert } from '../../../core/errors.ts';
 import { addressOffset } from '../../../core/extents/address.ts';
 import { limits } from '../../../core/limits.ts';
-import { blocksFit, checkTableBytes } from '../../../core/record/payload.ts';
+import { checkTableBytes } from '../../../core/record/payload.ts';
+import { KnownSums } from '../known-sums.ts';
 import type { FillContent } from './undo-writer.ts';
 import type { UndoEntry } from './undo-reader.ts';
 
 const block = limits.checkBlockBytes;
+/** For those who do not ask what is known. */
+const unused = new KnownSums();
 
 /** Good until the next entry of the same scan is taken. */
 export class EntryContent {
@@ -16,7 +19,8 @@ export class EntryContent {
   /** Machine addresses [start, end) whose bytes do not fit their checksum, in order. */
   readonly lost: readonly [number, number][];
 
-  constructor({ start, end, record }: UndoEntry) {
+  /** `known` gets to know the blocks that are checked. */
+  constructor({ start, end, record }: UndoEntry, known = unused) {
     assert(record !== null, 'only a record has content');
     const { header, payload } = record;
     const tableBytes = checkTableBytes(header.length);
@@ -24,8 +28,8 @@ export class EntryContent {
     this.#data = payload.subarray(tableBytes);
     const table = payload.subarray(0, tableBytes);
     if (tableBytes > 0 && crc32(table) === header.payloadCrc)
-      this.lost = lostBlocks(start, this.#data, table);
-    else if (tableBytes === 0 && crc32(payload) === header.payloadCrc) this.lost = [];
+      this.lost = lostBlocks(start, this.#data, table, known);
+    else if (tableBytes === 0 && known.fits(payload, start, header.payloadCrc)) this.lost = [];
     else this.lost = [[start, end]];
   }
 
@@ -50,11 +54,11 @@ export class EntryContent {
   }
 }
 
-function lostBlocks(start: number, data: Buffer, table: Buffer): [number, number][] {
+function lostBlocks(start: number, data: Buffer, table: Buffer, known: KnownSums): [number, number][] {
   const lost: [number, number][] = [];
   for (let at = 0; at < data.length; at += block) {
     const end = Math.min(at + block, data.length);
-    if (blocksFit(data.subarray(at, end), table, at / block)) continue;
+    if (known.blocksFit(data.subarray(at, end), start + at, table, at / block)) continue;
     const last = lost.at(-1);
     if (last !== undefined && last[1] === start + at) last[1] = start + end;
     else lost.push([start + at, start + end]);

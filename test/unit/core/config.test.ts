@@ -34,6 +34,7 @@ t.test('without a file every setting has its default', (t) => {
     machineDisks: '',
     machineListen: '',
     logFile: '',
+    checkAtStart: true,
     windowMs: 86_400_000,
     windowMaxBytes: 0,
     keepRules: 'hourly=7d,daily=4w,tags=4w',

@@ -5,7 +5,9 @@ import { allChecks } from '../../../agent/prerequisites/all-checks.ts';
 
 t.test('docs/checks.md and the checks say the same', async (t) => {
   const text = fs.readFileSync(new URL('../../../docs/checks.md', import.meta.url), 'utf8');
-  const rows = [...text.matchAll(/^\| `([a-z-]+)` \| (hard|hard-unless-accepted|advice) \| (.+) \| (.+) \|$/gm)];
+  const rows = [
+    ...text.matchAll(/^\| `([a-z-]+)` \| (hard|hard-unless-accepted|advice) \| (.+) \| (.+) \|$/gm),
+  ];
   t.same(
     rows.map(([, id, severity]) => ({ id, severity })),
     allChecks.map(({ id, severity }) => ({ id, severity })),

@@ -49,7 +49,12 @@ function found(content: Buffer, { firstLsn, lastLsn, end }: MendedPlace): Map<nu
   const records = new Map<number, Buffer | null>();
   const used = content.subarray(0, end);
   scanSegment({
-    ...{ content: used, frames: listFrames(used, machine, firstLsn), machine: machineMark(machine), firstLsn },
+    ...{
+      content: used,
+      frames: listFrames(used, machine, firstLsn),
+      machine: machineMark(machine),
+      firstLsn,
+    },
     cutLsn: lastLsn + 1,
     durable: lastLsn,
     visitor: {
@@ -64,15 +69,18 @@ function found(content: Buffer, { firstLsn, lastLsn, end }: MendedPlace): Map<nu
 }
 
 function recordsOf(content: Buffer, place: MendedPlace): Map<number, Buffer> {
-  return new Map([...found(content, place)].flatMap(([lsn, bytes]) => (bytes === null ? [] : [[lsn, bytes]])));
+  return new Map(
+    [...found(content, place)].flatMap(([lsn, bytes]) => (bytes === null ? [] : [[lsn, bytes]])),
+  );
 }
 
 function damaged(content: Buffer, end: number, random: Random): Buffer {
   const copy = Buffer.from(content);
   for (let times = 1 + random.below(3); times > 0; times--) {
     const at = random.below(end);
-    if (random.chance(0.5)) copy[at]! ^= 1 << random.below(8);
-    else if (random.chance(0.5)) copy.fill(0, at, Math.min(end, at + 1 + random.below(5000)));
+    const how = random.below(4);
+    if (how < 2) copy[at]! ^= 1 << random.below(8);
+    else if (how === 2) copy.fill(0, at, Math.min(end, at + 1 + random.below(5000)));
     else random.bytes(Math.min(200, end - at)).copy(copy, at);
   }
   return copy;

@@ -3,6 +3,7 @@ import t from 'tap';
 import { emptyContext, type CheckContext } from '../../../../agent/prerequisites/check.ts';
 import { diskChecks } from '../../../../agent/prerequisites/disk-checks.ts';
 import { runChecks, type CheckReport } from '../../../../agent/prerequisites/run-checks.ts';
+import { targetName } from '../../../../agent/replica/target-name.ts';
 import { recordedHosts, retentionOf, type RecordedHostName } from '../../../recorded-hosts/all.ts';
 import { changed, described, type DescribedHost } from '../../../support/record-host.ts';
 import { el9Vmware, uuids, vmwareWwid } from '../../../recorded-hosts/enterprise-linux.ts';
@@ -37,7 +38,7 @@ const expected: Record<RecordedHostName, Record<string, [result: string, found: 
   'el9-lvm-crypt-retention': {
     'retention-not-lvm': [
       'fail',
-      /vg_keep-history--1 \(LVM\) on \/dev\/mapper\/luks-retention \(encrypted\) on \/dev\/sdb1 on \/dev\/sdb$/,
+      /vg_keep-history--1 \(LVM\) on \S+luks-retention \(encrypted\) on \/dev\/sdb1 on \/dev\/sdb$/,
     ],
   },
   'el8-multipath': {
@@ -109,6 +110,28 @@ t.test('a disk alone is not enough, and media that come out are no disks', async
   });
   const found = itemOf(await check(one), 'disk-count');
   t.match(found, { result: 'fail', found: '1 disk is attached: sda (40 GiB, system)', blocks: true });
+  const mirror = changed(recordedHosts['el9-nvme'], { disks: recordedHosts['el9-nvme'].disks.slice(0, 2) });
+  t.match(itemOf(await check(mirror), 'disk-count'), {
+    result: 'fail',
+    found: /; all of them are the system's$/,
+  });
+});
+
+t.test('the hidden paths of NVMe multipath are no disks of their own', async (t) => {
+  const at = '/sys/class/block/nvme3c0n1';
+  const wwid = 'eui.36344830528000330025384500000001\n';
+  const host = changed(recordedHosts['el9-nvme'], {
+    files: {
+      [`${at}/dev`]: '259:99\n',
+      [`${at}/hidden`]: '1\n',
+      [`${at}/size`]: '8\n',
+      [`${at}/wwid`]: wwid,
+    },
+  });
+  const report = await check(host);
+  t.match(itemOf(report, 'disk-count'), { result: 'pass', found: /^4 disks/ });
+  t.match(itemOf(report, 'uuid-unique'), { result: 'pass' });
+  t.equal(targetName(described(host), '/dev/nvme3n1'), 'nvme-eui.36344830528000330025384500000001');
 });
 
 t.test('what lsblk has otherwise than /sys is said', async (t) => {

@@ -30,7 +30,8 @@ t.test('a distribution is supported by its family and version', async (t) => {
     ['ID=fedora\nVERSION_ID=40', 'warn'],
     ['ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_ID="21.3"', 'warn'],
   ];
-  for (const [text, result] of cases) t.equal((await find('os-supported', release(text))).result, result, text);
+  for (const [text, result] of cases)
+    t.equal((await find('os-supported', release(text))).result, result, text);
   t.equal((await find('os-supported', {})).result, 'warn');
   t.equal((await find('os-supported', { architecture: 's390x' })).result, 'fail');
 });
@@ -46,8 +47,14 @@ t.test('the C library is glibc 2.28 or later', async (t) => {
     find('glibc', { commands: { 'getconf GNU_LIBC_VERSION': said } });
   t.equal((await glibc('glibc 2.28\n')).result, 'pass');
   t.equal((await glibc('glibc 2.17\n')).result, 'fail');
-  t.equal((await find('glibc', { commands: { 'ldd --version': 'ldd (GNU libc) 2.34\nCopyright' } })).result, 'pass');
-  t.match((await find('glibc', { commands: { 'ldd --version': 'musl libc (x86_64)\n' } })).found, 'not the GNU');
+  t.equal(
+    (await find('glibc', { commands: { 'ldd --version': 'ldd (GNU libc) 2.34\nCopyright' } })).result,
+    'pass',
+  );
+  t.match(
+    (await find('glibc', { commands: { 'ldd --version': 'musl libc (x86_64)\n' } })).found,
+    'not the GNU',
+  );
 });
 
 const eight = { '/etc/os-release': 'ID="rocky"\nID_LIKE="rhel"\nVERSION_ID="8.9"' };
@@ -109,7 +116,11 @@ t.test('multipath: not installed, left to itself, and kept away from what is not
 
 t.test('clock: by timedatectl, by chrony, and against the configuration server', async (t) => {
   const timedatectl = 'timedatectl show --property=NTPSynchronized --value';
-  const clock = (said: string | null, chrony: string | null, clockOffsetMs: number | null): Promise<Finding> =>
+  const clock = (
+    said: string | null,
+    chrony: string | null,
+    clockOffsetMs: number | null,
+  ): Promise<Finding> =>
     find(
       'clock',
       {
@@ -141,7 +152,7 @@ t.test('name-resolution and ports name each server, and what is wrong with it', 
   };
   const host: SimpleHost = {
     files: { '/proc/sys/kernel/hostname': 'mt1\n' },
-    names: { 'mt1': ['10.0.0.5'], 'cs.example': ['10.0.0.1'] },
+    names: { mt1: ['10.0.0.5'], 'cs.example': ['10.0.0.1'] },
     ports: ['cs.example:443', '10.0.0.7:9443'],
   };
   t.equal((await find('name-resolution', host, context)).found, 'cannot be resolved: ps2.example');
@@ -154,13 +165,17 @@ t.test('name-resolution and ports name each server, and what is wrong with it', 
 
 t.test('version: master target ≤ process server ≤ configuration server', async (t) => {
   const versions = (role: CheckContext['role'], cs: string, ps: string): Promise<Finding> =>
-    find('version', {}, {
-      role,
-      versions: [
-        { role: 'config-server', name: 'cs', version: cs },
-        { role: 'process-server', name: 'ps', version: ps },
-      ],
-    });
+    find(
+      'version',
+      {},
+      {
+        role,
+        versions: [
+          { role: 'config-server', name: 'cs', version: cs },
+          { role: 'process-server', name: 'ps', version: ps },
+        ],
+      },
+    );
   t.equal((await versions('master-target', '1.2.0', '1.2.0')).result, 'pass');
   t.equal((await versions('master-target', '1.3.0', '1.2.1')).result, 'pass');
   const newer = await versions('master-target', '1.2.0', '1.1.9');
@@ -214,6 +229,8 @@ t.test('memory and processors are counted', async (t) => {
   t.equal(countOnline('0-3,5\n'), 5);
 });
 
+const asked = 'dpkg-query -W -f ${Package} ${db:Status-Status}\\n';
+
 t.test('packages: rpm counts what provides a name, dpkg what is installed', async (t) => {
   const names = 'xfsprogs perl perl-interpreter lsscsi rsync wget wget2-wget kexec-tools util-linux';
   const rpm: SimpleHost = {
@@ -237,9 +254,11 @@ t.test('packages: rpm counts what provides a name, dpkg what is installed', asyn
     files: { '/etc/os-release': 'ID=debian\nVERSION_ID="12"' },
     commands: {
       'dpkg-query --version': 'dpkg-query\n',
-      'dpkg-query -W -f ${Package} ${db:Status-Status}\\n xfsprogs perl lsscsi rsync wget kexec-tools util-linux': {
+      [`${asked} xfsprogs perl lsscsi rsync wget kexec-tools util-linux`]: {
         status: 1,
-        stdout: 'xfsprogs installed\nperl installed\nlsscsi installed\nrsync config-files\nwget installed\nutil-linux installed\n',
+        stdout:
+          'xfsprogs installed\nperl installed\nlsscsi installed\nrsync config-files\n' +
+          'wget installed\nutil-linux installed\n',
       },
     },
   };
@@ -254,7 +273,7 @@ t.test('--fix without a network, and without root, is an instruction', async (t)
     commands: {
       'dpkg-query --version': '1\n',
       'apt-get --version': '1\n',
-      [`dpkg-query -W -f \${Package} \${db:Status-Status}\\n ${names}`]: { status: 1 },
+      [`${asked} ${names}`]: { status: 1 },
     },
   };
   const fixed = async (host: SimpleHost, offline: boolean): Promise<string> => {

@@ -1,4 +1,4 @@
-// Names read from disks: as blkid reads them from what mkfs made, and from bytes laid out by the formats' papers.
+// Names read from disks: those that mkfs made, and bytes laid out by the formats' papers; blkid agrees.
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

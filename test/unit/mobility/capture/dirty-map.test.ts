@@ -249,3 +249,26 @@ t.test('everything can be put in, durably', async (t) => {
   t.ok(map.needsSync);
   t.equal((await open(files.crash({ mode: 'drop' }))).dirtyCount, 100);
 });
+
+t.test('what is marked waits for a sync, durably, and a sync under way takes it in', async (t) => {
+  const files = simulatedFiles();
+  const map = await openClear(files);
+  t.notOk(map.needsSync);
+  await map.mark(7 * regionBytes + 5, 9 * regionBytes);
+  t.ok(map.needsSync);
+  t.same(map.regions(), [7, 8]);
+  t.same(
+    (await open(files.crash({ mode: 'drop' }))).regions().includes(8),
+    true,
+    'a power cut does not take it',
+  );
+  map.clear(map.candidates(100, idleMs), 100);
+  t.same(map.regions(), [7, 8], 'no acknowledgement takes it out');
+  t.same(map.hold(), [7, 8]);
+  await map.mark(20 * regionBytes, 20 * regionBytes + 1);
+  t.same(map.holdAgain(), [20], 'behind the beginning of a sync it is copied before the end');
+  for (const region of [7, 8, 20]) map.copied(region, 50);
+  t.notOk(map.needsSync);
+  map.clear(map.candidates(50, idleMs), 50);
+  t.same(map.regions(), []);
+});
