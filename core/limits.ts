@@ -1,6 +1,8 @@
 // Every bound in the system by name, with the relations between them asserted.
-import { GiB, KiB, MiB, TiB } from './units.ts';
 import { assert } from './errors.ts';
+import { historyLimits } from './history-limits.ts';
+import { hostLimits } from './host-limits.ts';
+import { GiB, KiB, MiB, TiB } from './units.ts';
 
 export const limits = {
   diskBytes: 64 * TiB,
@@ -314,92 +316,8 @@ export const limits = {
   tablePagesBytes: 32 * MiB,
   /** The JSON of a table file: the segments that it is of, and what a restart wants to know of them. */
   tableMetaBytes: 16 * MiB,
-  /** A ledger that is larger begins anew; no line of it is longer than the second. */
-  ledgerBytes: 16 * MiB,
-  ledgerLineBytes: 64 * KiB,
-  /** A verification looks at so much of a replica as one piece, and reports or stops after so long. */
-  verifyStretchBytes: GiB,
-  verifyTurnMs: 250,
-  /** It waits so long for a moment without an open step to look at a replica. */
-  verifyPatienceMs: 10_000,
-  /** Zeros of a step that are less are written; a hole is made of more. */
-  zeroedLeastBytes: 64 * KiB,
-  /** Old content that a step keeps of what it makes unknown: lost records may have been about everything. */
-  undoOfUnknownBytes: 4 * GiB,
-  /** Data of one record of undo, and a group of them: a merge has one of each of its steps in memory. */
-  undoRecordBytes: 256 * KiB,
-  undoGroupBytes: 512 * KiB,
-  /** Nodes of the index with fewer extents stay in memory; of larger ones so many are written in a turn. */
-  spillExtentsLeast: 4096,
-  spillSliceExtents: 16 * KiB,
-  /** Above this, nodes that the head does not need are let go before they are in a file. */
-  indexBytes: 256 * MiB,
-  /** How far back rules for older history reach, and how many points one rule keeps: each is a file. */
-  keepMostMs: 10 * 365 * 24 * 3600_000,
-  keptPerRule: 10_000,
-  /** Marks of one look at a step. */
-  marksAtOnce: 10_000,
-  /** Steps of one merge, whose files are open all at once. */
-  thinSteps: 256,
-  /** A run of steps that has no end yet is merged when it has so many. */
-  thinOpenSteps: 512,
-  locksPerMachine: 1000,
-  lockMostMs: 10 * 365 * 24 * 3600_000,
-  /** Minutes for which write rates are remembered. */
-  rateMinutes: 2880,
-  /** Before the reserve is touched, history is shortened so that the writes of so many minutes fit. */
-  spaceAheadMinutes: 15,
-  /** Undo adds to each byte of redo at the most this much, where nothing has been measured yet. */
-  undoPerRedo: 1,
-  /** How often it is reckoned how long the history will fit, and what must be known of a machine for that. */
-  forecastMs: 60_000,
-  forecastKnownMinutes: 10,
-  /** What is taken to be written a day until a machine's rate is known: a part of its disks, and the most. */
-  assumedDailyChange: 0.05,
-  assumedDailyBytes: 4 * GiB,
-  /** Of each stretch of so many bytes that a step writes, one block is looked at for the signal. */
-  signalStretchBytes: 64 * KiB,
-  /** Blocks that are counted together, in the order in which they were written. */
-  signalPieceBlocks: 256,
-  /** Of the write stream, in which a mass encryption is looked for, and how it slides. */
-  signalWindowMs: 600_000,
-  signalBucketMs: 10_000,
-  /** Less is none: the least, a part of the disks, and the most. */
-  signalLeastBytes: 16 * MiB,
-  signalLeastPart: 0.005,
-  signalLeastMost: GiB,
-  /** The part of what is rewritten, and how much more than is usual. */
-  signalLeastShare: 0.35,
-  signalTimesUsual: 4,
-  signalUsualMs: 24 * 3600_000,
-  /** Pauses that a mass encryption may have, and those close to its first block. */
-  signalQuietMs: 60_000,
-  signalOnsetQuietMs: 10_000,
-  /** Moments before an encryption that are kept for one machine. */
-  signalMarks: 100,
-  signalShownMs: 24 * 3600_000,
-  /** Of the checks of a host: each of them, one program that it runs and what that prints, one connect. */
-  checkMs: 60_000,
-  checkCommandMs: 20_000,
-  checkOutputBytes: 32 * MiB,
-  checkConnectMs: 5_000,
-  /** Checks that a host may report, and what each may say; a word for one that is accepted. */
-  hostChecks: 64,
-  checkTextCharacters: 1000,
-  acceptedCheckCharacters: 500,
-  /** Packages may have to be fetched over a slow line. */
-  packageInstallMs: 30 * 60_000,
-  /** Of a retention volume: less is short, as are days until it is full at the rate it grows. */
-  checkFreeBytes: 5 * GiB,
-  checkFreePart: 0.05,
-  checkForecastDays: 7,
-  /** So long no link of a disk must have changed before the list of disks is read again. */
-  disksSettleMs: 500,
-  /** What a daemon that starts asks the service manager for, and how often. */
-  serviceStartMs: 60_000,
-  serviceStartSignMs: 15_000,
-  /** When it is asked again after its queue was full. */
-  serviceBusyMs: 100,
+  ...historyLimits,
+  ...hostLimits,
   /** Connections on which a machine's records are asked for once more, at a time. */
   againSessions: 4,
   /** How long damaged redo waits for a process server that cannot be reached before it counts as lost. */
@@ -414,19 +332,6 @@ export const limits = {
   /** Extents in one resync of extents, and in one command that is offered. */
   resyncExtents: 4096,
   resyncOffered: 16,
-  /** hostconfigcli: to the end of the TLS handshake, and what it looks at when that did not work. */
-  screenConnectMs: 10_000,
-  probeMs: 3_000,
-  /** What says nothing for so long is asked as a web server would be. */
-  probeQuietMs: 500,
-  /** It waits so long for an operator to approve this host, unless it is told otherwise. */
-  approvalWaitMs: 15 * 60_000,
-  /** How often it looks at the service, and asks the daemon for the last contact. */
-  screenStatusMs: 3_000,
-  /** Lines of the log that it shows, and what it reads of the end of a file for them. */
-  screenLogLines: 200,
-  screenLogMs: 500,
-  screenLogBytes: 64 * KiB,
 } as const;
 
 assert(limits.recordDataBytes < limits.groupBytes, 'a record fits in a group');
@@ -438,7 +343,6 @@ assert(
     limits.unsyncedBytes,
   'with all connections open, two of the largest NBD requests can be received',
 );
-assert(limits.undoRecordBytes * 2 <= limits.undoGroupBytes, 'a record of undo fits in a group');
 assert(limits.callsPerHost + 3 <= limits.serverConnections, 'calls leave connections for heartbeat and work');
 assert(limits.workAskMs <= limits.workWaitMs, 'a host is held as long as it asks to be');
 // The end of the last disk is 2 ** 53, which a double still holds exactly.
@@ -446,5 +350,3 @@ assert(
   limits.diskBytes * limits.disksPerMachine - 1 <= Number.MAX_SAFE_INTEGER,
   'every byte of a machine has a safe address',
 );
-assert(limits.serviceStartSignMs < limits.serviceStartMs, 'a start that goes on is never late');
-assert(limits.checkCommandMs < limits.checkMs, 'a check can say which program did not end');

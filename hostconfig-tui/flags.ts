@@ -8,6 +8,8 @@ export interface Flags {
   config?: string;
   control?: string;
   units?: string;
+  suggestAddress?: string;
+  suggestPort?: string;
   json?: boolean;
   show?: boolean;
   volumes?: boolean;
@@ -52,7 +54,7 @@ export function parseFlags(args: readonly string[]): { flags: Flags } | { text: 
 function createCommand(): Command {
   return new Command('hostconfigcli')
     .description(
-      'The Host Config Interface: which configuration server this host belongs to, and where it keeps things.\n' +
+      'The Host Config Interface: which configuration server this host belongs to, where it keeps things.\n' +
         'Without flags it is a screen; with them it does the same unattended.',
     )
     .option('--config <file>', 'the configuration file (or HOMEWARD_CONFIG; else that of the installation)')
@@ -60,6 +62,11 @@ function createCommand(): Command {
     .option('--json', 'answer in JSON, one document on stdout; failures on stderr')
     .option('--show', 'print the configuration, never secrets')
     .option('--volumes', 'list the mounted volumes, and why one cannot be a retention volume')
+    .option(
+      '--suggest-address <name>',
+      'what the screen offers as address; nothing is saved before it worked',
+    )
+    .option('--suggest-port <number>', 'what the screen offers as port')
     .option('--address <name>', 'name or IP address of the configuration server')
     .option('--port <number>', 'its port; 443 when nothing else is set')
     .option('--https <yes|no>', 'yes; there is nothing else')
@@ -84,9 +91,9 @@ function createCommand(): Command {
 }
 
 const exitHelp = `
-Exit status: 0 done, 1 interrupted, 2 usage or a passphrase that is too short, 3 no such file, 5 host id taken,
-6 refused (passphrase, certificate, clock, version, approval, a file that is not ours), 7 server not reachable,
-8 no space, 70 a fault of ours; 128 and the number of the signal that ended the screen.
+Exit status: 0 done, 1 interrupted, 2 usage or a passphrase that is too short, 3 no such file, 5 host id
+taken, 6 refused (passphrase, certificate, clock, version, approval, a file that is not ours), 7 server not
+reachable, 8 no space, 70 a fault of ours; 128 and the number of the signal that ended the screen.
 `;
 
 const serverFlags = ['address', 'port', 'https', 'passphraseFile'] as const;
@@ -108,8 +115,12 @@ function checkTogether(flags: Flags): void {
 const spelled = (name: string): string =>
   `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
+const ordersNothing: readonly (keyof Flags)[] = [
+  ...(['config', 'control', 'units', 'json', 'show', 'volumes', 'name'] as const),
+  ...(['suggestAddress', 'suggestPort'] as const),
+];
+
 /** Whether these flags are an order, so that no screen is opened. */
 export function changesAnything(flags: Flags): boolean {
-  const places: readonly (keyof Flags)[] = ['config', 'control', 'units', 'json', 'show', 'volumes', 'name'];
-  return Object.keys(flags).some((name) => !places.includes(name as keyof Flags));
+  return Object.keys(flags).some((name) => !ordersNothing.includes(name as keyof Flags));
 }

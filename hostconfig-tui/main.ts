@@ -81,6 +81,7 @@ async function runScreen(flags: Flags): Promise<number> {
   checkWritable(places.config);
   const ended = Promise.withResolvers<number>();
   const name = flags.name ?? null;
+  const suggested = { address: flags.suggestAddress ?? null, port: flags.suggestPort ?? null };
   // Before the screen: blessed leaves signals and faults alone when somebody else takes them.
   for (const signal of endings) process.on(signal, () => ended.resolve(128 + os.constants.signals[signal]));
   let screen: HostConfigScreen | null = null;
@@ -95,7 +96,7 @@ async function runScreen(flags: Flags): Promise<number> {
   stdin.on('error', () => ended.resolve(128 + os.constants.signals.SIGHUP));
   stdin.on('end', () => ended.resolve(128 + os.constants.signals.SIGHUP));
   const { HostConfigScreen: Opened } = await import('./screen.ts');
-  screen = await Opened.open({ places, name, input: stdin, output: stdout, environment: env });
+  screen = await Opened.open({ places, name, suggested, input: stdin, output: stdout, environment: env });
   const status = await Promise.race([screen.ended, ended.promise]);
   screen.close();
   return status;

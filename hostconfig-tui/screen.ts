@@ -1,6 +1,5 @@
 // The Host Config Interface on a terminal: carries keys to the model, frames to the screen, effects to the
 // actions.
-import { judgeVolumes } from '../agent/prerequisites/client.ts';
 import { toHomewardError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import { applyChanges, applyServer, checkPlaces } from './actions/apply.ts';
@@ -12,7 +11,15 @@ import { readStatus } from './actions/read-status.ts';
 import { volumeRows } from './actions/volume-rows.ts';
 import { faultOf } from './model/fault.ts';
 import { drawFrame } from './model/frame.ts';
-import { newModel, type Effect, type Event, type Model, type ServerWanted } from './model/model.ts';
+import {
+  newModel,
+  type Effect,
+  type Event,
+  type HostSettings,
+  type Model,
+  type ServerWanted,
+} from './model/model.ts';
+import { readServer } from './model/server-address.ts';
 import { update } from './model/update.ts';
 import { listenForKeys } from './view/keyboard.ts';
 import { Screen } from './view/screen.ts';
@@ -22,6 +29,8 @@ import type { ReadStream, WriteStream } from 'node:tty';
 export interface ScreenOrder {
   places: Places;
   name: string | null;
+  /** What is offered where nothing is set. */
+  suggested: { address: string | null; port: string | null };
   input: ReadStream;
   output: WriteStream;
   environment: Readonly<Record<string, string | undefined>>;
@@ -57,8 +66,9 @@ export class HostConfigScreen {
   static async open(order: ScreenOrder): Promise<HostConfigScreen> {
     const settings = readSettings(order.places.config);
     const status = await readStatus(order.places, settings);
+    const shown = { ...settings, ...suggestions(order.suggested, settings) };
     const size = sizeOf(order.output.columns, order.output.rows);
-    return new HostConfigScreen(order, newModel(size, settings, status));
+    return new HostConfigScreen(order, newModel(size, shown, status));
   }
 
   /** Resolves with the exit status. */
@@ -167,6 +177,7 @@ export class HostConfigScreen {
 
   async #lookForVolumes(): Promise<void> {
     try {
+      const { judgeVolumes } = await import('../agent/prerequisites/client.ts');
       const volumes = await judgeVolumes(this.#order.places.data);
       this.#happened({ kind: 'volumes', rows: volumeRows(volumes) });
     } catch (thrown) {
@@ -195,4 +206,14 @@ export class HostConfigScreen {
       this.#isAsking = false;
     }
   }
+}
+
+function suggestions(
+  { address, port }: ScreenOrder['suggested'],
+  settings: HostSettings,
+): Partial<HostSettings> {
+  if (address === null || settings.configServerAddress !== '') return {};
+  const server = readServer(address, port ?? String(settings.configServerPort));
+  if ('problem' in server) return {};
+  return { configServerAddress: server.host, configServerPort: server.port };
 }

@@ -1,5 +1,4 @@
 // hostconfigcli without a screen: the same checks, the same messages, and exit codes.
-import { judgeVolumes } from '../agent/prerequisites/client.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { formatAddress, type Address } from '../core/identity/address.ts';
 import { limits } from '../core/limits.ts';
@@ -48,6 +47,7 @@ export async function show({ places, settings }: Order): Promise<Answer> {
 }
 
 export async function showVolumes({ places }: Order): Promise<Answer> {
+  const { judgeVolumes } = await import('../agent/prerequisites/client.ts');
   const volumes = await judgeVolumes(places.data);
   const text = volumeRows(volumes)
     .map(({ text: place, detail }) => `${place}  ${detail}\n`)

@@ -103,7 +103,7 @@ say_where_it_stands() {
   say "  Service               $unit: $service"
   case $role in
     ConfigServer | AllInOne) ;;
-    *) say "  Configuration server  $([ $connected = yes ] && configured_server || echo 'none yet: it runs alone')" ;;
+    *) say "  Configuration server  $(words_on_server)" ;;
   esac
   say "  Configuration         $directory/Vx/etc/drscout.conf"
   say 'What to do next:'
@@ -112,22 +112,35 @@ say_where_it_stands() {
   [ "$service" != 'did not start' ] || exit "$exit_not_started"
 }
 
+words_on_server() {
+  if [ $connected = yes ]; then
+    configured_server
+  elif needs_server; then
+    echo 'none yet'
+  else
+    echo 'none yet: it runs alone'
+  fi
+}
+
 lacks_retention() {
-  [ "$role" = MasterTarget ] && [ -z "$(ini_value RetentionVolume "$root$directory/Vx/etc/drscout.conf")" ]
+  case $role in MasterTarget | AllInOne) ;; *) return 1 ;; esac
+  [ -z "$(ini_value RetentionVolume "$root$directory/Vx/etc/drscout.conf")" ]
 }
 
 say_next() {
   if [ "$service" = 'by hand' ]; then
-    say "  There is no systemd here. Start it with: $2/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
+    say '  There is no systemd here. Start it with:'
+    say "  $2/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
   fi
   case $role in
     ConfigServer | AllInOne)
       say '  homeward passphrase show      what other hosts need to be let in'
       say '  homeward hosts                who is there'
+      ! lacks_retention || say "  $2/hostconfigcli      choose the retention volume (page Agent)"
       ;;
     *)
       [ $connected = yes ] || say "  $2/hostconfigcli      connect it to a configuration server"
-      if lacks_retention; then say "  $2/hostconfigcli      choose the retention volume, on the page Agent"; fi
+      ! lacks_retention || say "  $2/hostconfigcli      choose the retention volume (page Agent)"
       ;;
   esac
   case $service in

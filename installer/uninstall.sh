@@ -108,7 +108,7 @@ confirm_removal() {
   ask_yes 'Remove it ?' n || fail "$exit_declined" 'nothing was removed'
 }
 
-# A unit stops within its own limit; beyond that the service manager is asked to end it. Nothing waits for ever.
+# A unit stops within its own limit; beyond that the service manager is asked to end it. Every wait has an end.
 stop_services() {
   local path unit
   has_systemd || return 0

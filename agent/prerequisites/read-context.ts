@@ -11,7 +11,6 @@ import type { Log } from '../../core/log.ts';
 import { askSiteFacts, type SiteFacts } from '../../core/registration/site-facts.ts';
 import { usualData } from '../../core/usual-places.ts';
 import { readVersion } from '../../core/version.ts';
-import { machinePaths } from '../machine-paths.ts';
 import { readMachineFile } from '../replica/machine-file.ts';
 import { replicaPath } from '../replica/replicas.ts';
 import { readAccepted } from './accepted-checks.ts';
@@ -169,7 +168,7 @@ function readReplicas({ retention, replicaDirectory }: Places): ReplicaAt[] {
   if (retention === null || replicaDirectory === null) return [];
   return tryList(retention).flatMap((id) => {
     try {
-      const machine = readMachineFile(machinePaths(retention, id).machineFile);
+      const machine = readMachineFile(path.join(retention, id, 'machine.json'));
       return machine.disks.map((disk) => ({
         machine: machine.name,
         disk: disk.name,

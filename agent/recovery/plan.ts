@@ -5,8 +5,9 @@ import { assert, errnoOf, HomewardError } from '../../core/errors.ts';
 import { systemError } from '../../core/system-error.ts';
 import type { RecoverPlan, RecoverRequest, RecoverTarget } from '../control/service.ts';
 import { devicePath, inspectDevice, refuseUnsafeTarget } from '../replica/target-device.ts';
+import { planImage } from './formats/image-plan.ts';
 import { stretchesOf } from './formats/stretch.ts';
-import { findDone, type PlannedDisk } from './recovery-target.ts';
+import { findDone, imageFormat, type PlannedDisk } from './recovery-target.ts';
 import { targetError } from './target-error.ts';
 import { targetsInUse } from './targets-in-use.ts';
 
@@ -40,7 +41,8 @@ function withDone(disk: PlannedDisk, { machine, lsn, request, notes }: PlanInput
   const identity = { machine: machine.id, lsn, disk: disk.name, size: disk.size, format: disk.format };
   const found = findDone({ disk, identity, notes, fresh: request.fresh ?? false });
   if (found === null || found.done.size === 0) return disk;
-  return { ...disk, resumes: found.done.size / stretchesOf(disk.size) };
+  const { kept } = planImage(imageFormat(disk.format), disk.size, found.done);
+  return { ...disk, resumes: kept.size / stretchesOf(disk.size) };
 }
 
 type FileTarget = Exclude<RecoverTarget, { kind: 'block' | 'in-place' }>;

@@ -3,17 +3,15 @@ import fs from 'node:fs';
 import { dropCached, writeOut } from '../../core/linux.ts';
 import type { ByteRange } from './formats/disk-source.ts';
 
-/** One is waited for while the disk has the next already. */
-const mostRunning = 2;
-
 /**
  * Nothing is durable by this: a sync has less to do. A recovery would else push out of memory what others
- * read, and on a virtual machine memory that was never used before takes several times as long to fill.
+ * read, and on a virtual machine memory that was never used before takes several times as long to fill. One
+ * call is under way at a time: it keeps a thread of the pool, where commits of the journal wait for theirs.
  */
 export class WriteBehind {
   #fd: number | null;
   readonly #waiting: ByteRange[] = [];
-  readonly #running = new Set<Promise<void>>();
+  #running: Promise<void> | null = null;
 
   /** Of a file that stays open for longer. */
   constructor(fd: number) {
@@ -30,7 +28,9 @@ export class WriteBehind {
       Math.min(...ranges.map(([start]) => start)),
       Math.max(...ranges.map(([, end]) => end)),
     ]);
-    while (this.#running.size < mostRunning && this.#waiting.length > 0) this.#begin(this.#fd);
+    this.#running ??= this.#work(this.#fd).finally(() => {
+      this.#running = null;
+    });
   }
 
   /** What waits is left to the sync; nothing is under way any more when it resolves. May be called again. */
@@ -38,13 +38,8 @@ export class WriteBehind {
     const fd = this.#fd;
     this.#fd = null;
     this.#waiting.length = 0;
-    await Promise.all(this.#running);
+    await this.#running;
     if (fd !== null) fs.closeSync(fd);
-  }
-
-  #begin(fd: number): void {
-    const running = this.#work(fd).finally(() => this.#running.delete(running));
-    this.#running.add(running);
   }
 
   async #work(fd: number): Promise<void> {

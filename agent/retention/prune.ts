@@ -75,7 +75,7 @@ function needingRedo({ shown, boundaries, prunedLsn }: PruneFacts): number[] {
   return shown.filter((lsn) => lsn > prunedLsn && !ends.has(lsn));
 }
 
-/** The end of the newest segment whose records nobody wants, nor those before; `prunedLsn` when there is none. */
+/** The end of the newest segment whose records nobody wants, nor those before; `prunedLsn` for none. */
 function unwantedUpTo(facts: PruneFacts, policy: PrunePolicy, demand: PruneDemand): number {
   let { bytes } = facts;
   let { freeBytes } = demand;

@@ -1,17 +1,19 @@
 // `homeward check`: whether this host can do what it is for; and the words for findings that may stay.
 import fs from 'node:fs';
 import os from 'node:os';
-import { acceptCheck, withdrawAcceptance } from '../../agent/prerequisites/accepted-checks.ts';
-import { allChecks } from '../../agent/prerequisites/all-checks.ts';
-import { rememberAcceptance, rememberChecks } from '../../agent/prerequisites/check-summary.ts';
-import { liveHost } from '../../agent/prerequisites/host.ts';
 import {
+  acceptCheck,
+  allChecks,
   dataOf,
+  liveHost,
   readCheckContext,
+  rememberAcceptance,
+  rememberChecks,
+  runChecks,
   usualConfigs,
+  withdrawAcceptance,
   type ContextOptions,
-} from '../../agent/prerequisites/read-context.ts';
-import { runChecks } from '../../agent/prerequisites/run-checks.ts';
+} from '../../agent/prerequisites/client.ts';
 import { ExitStatus, HomewardError } from '../../core/errors.ts';
 import { createLog } from '../../core/log.ts';
 import { required } from '../operands.ts';

@@ -1,5 +1,5 @@
 // The report of the checks for people: one row for each, and below the table what it comes to.
-import type { CheckedItem, CheckReport } from '../../agent/prerequisites/run-checks.ts';
+import type { CheckedItem, CheckReport } from '../../agent/prerequisites/client.ts';
 import { printable } from '../../core/printable.ts';
 
 const words = { pass: 'OK', fail: 'FAILED', warn: 'WARNING', skipped: '-' } as const;

@@ -1,7 +1,6 @@
 // Carries out what the screen or the command line wants: each ends with a saved file, or with what is wrong.
 import fs from 'node:fs';
 import { hostname } from 'node:os';
-import { judgeRetention } from '../../agent/prerequisites/client.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { formatAddress, type Address } from '../../core/identity/address.ts';
 import type { HostRole } from '../../core/identity/host-identity.ts';
@@ -83,6 +82,8 @@ export async function checkPlaces({ data }: Places, changes: Changes): Promise<v
     const what = 'Retention volume and datastore for replicas cannot be the same directory';
     throw notThis(what, 'Give each its own.');
   }
+  // All checks come with it, so it is loaded when somebody wants it.
+  const { judgeRetention } = await import('../../agent/prerequisites/client.ts');
   const judged = await judgeRetention(RetentionVolume, data);
   if (judged !== null) throw notThis(`Retention volume: ${judged.found}`, judged.action);
 }

@@ -11,11 +11,28 @@ import { parseSetting } from '../../core/setting-value.ts';
 import { settings } from '../../core/settings.ts';
 import type { Changes } from '../model/model.ts';
 
-/** What the file says, the defaults where there is none yet. The environment of this shell is not the daemon's. */
+/** What the file says, or the defaults. The environment of this shell is not that of the daemon. */
 export function readSettings(file: string): Config {
-  const known = fs.existsSync(file) ? file : null;
+  const known = isThere(file) ? file : null;
   return loadConfig({ file: known, environment: {}, log: silentLog });
 }
+
+/** Whoever may not read it must not take the defaults for what is set. */
+function isThere(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.R_OK);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error) ?? 'unknown';
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') return false;
+    throw new HomewardError('not-writable', `${file} cannot be read: ${errno}`, {
+      cause: error,
+      hint: asRoot,
+    });
+  }
+}
+
+const asRoot = 'Run hostconfigcli as root (sudo).';
 
 /**
  * Puts the changes into the file, durably and as a whole; it keeps its mode and owner. Throws 'bad-config'
@@ -99,7 +116,7 @@ const keyOf = (line: string): string | null => /^\s*([^\s;#=[][^=]*?)\s*(?:=|$)/
 function notOurs(file: string, errno: string, cause: unknown): HomewardError {
   return new HomewardError('not-writable', `${file} cannot be written: ${errno}`, {
     cause,
-    hint: errno === 'EROFS' ? 'Its file system is mounted read-only.' : 'Run hostconfigcli as root (sudo).',
+    hint: errno === 'EROFS' ? 'Its file system is mounted read-only.' : asRoot,
   });
 }
 

@@ -1,5 +1,6 @@
 // The file with the passphrase: read as the daemons read it, with a word about who else can read it.
 import fs from 'node:fs';
+import { HomewardError } from '../../core/errors.ts';
 import { readPassphrase } from '../../core/identity/enrol.ts';
 
 export interface PassphraseRead {
@@ -7,9 +8,14 @@ export interface PassphraseRead {
   warnings: string[];
 }
 
-/** Throws 'no-such-file' and 'passphrase-too-short'. Line ends of any system behind it do no harm. */
+/** Throws 'no-such-file', 'passphrase-too-short', 'usage'. Line ends behind it do no harm. */
 export function readPassphraseFile(file: string): PassphraseRead {
   const passphrase = readPassphrase(file);
+  if (!/^[\x21-\x7e]+$/.test(passphrase)) {
+    throw new HomewardError('usage', `the passphrase file ${file} holds more than a passphrase`, {
+      hint: 'It has to be plain text in one line. An editor may have saved it as UTF-16.',
+    });
+  }
   const mode = fs.statSync(file).mode & 0o777;
   if ((mode & 0o077) === 0) return { passphrase, warnings: [] };
   const who = (mode & 0o007) === 0 ? 'the group of' : 'everybody on this host, not only';

@@ -80,7 +80,7 @@ async function lookUp(host: string, address: string, signal: AbortSignal): Promi
   }
 }
 
-/** The server has to be of the authority that this host knows. Another address of it needs no new enrolment. */
+/** The server has to be of the authority that this host knows; its address may be another. */
 async function checkKnown({ server, data, signal, onProgress }: RegisterOptions): Promise<HostIdentity> {
   const identity = readIdentity(data);
   if (identity === null || !isInForce(identity.certificate, Date.now())) throw needsPassphrase();

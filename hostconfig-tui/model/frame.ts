@@ -1,4 +1,4 @@
-// What the screen looks like: rows of text with styles, and where the cursor is. Pure, so that a test reads it.
+// What the screen looks like: rows of text with styles, and where the cursor is. Pure: tests read it.
 import type { Field } from './field.ts';
 import { isTooSmall, leastSize, menu, type Model, type Size } from './model.ts';
 import { fieldRows, type FieldDrawing } from './field-rows.ts';
@@ -95,10 +95,11 @@ function keysLine({ page, help }: Model): string {
 }
 
 function statusRow({ status, settings }: Model, { columns }: Size): Row {
+  // The last column of the last row stays free: some consoles scroll when it is written.
   const parts = statusParts(status, settings.role);
   const [first = '', ...rest] = parts;
   const tail = rest.map((part) => ` | ${part}`).join('');
-  const room = columns - 2 - widthOf(tail);
+  const room = columns - 3 - widthOf(tail);
   const head =
     widthOf(first) > room
       ? `${Array.from(first)
@@ -108,7 +109,7 @@ function statusRow({ status, settings }: Model, { columns }: Size): Row {
   return [{ text: rowText(` ${head}${tail}`, columns), style: 'status' }];
 }
 
-const rowText = (text: string, columns: number): string => text.padEnd(columns);
+const rowText = (text: string, columns: number): string => text.padEnd(columns - 1);
 
 interface Area {
   look: Look;
@@ -127,8 +128,8 @@ function pageRows(model: Model, area: Area): Frame {
       fieldRows(page, field, { inner, look: area.look, isHere: at === page.at, listRows }),
     );
   const room = area.height - 2 - messages.length;
-  // A blank before the buttons and one behind them, and the list takes what is left of the box. What has to be
-  // said goes before both.
+  // A blank before the buttons and one behind them, and the list takes what is left of the box. What has
+  // to be said goes before both.
   const needed = draw(0).reduce((sum, { rows }) => sum + rows.length, 0);
   const left = room - needed - 2;
   const drawn = draw(Math.max(left - 1, 0));

@@ -1,4 +1,4 @@
-// Draws frames on the terminal with blessed, which sends only what has changed; leaves the terminal as it was.
+// Draws frames on the terminal with blessed, which sends what has changed; leaves the terminal as it was.
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { ReadStream, WriteStream } from 'node:tty';

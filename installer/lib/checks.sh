@@ -11,15 +11,16 @@ check_host() {
   refuse_version
   case " $failing " in
     *' retention-volume '*)
-      ! is_retention_open || say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'
+      ! is_retention_open ||
+        say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'
       ;;
   esac
   put_off_retention
   [ -z "$failing" ] || accept_or_stop "$failing"
 }
 
-# run_checks table|again [FLAG …]: shows the table, and sets `failing`, `hard` and `missing` to ids of checks. What
-# is not configured yet is said by environment.
+# run_checks table|again [FLAG …]: shows the table, and sets `failing`, `hard` and `missing` to ids of checks.
+# What is not configured yet is said by environment.
 run_checks() {
   local how=$1 report
   shift
@@ -132,19 +133,20 @@ ask_to_accept() {
   ask_yes 'Install all the same ?' n || stop_for_checks "$1"
   flag_because=
   while [ -z "$flag_because" ]; do
-    ask 'Why may they stay so? (kept, and shown in the status) :' ''
+    ask 'Why may they stay so ? (kept, and shown in the status) :' ''
     flag_because=$answer
   done
   accepted+=$1
 }
 
 stop_for_checks() {
+  local ids=${1# }
   fail "$exit_check_failed" "nothing was changed, since these checks failed:$1" \
-    "Put them right as the table says, or go on with: --accept $(echo "$1" | tr ' ' ',' | cut -c 2-) --because TEXT"
+    "Put them right as the table says, or go on with: --accept ${ids// /,} --because TEXT"
 }
 
-# Kept with the data of the role, shown in status. What cannot be accepted for good is looked at again when the
-# service starts; then it does not start, and says why.
+# Kept with the data of the role, shown in status. What cannot be accepted for good is looked at again when
+# the service starts; then it does not start, and says why.
 keep_accepted() {
   local id
   for id in $accepted; do

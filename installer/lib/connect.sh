@@ -35,13 +35,13 @@ connect() {
   connect_status=0
   connected=no
   before=$(configured_server)
-  if [ -n "$flag_address" ] && [ -n "$flag_passphrase" ]; then
+  if [ -n "$flag_address" ]; then
     connect_unattended
   elif [ -n "$before$flag_alone" ] || [ "$role" != MasterTarget ] || ! is_interactive; then
     :
-  elif [ "$change" = upgrade ] && [ -z "$flag_address" ]; then
+  elif [ "$change" = upgrade ]; then
     : # it was asked at the first installation
-  elif [ -n "$flag_address" ] || ask_connect; then
+  elif ask_connect; then
     open_host_config
   fi
   [ -z "$(configured_server)" ] || connected=yes
@@ -78,10 +78,6 @@ ask_connect() {
 open_host_config() {
   local saved
   saved=$(stty -g 2>/dev/null)
-  if [ -n "$flag_address" ]; then
-    set_config ConfigServerAddress "$flag_address"
-    set_config ConfigServerPort "${flag_port:-443}"
-  fi
   host_config
   connect_status=$?
   [ -z "$saved" ] || stty "$saved" 2>/dev/null

@@ -165,7 +165,7 @@ check_communication() {
 
 check_accept() {
   case $flag_accept in
-    *[!a-z0-9,-]* | ,* | *, | *,,*) usage_error "--accept $flag_accept: give the ids of checks, with commas" ;;
+    *[!a-z0-9,-]* | ,* | *, | *,,*) usage_error "--accept $flag_accept: give ids of checks, with commas" ;;
   esac
 }
 
@@ -191,9 +191,9 @@ check_together() {
   if [ -z "$flag_accept" ] && [ -n "$flag_because" ]; then
     usage_error '--because needs to know what for' 'Give the ids of checks with --accept ID,….'
   fi
-  if [ -n "$flag_address" ] && [ -z "$flag_passphrase" ] && ! is_interactive; then
+  if [ -n "$flag_address" ] && [ -z "$flag_passphrase" ]; then
     usage_error '-i needs the passphrase of the configuration server' \
-      'Give -P FILE, with what `homeward passphrase show` prints there.'
+      'Give -P FILE, with what `homeward passphrase show` prints there; or neither, and be asked.'
   fi
   [ -z "$flag_passphrase" ] || check_passphrase_file "$flag_passphrase"
 }

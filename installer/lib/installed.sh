@@ -17,8 +17,8 @@ ini_value() {
   sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" "$2" 2>/dev/null | head -n 1 | tr -d '\r"'
 }
 
-# find_installed [DIR]: sets installed_directory, installed_role, installed_version. Without a version there is
-# at most the beginning of an installation. `current` is the truth; the file is what tells where to look.
+# find_installed [DIR]: sets installed_directory, installed_role, installed_version. Without a version there
+# is at most the beginning of an installation. `current` is the truth; the file is what tells where to look.
 find_installed() {
   local directory
   installed_directory='' installed_role='' installed_version=''

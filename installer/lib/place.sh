@@ -148,7 +148,9 @@ Role = $role
 [homeward]
 END
   fi
-  [ -z "$flag_retention" ] || set_config RetentionVolume "$flag_retention"
+  # What an earlier installation has left may be that of another role.
+  if [ "$(ini_value Role "$root$path")" != "$role" ]; then set_config vxagent Role "$role"; fi
+  [ -z "$flag_retention" ] || set_config homeward RetentionVolume "$flag_retention"
   share_config
 }
 
@@ -157,15 +159,15 @@ share_config() {
   [ -n "$root" ] || ! getent group homeward >/dev/null 2>&1 || chgrp homeward "$directory/Vx/etc/drscout.conf"
 }
 
-# set_config KEY VALUE, in [homeward]; other lines stay as somebody wrote them.
+# set_config SECTION KEY VALUE; other lines stay as somebody wrote them.
 set_config() {
   local path=$directory/Vx/etc/drscout.conf changed
-  changed=$(awk -v key="$1" -v value="$2" '
+  changed=$(awk -v section="$1" -v key="$2" -v value="$3" '
     function put() { if (!done) print key " = " value; done = 1 }
-    /^[[:space:]]*\[/ { if (inside) put(); inside = ($0 ~ /^[[:space:]]*\[homeward\]/) }
+    /^[[:space:]]*\[/ { if (inside) put(); inside = index($0, "[" section "]") > 0 }
     inside && $0 ~ "^[[:space:]]*" key "[[:space:]]*=" { put(); next }
     { print }
-    END { if (!done) { if (!inside) print "\n[homeward]"; put() } }
+    END { if (!done) { if (!inside) print "\n[" section "]"; put() } }
   ' "$root$path") || return
   place_text "$path" 0640 <<<"$changed" && share_config
 }

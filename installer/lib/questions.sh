@@ -46,7 +46,8 @@ keep_where_and_role() {
     fail "$exit_conflict" "this host is installed as $role, not as $flag_role" \
       "Leave -r out, or remove it first: $directory/Vx/current/installer/uninstall.sh"
   fi
-  [ -n "$role" ] || fail "$exit_conflict" "$version_file does not say which role this host has" 'Give -r ROLE.'
+  [ -n "$role" ] ||
+    fail "$exit_conflict" "$version_file does not say which role this host has" 'Give -r ROLE.'
   case $role in
     ConfigServer | AllInOne)
       [ -z "$flag_address" ] || usage_error "-i is not for a $role: it is its own configuration server"

@@ -1,5 +1,5 @@
-// For install.sh, which reads no JSON: the report of `homeward check --json` on stdin becomes three lines of ids
-// (what blocks, what of that cannot be accepted, what is to be installed) and a table.
+// For install.sh, which reads no JSON: the report of `homeward check --json` on stdin becomes three lines of
+// ids (what blocks, what of that cannot be accepted, what is to be installed) and a table.
 // usage: read-checks.ts table|again COLUMNS
 import fs from 'node:fs';
 

@@ -13,8 +13,8 @@ exit_not_started=9
 exit_bug=70
 exit_not_root=77
 
-# The host's paths begin with this. Empty but for tests, which install into a directory and bring programs that
-# stand for the service manager.
+# The host's paths begin with this. Empty but for tests, which install into a directory and bring programs
+# that stand for the service manager.
 root=${HOMEWARD_INSTALL_ROOT:-}
 
 # Set once there is a place for it; what was said before is in the terminal alone.

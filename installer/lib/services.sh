@@ -73,7 +73,7 @@ bring_up() {
   [ "$(state_of_service)" = active ]
 }
 
-# An upgrade that was killed may have switched without restarting; a service that is current stays undisturbed.
+# An upgrade that was killed may have switched without restarting; a service that is current is left alone.
 runs_this_release() {
   local pid
   pid=$(systemctl show -p MainPID --value "$(unit_of "$role")" 2>/dev/null)
@@ -153,7 +153,7 @@ open_firewall() {
       say "No firewall that is known here runs; port $port is left as it is."
     fi
   done
-  [ -n "$(ports_of_role)" ] || say "A $(role_title "$role") listens on no port of the network: nothing to open."
+  [ -n "$(ports_of_role)" ] || say "A $(role_title "$role") listens on no port: nothing to open."
 }
 
 ports_of_role() {

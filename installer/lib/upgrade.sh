@@ -86,5 +86,6 @@ go_back() {
 
 # Left between the switch and the end of a first installation: programs and configuration are whole.
 say_not_started() {
-  say "Homeward $new_version is installed, and not started. Run $program again, or: systemctl enable --now $(unit_of "$role")"
+  say "Homeward $new_version is installed, and not started."
+  say "Run $program again, or: systemctl enable --now $(unit_of "$role")"
 }

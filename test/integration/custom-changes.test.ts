@@ -285,34 +285,41 @@ exit "$status"
   return `${directory}:${process.env['PATH'] ?? ''}`;
 }
 
-t.test('killed anywhere, each file is old or new, and the next run ends it', async (t) => {
-  const reference = fakeHost(t, el9);
-  const old = treeOf(reference.root, 'etc');
-  reference.run(apply);
-  const then = treeOf(reference.root, 'etc');
-  let killed = 0;
-  const random = seededRandom(chooseSeed(t));
-  for (let count = 1 + random.below(stride); ; count += stride) {
-    const host = fakeHost(t, el9);
-    const before = host.tree();
-    const { status } = host.run(apply, { PATH: killers(t, count, random.below(2) === 0) });
-    if (status === 0) break; // it made fewer calls than that
-    killed += 1;
-    const now = treeOf(host.root, 'etc');
-    const mixed = Object.entries(now).filter(
-      ([file, content]) => !file.endsWith('.homeward-new') && content !== old[file] && content !== then[file],
-    );
-    t.same(mixed, [], `after call ${count}`);
-    if (killed % 3 === 0) {
-      t.equal(host.run(takeBack).status, 0);
-      t.same(host.tree(), before, `taken back after call ${count}`);
-    } else {
-      t.equal(host.run(apply).status, 0);
-      t.same(treeOf(host.root, 'etc'), then, `run again after call ${count}`);
+const needsMinutes = skipUnless({ full: true });
+
+t.test(
+  'killed anywhere, each file is old or new, and the next run ends it',
+  { skip: needsMinutes },
+  async (t) => {
+    const reference = fakeHost(t, el9);
+    const old = treeOf(reference.root, 'etc');
+    reference.run(apply);
+    const then = treeOf(reference.root, 'etc');
+    let killed = 0;
+    const random = seededRandom(chooseSeed(t));
+    for (let count = 1 + random.below(stride); ; count += stride) {
+      const host = fakeHost(t, el9);
+      const before = host.tree();
+      const { status } = host.run(apply, { PATH: killers(t, count, random.below(2) === 0) });
+      if (status === 0) break; // it made fewer calls than that
+      killed += 1;
+      const now = treeOf(host.root, 'etc');
+      const mixed = Object.entries(now).filter(
+        ([file, content]) =>
+          !file.endsWith('.homeward-new') && content !== old[file] && content !== then[file],
+      );
+      t.same(mixed, [], `after call ${count}`);
+      if (killed % 3 === 0) {
+        t.equal(host.run(takeBack).status, 0);
+        t.same(host.tree(), before, `taken back after call ${count}`);
+      } else {
+        t.equal(host.run(apply).status, 0);
+        t.same(treeOf(host.root, 'etc'), then, `run again after call ${count}`);
+      }
     }
-  }
-  t.ok(killed > 2, `${killed} places`);
-});
+    t.ok(killed > 2, `${killed} places`);
+  },
+);
 
 t.test('shellcheck finds nothing', { skip: skipUnless({ commands: ['shellcheck'] }) }, async (t) => {
   const { status, stdout } = spawnSync('shellcheck', ['-x', '-P', process.cwd(), script], {

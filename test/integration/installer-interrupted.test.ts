@@ -1,5 +1,5 @@
-// Whatever moment an installation or an upgrade is ended at, the host has the old version or the new one, and the
-// next run puts everything right.
+// Whatever moment an installation or an upgrade is ended at, the host has the old version or the new one, and
+// the next run puts everything right.
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';

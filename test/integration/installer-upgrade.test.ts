@@ -1,4 +1,5 @@
-// Running the installer again: what stays, what it refuses, and the way back when the new version does not come up.
+// Running the installer again: what stays, what it refuses, and the way back when the new version does not
+// come up.
 import fs from 'node:fs';
 import t from 'tap';
 import type { Ended } from '../support/homeward.ts';
@@ -48,6 +49,19 @@ t.test('configuration and data stay through upgrades; a downgrade has to be insi
   t.equal(fs.readFileSync(conf, 'utf8'), configured);
   t.equal(site.read('var/lib/homeward/identity'), 'who I am');
   t.same(fs.readdirSync(site.at('usr/local/ASR/Vx/releases')), ['1.9.0']);
+});
+
+t.test('another role after a removal finds the configuration that was left, and takes it over', async (t) => {
+  const site = new InstallerSite(t);
+  await site.install([...args, '--retention-volume', '/retention']);
+  t.equal((await site.uninstall(['-Y'])).status, 0);
+  const { status, err } = await site.install(['-q', '-r', 'AllInOne']);
+  t.equal(status, 0, err);
+  const conf = site.read('usr/local/ASR/Vx/etc/drscout.conf') ?? '';
+  t.same(
+    conf.split('\n').filter((line) => !line.startsWith(';')),
+    ['[vxagent]', 'Role = AllInOne', '', '[homeward]', 'RetentionVolume = /retention', ''],
+  );
 });
 
 t.test('an upgrade keeps its role and place, and without a terminal wants --yes', async (t) => {

@@ -1,35 +1,14 @@
-// The installer without questions: flags of both generations, what it refuses before it changes anything, upgrade,
-// roll-back, and kill -9 before every change that it makes.
+// The installer without questions: what it lays, what it checks, and what it refuses before it changes
+// anything.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { run } from '../support/homeward.ts';
 import { InstallerSite, passphrase } from '../support/installer-site.ts';
 import { skipUnless } from '../support/needs.ts';
 import { root as checkout } from '../support/source-files.ts';
-
-function passphraseFile(site: InstallerSite, text: string | Buffer, mode = 0o600): string {
-  const file = path.join(site.directory, 'passphrase');
-  fs.writeFileSync(file, text);
-  fs.chmodSync(file, mode);
-  return file;
-}
-
-/** Whatever it is told, it ends with `status`, says why, and changes nothing. */
-async function refuses(
-  t: Test,
-  site: InstallerSite,
-  args: readonly string[],
-  { status = 2, why, version }: { status?: number; why: string | RegExp; version?: string },
-): Promise<void> {
-  const before = site.snapshot();
-  const ended = await site.install(args, version === undefined ? {} : { version });
-  t.equal(ended.status, status, `${args.join(' ')}: ${ended.err}`);
-  t.match(ended.err, why);
-  t.same(site.snapshot(), before, 'and nothing changed');
-}
 
 t.test(
   'shellcheck finds nothing in the installer',
@@ -95,78 +74,9 @@ t.test('each role has its unit, which runs what is installed', async (t) => {
   }
 });
 
-t.test('wrong, missing and contradictory flags are named', async (t) => {
-  const site = new InstallerSite(t);
-  const good = passphraseFile(site, passphrase);
-  const wrong: [string, string | RegExp][] = [
-    ['', '-r ROLE is missing'],
-    ['-q', '-q asks nothing'],
-    ['-r', '-r needs a value'],
-    ['-r -q', '-r needs a value, and got the flag -q'],
-    ['-r Master', '-r Master is no role'],
-    ['-r MT -R MS', '-R is given twice: MasterTarget and MS'],
-    ['--role=', '--role has an empty value'],
-    ['-r MT --alone=yes', '--alone takes no value'],
-    ['-x', 'there is no flag -x'],
-    ['--dryrun', 'there is no flag --dryrun'],
-    ['MT', 'what is "MT"?'],
-    ['-r MT -d asr', 'it has to be an absolute path'],
-    ['-r MT -d /', 'a directory of the system'],
-    ['-r MT -d /usr/local', 'a directory of the system'],
-    ['-r MT -d /opt/homeward', 'where the rpm and the deb'],
-    ['-r MT -d /etc/asr', 'does not stay, or is not for programs'],
-    ['-r MT -p 22 --alone', '-p is the port of the configuration server, but which?'],
-    [`-r MT -i cs -P ${good} -p 65536`, 'is no port'],
-    [`-r MT -i cs -P ${good} -p ssh`, 'is no port'],
-    [`-r MT -i https://cs -P ${good}`, 'without https://'],
-    [`-r MT -i cs:443 -P ${good}`, 'the port is given with -p 443'],
-    [`-r MT -i c$s -P ${good}`, 'neither a name nor an address'],
-    [`-r MT -i cs --alone -P ${good}`, '-i and --alone contradict'],
-    [`-r AllInOne -i cs -P ${good}`, '-i and -r AllInOne contradict'],
-    ['-r MT -i cs', '-i needs the passphrase'],
-    [`-r MT -P ${good}`, '-P says how to be let in, but not where'],
-    ['-r MT -c http', 'hosts speak https'],
-    ['-r MT -s maybe', '-s is y or n'],
-    ['-r MT -t agent', '-t knows only "both"'],
-    ['-r MT -a vm', '-a knows only "host"'],
-    ['-r MT -v Amiga', '-v Amiga is no platform'],
-    ['-r MT --accept scsi-uuid', '--accept needs a reason'],
-    ['-r MT --because lab', '--because needs to know what for'],
-    ['-r MT --retention-volume retention', 'not an absolute path'],
-  ];
-  for (const [line, why] of wrong) await refuses(t, site, line.split(' ').filter(Boolean), { why });
-});
-
-t.test('a passphrase file that cannot be one is refused, and which fault it has is said', async (t) => {
-  const site = new InstallerSite(t);
-  const args = (file: string): string[] => ['-r', 'MT', '-i', 'cs', '-P', file];
-  await refuses(t, site, args('/nowhere/passphrase'), { why: 'there is no such file' });
-  await refuses(t, site, args(site.directory), { why: 'is not a file' });
-  await refuses(t, site, args(passphraseFile(site, '')), { why: 'is empty' });
-  await refuses(t, site, args(passphraseFile(site, ' \r\n\n')), { why: 'is empty' });
-  await refuses(t, site, args(passphraseFile(site, 'ABCD-EFGH')), { why: 'holds 9 characters' });
-  await refuses(t, site, args(passphraseFile(site, Buffer.from(passphrase, 'utf16le'))), { why: 'UTF-16' });
-});
-
-t.test('line ends of a passphrase file do not matter; one that all can read is warned about', async (t) => {
-  for (const end of ['', '\r\n']) {
-    const site = new InstallerSite(t);
-    const file = passphraseFile(site, `${passphrase}${end}`, end === '' ? 0o644 : 0o600);
-    const { status, out, err } = await site.install(['-q', '-r', 'MT', '-i', 'cs.example', '-P', file]);
-    t.equal(status, 0, err);
-    t.match(
-      site.calls().join('\n'),
-      `hostconfigcli --address cs.example --port 443 --https yes --passphrase-file ${file}`,
-    );
-    t.match(out, 'Configuration server  cs.example');
-    t.equal(err.includes('everybody on this host can read'), end === '');
-    t.notMatch(out + err + site.read('var/log/homeward/install.log'), passphrase);
-  }
-});
-
 t.test('a configuration server that does not answer leaves an installed host, and says so', async (t) => {
   const site = new InstallerSite(t);
-  const file = passphraseFile(site, passphrase);
+  const file = site.passphraseFile(passphrase);
   const { status, out, err } = await site.install(['-q', '-r', 'MT', '-i', 'unreachable', '-P', file]);
   t.equal(status, 7);
   t.match(err, 'connection refused');
@@ -196,9 +106,9 @@ t.test('failed checks stop it unless they are accepted; a master target too new 
     { id: 'memory', result: 'fail', severity: 'advice' },
   ]);
   const args = ['-q', '-r', 'MT', '--alone'];
-  await refuses(t, site, args, { status: 1, why: 'these checks failed: disk-count retention-volume' });
+  await site.refuses(t, args, { status: 1, why: 'these checks failed: disk-count retention-volume' });
   const some = [...args, '--accept', 'disk-count', '--because', 'lab'];
-  await refuses(t, site, some, { status: 1, why: '--accept retention-volume' });
+  await site.refuses(t, some, { status: 1, why: '--accept retention-volume' });
   const all = await site.install([...args, '--accept', 'disk-count,retention-volume', '--because', 'a lab']);
   t.equal(all.status, 0, all.err);
   t.match(site.calls().join('\n'), 'check --accept disk-count --because a lab');
@@ -207,7 +117,7 @@ t.test('failed checks stop it unless they are accepted; a master target too new 
 
   site.checks([{ id: 'version', result: 'fail', found: '1.1.0 is newer than cs, which has 1.0.0' }]);
   const newer = { status: 6, why: 'newer than its configuration server', version: '1.1.0' };
-  await refuses(t, site, ['-q', '--accept', 'all', '--because', 'x'], newer);
+  await site.refuses(t, ['-q', '--accept', 'all', '--because', 'x'], newer);
   t.equal(site.service(), 'active 1.0.0');
 });
 
@@ -229,15 +139,15 @@ t.test(
     const bin = path.join(site.directory, 'path');
     fs.writeFileSync(site.at('etc/os-release'), 'PRETTY_NAME="CentOS Linux 7 (Core)"\n');
     fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.17\n', { mode: 0o755 });
-    await refuses(t, site, ['-q', '-r', 'MT'], {
+    await site.refuses(t, ['-q', '-r', 'MT'], {
       status: 6,
       why: 'CentOS Linux 7 (Core) has glibc 2.17, and Homeward needs 2.28',
     });
     fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\nexit 1\n');
-    await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'no GNU C library' });
+    await site.refuses(t, ['-q', '-r', 'MT'], { status: 6, why: 'no GNU C library' });
     fs.writeFileSync(path.join(bin, 'getconf'), '#!/bin/sh\necho glibc 2.28\n');
     fs.rmSync(path.join(site.package(), 'release/runtime/bin/node'));
-    await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'does not run here' });
+    await site.refuses(t, ['-q', '-r', 'MT'], { status: 6, why: 'does not run here' });
   },
 );
 
@@ -245,7 +155,7 @@ t.test('a volume that is full is told before anything changes', async (t) => {
   const site = new InstallerSite(t);
   const df = '#!/bin/sh\necho Filesystem\necho "/dev/sda1 100000 99000 1000 99% /usr/local"\n';
   fs.writeFileSync(path.join(site.directory, 'path/df'), df, { mode: 0o755 });
-  await refuses(t, site, ['-q', '-r', 'MT'], { status: 8, why: /needs \d+ MiB, and 0 MiB are free/ });
+  await site.refuses(t, ['-q', '-r', 'MT'], { status: 8, why: /needs \d+ MiB, and 0 MiB are free/ });
 });
 
 t.test('it does not run under the install directory, nor install into its package', async (t) => {
@@ -274,28 +184,68 @@ t.test('files that are not as they were packed are refused', async (t) => {
   fs.writeFileSync(path.join(top, 'SHA256SUMS'), out);
   t.equal((await site.install(['-r', 'MT', '--dry-run'])).status, 0);
   fs.appendFileSync(path.join(top, 'release/bin/homeward'), '\n');
-  await refuses(t, site, ['-q', '-r', 'MT'], { status: 6, why: 'not as they were packed' });
+  await site.refuses(t, ['-q', '-r', 'MT'], { status: 6, why: 'not as they were packed' });
 });
 
 t.test('a host without a service manager gets the programs, and is told how to start', async (t) => {
   const site = new InstallerSite(t, { systemd: false });
   const { status, out } = await site.install(['-q', '-r', 'MT']);
   t.equal(status, 0);
-  t.match(out, 'Start it with: /usr/local/ASR/Vx/bin/homeward master-target --config');
+  t.match(
+    out,
+    'There is no systemd here. Start it with:\n  /usr/local/ASR/Vx/bin/homeward master-target --config',
+  );
   t.notMatch(site.calls().join('\n'), 'systemctl');
   t.equal((await site.uninstall(['-Y'])).status, 0);
 });
 
 t.test('where SELinux is on, what is placed gets its labels before it is used', async (t) => {
   const site = new InstallerSite(t);
-  const stub =
-    '#!/bin/sh\necho "restorecon $* $(readlink "$HOMEWARD_INSTALL_ROOT/usr/local/ASR/Vx/current")" >>"$SITE/calls"\n';
+  const stub = [
+    '#!/bin/sh',
+    'current=$(readlink "$HOMEWARD_INSTALL_ROOT/usr/local/ASR/Vx/current")',
+    'echo "restorecon $* $current" >>"$SITE/calls"',
+    '',
+  ].join('\n');
   fs.writeFileSync(path.join(site.directory, 'path/restorecon'), stub, { mode: 0o755 });
   fs.writeFileSync(path.join(site.directory, 'path/selinuxenabled'), '#!/bin/sh\n', { mode: 0o755 });
   t.equal((await site.install(['-q', '-r', 'MT'])).status, 0);
   const labelled = site.calls().filter((call) => call.startsWith('restorecon'));
   t.equal(labelled[0], `restorecon -RF ${site.at('usr/local/ASR')} `, 'no release is in use yet');
   t.match(labelled.join('\n'), 'etc/systemd/system/homeward-master-target.service');
+});
+
+t.test('the host of a master target is prepared when that is wanted, and looked at again', async (t) => {
+  const site = new InstallerSite(t);
+  const lvm = { id: 'lvm-quiet', result: 'fail', severity: 'hard-unless-accepted' } as const;
+  site.checks([lvm]);
+  const script = path.join(site.package(), 'release/installer/ApplyCustomChanges.sh');
+  const good = JSON.stringify({ checks: [] });
+  const lines = [
+    '#!/bin/sh',
+    'echo "ApplyCustomChanges $*" >>"$SITE/calls"',
+    `echo '${good}' >"$SITE/checks.json"`,
+  ];
+  fs.writeFileSync(script, `${lines.join('\n')}\n`, { mode: 0o755 });
+  const args = ['-q', '-r', 'MT'];
+  await site.refuses(t, args, { status: 1, why: 'lvm-quiet' });
+  await site.refuses(t, [...args, '--apply-custom-changes', 'n', '--yes'], { status: 1, why: 'lvm-quiet' });
+  const { status, out, err } = await site.install([...args, '--apply-custom-changes', 'y']);
+  t.equal(status, 0, err);
+  t.match(out, 'Nothing is open.');
+  t.match(site.calls().join('\n'), `ApplyCustomChanges --yes --root ${site.root}`);
+});
+
+t.test('a port of the firewall is opened with --open-firewall alone', async (t) => {
+  for (const flags of [[], ['--open-firewall']]) {
+    const site = new InstallerSite(t);
+    const stub = '#!/bin/sh\necho "firewall-cmd $*" >>"$SITE/calls"\n';
+    fs.writeFileSync(path.join(site.directory, 'path/firewall-cmd'), stub, { mode: 0o755 });
+    t.equal((await site.install(['-q', '-r', 'ConfigServer', ...flags])).status, 0);
+    const calls = site.calls().filter((call) => call.startsWith('firewall-cmd'));
+    t.equal(calls.includes('firewall-cmd -q --permanent --add-port=443/tcp'), flags.length > 0);
+    t.equal(calls.length > 0, flags.length > 0);
+  }
 });
 
 t.test('-s n starts nothing; a service that does not come up is an error with its reason', async (t) => {
@@ -326,7 +276,7 @@ t.test('a normal user is told at once; so is whoever runs it twice', async (t) =
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   await once(holder.stdout, 'data');
-  await refuses(t, site, ['-q', '-r', 'MT'], { status: 5, why: 'another installation or removal runs' });
+  await site.refuses(t, ['-q', '-r', 'MT'], { status: 5, why: 'another installation or removal runs' });
   holder.stdin.end();
   await once(holder, 'close');
   t.equal((await site.install(['-q', '-r', 'MT'])).status, 0);
@@ -349,90 +299,3 @@ t.test(
     t.match(err, 'usr/local cannot be written: its file system is mounted read-only');
   },
 );
-
-t.test('uninstall.sh -Y removes programs and services, and no data', async (t) => {
-  const site = new InstallerSite(t);
-  await site.install(['-q', '-r', 'MT', '-d', '/srv/asr', '--retention-volume', '/retention']);
-  fs.mkdirSync(site.at('retention'));
-  fs.writeFileSync(site.at('retention/segment'), 'history');
-  for (const name of ['replicas', 'identity']) {
-    fs.mkdirSync(site.at(`var/lib/homeward/master-target/${name}`), { recursive: true });
-    fs.writeFileSync(site.at(`var/lib/homeward/master-target/${name}/file`), name);
-  }
-  fs.writeFileSync(site.at('usr/local/bin/other'), 'of somebody else');
-  const installed = site.at('srv/asr/Vx/current/installer/uninstall.sh');
-  const { status, out, err } = await run(installed, ['-Y'], { env: site.env() });
-  t.equal(status, 0, err);
-  for (const what of ['/srv/asr/Vx/etc/drscout.conf', '/var/lib/homeward', '/retention']) {
-    t.match(out, `still here: ${what}`);
-  }
-  t.same(site.calls().slice(-3), [
-    'systemctl disable homeward-master-target.service',
-    'systemctl stop homeward-master-target.service',
-    'systemctl daemon-reload',
-  ]);
-  const files = site.snapshot().filter((line) => !line.endsWith('/'));
-  t.same(
-    files.map((line) => line.split(/:| ->/)[0]),
-    [
-      'retention/segment',
-      'srv/asr/Vx/etc/drscout.conf',
-      'usr/local/bin/other',
-      'var/lib/homeward/master-target/identity/file',
-      'var/lib/homeward/master-target/replicas/file',
-    ],
-  );
-  const again = await site.install(['-q', '-r', 'MT', '-d', '/srv/asr']);
-  t.equal(again.status, 0, again.err);
-  t.match(site.read('srv/asr/Vx/etc/drscout.conf'), 'RetentionVolume = /retention');
-
-  const purged = await site.uninstall(['-Y', '--purge']);
-  t.equal(purged.status, 0, purged.err);
-  const left = site.snapshot().filter((line) => !line.endsWith('/'));
-  t.same(
-    left.map((line) => line.split(':')[0]),
-    ['retention/segment', 'usr/local/bin/other', 'var/lib/homeward/master-target/replicas/file'],
-  );
-  const nothing = await site.uninstall(['-Y']);
-  t.same([nothing.status, /nothing to remove/.test(nothing.out)], [0, true]);
-});
-
-t.test(
-  'uninstall.sh: what is wrong, what only looks, and what package managers have installed',
-  async (t) => {
-    const site = new InstallerSite(t);
-    await site.install(['-q', '-r', 'MT']);
-    const before = site.snapshot();
-    t.equal((await site.uninstall(['-x'])).status, 2);
-    t.equal((await site.uninstall([])).status, 2);
-    const look = await site.uninstall(['--dry-run']);
-    t.equal(look.status, 0);
-    t.same(site.snapshot(), before);
-    const version = 'VERSION=1.0.0\nROLE=\nINSTALL_DIR=/opt/homeward\n';
-    fs.writeFileSync(site.at('usr/local/.vx_version'), version);
-    fs.cpSync(site.at('usr/local/ASR'), site.at('opt/homeward'), { recursive: true, verbatimSymlinks: true });
-    for (const ended of [await site.uninstall(['-Y']), await site.install(['-q'], { version: '1.1.0' })]) {
-      t.equal(ended.status, 5);
-      t.match(ended.err, 'as a package of the distribution');
-    }
-  },
-);
-
-t.test('the programs of this checkout do their part', async (t) => {
-  const site = new InstallerSite(t);
-  site.useCheckout();
-  const file = passphraseFile(site, passphrase);
-  const connect = ['-i', '127.0.0.1', '-p', '1', '-P', file];
-  const accept = ['--accept', 'all', '--because', 'a test'];
-  const { status, out, err } = await site.install([
-    ...['-q', '-r', 'MT', '--offline', '--retention-volume', site.at('var/lib'), ...connect, ...accept],
-  ]);
-  t.equal(status, 7, err);
-  t.match(out, 'retention-volume');
-  t.match(err, /refused/);
-  t.match(
-    site.read('etc/systemd/system/homeward-master-target.service.d/retention.conf'),
-    site.at('var/lib'),
-  );
-  t.equal((await site.uninstall(['-Y'])).status, 0);
-});

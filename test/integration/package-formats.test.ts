@@ -95,8 +95,7 @@ interface Packages {
 async function liveOnce(t: Test, kind: Kind, { first, second }: Packages): Promise<void> {
   const root = new MinimalRoot(t);
   kind.prepare(root);
-  const link = (place: string): string | null =>
-    root.exists(place) ? fs.readlinkSync(root.at(place)) : null;
+  const link = (place: string): string | null => linkIn(root, place);
 
   done(t, await kind.install(root, first));
   t.equal(link(`${vx}/current`), `releases/${older}`);
@@ -125,29 +124,8 @@ async function liveOnce(t: Test, kind: Kind, { first, second }: Packages): Promi
     'nothing is started that nobody asked for',
   );
 
-  // What a host gathers.
-  fs.writeFileSync(root.at(`${vx}/etc/drscout.conf`), '[vxagent]\nRole = MasterTarget\n');
-  fs.writeFileSync(root.at(`${vx}/private/key`), 'secret');
-  fs.appendFileSync(root.at('/etc/logrotate.d/homeward'), '# ours\n');
-  fs.mkdirSync(root.at('/var/lib/homeward/master-target'), { recursive: true });
-  const version = root.at('/usr/local/.vx_version');
-  fs.writeFileSync(version, fs.readFileSync(version, 'utf8').replace('ROLE=', 'ROLE=MasterTarget'));
-
-  done(t, await kind.install(root, second));
-  t.equal(link(`${vx}/current`), `releases/${newer}`);
-  t.notOk(root.exists(`${vx}/releases/${older}`));
-  t.ok(root.exists(`${vx}/current/only-${newer}`));
-  t.equal(link('/usr/local/ASR'), '/opt/homeward');
-  t.match(fs.readFileSync(version, 'utf8'), `VERSION=${newer}\nROLE=MasterTarget\n`);
-  const upgraded = root.calls();
-  t.ok(upgraded.includes('systemctl try-restart homeward-*.service'));
-  t.notOk(
-    upgraded.some((call) => call.includes('disable')),
-    'no unit is disabled by an upgrade',
-  );
-  kept(t, root);
-  t.match(fs.readFileSync(root.at('/etc/logrotate.d/homeward'), 'utf8'), '# ours');
-
+  gather(root);
+  await upgrade(t, kind, { root, second });
   done(t, await kind.remove(root));
   for (const place of ['/usr/local/ASR', '/usr/local/.vx_version', '/usr/bin/homeward', `${vx}/current`]) {
     t.notOk(root.exists(place), `${place} is gone`);
@@ -159,6 +137,42 @@ async function liveOnce(t: Test, kind: Kind, { first, second }: Packages): Promi
   done(t, await dpkg(root, '--purge', 'homeward'));
   t.notOk(root.exists('/opt/homeward'));
   t.ok(root.exists('/var/lib/homeward/master-target'), 'the state stays even then');
+}
+
+/** What a host has after a while. */
+function gather(root: MinimalRoot): void {
+  fs.writeFileSync(root.at(`${vx}/etc/drscout.conf`), '[vxagent]\nRole = MasterTarget\n');
+  fs.writeFileSync(root.at(`${vx}/private/key`), 'secret');
+  fs.appendFileSync(root.at('/etc/logrotate.d/homeward'), '# ours\n');
+  fs.mkdirSync(root.at('/var/lib/homeward/master-target'), { recursive: true });
+  const version = root.at('/usr/local/.vx_version');
+  fs.writeFileSync(version, fs.readFileSync(version, 'utf8').replace('ROLE=', 'ROLE=MasterTarget'));
+}
+
+async function upgrade(
+  t: Test,
+  kind: Kind,
+  { root, second }: { root: MinimalRoot; second: string },
+): Promise<void> {
+  const version = root.at('/usr/local/.vx_version');
+  done(t, await kind.install(root, second));
+  t.equal(linkIn(root, `${vx}/current`), `releases/${newer}`);
+  t.notOk(root.exists(`${vx}/releases/${older}`));
+  t.ok(root.exists(`${vx}/current/only-${newer}`));
+  t.equal(linkIn(root, '/usr/local/ASR'), '/opt/homeward');
+  t.match(fs.readFileSync(version, 'utf8'), `VERSION=${newer}\nROLE=MasterTarget\n`);
+  const upgraded = root.calls();
+  t.ok(upgraded.includes('systemctl try-restart homeward-*.service'));
+  t.notOk(
+    upgraded.some((call) => call.includes('disable')),
+    'no unit is disabled by an upgrade',
+  );
+  kept(t, root);
+  t.match(fs.readFileSync(root.at('/etc/logrotate.d/homeward'), 'utf8'), '# ours');
+}
+
+function linkIn(root: MinimalRoot, place: string): string | null {
+  return root.exists(place) ? fs.readlinkSync(root.at(place)) : null;
 }
 
 function kept(t: Test, root: MinimalRoot): void {

@@ -1,4 +1,4 @@
-// A master target asks for records once more: it gets what the spool still has, sound, and its stream goes on.
+// A master target asks for records once more: it gets what the spool still has, and its stream goes on.
 import fs from 'node:fs';
 import t from 'tap';
 import { pullAgain } from '../../agent/ingest/pull/pull-again.ts';

@@ -60,7 +60,8 @@ export function tarballIn(out: string): string {
   return path.join(out, name);
 }
 
-function fingerprint(): string {
+/** The same as long as no file that goes into a package changes. */
+export function fingerprint(): string {
   const { epoch, revision } = describeBuild(root, builds, process.env);
   const hash = crypto.createHash('sha256').update(`${epoch} ${revision}\n`);
   for (const source of sources) {

@@ -1,5 +1,5 @@
-// A small package with a host's root of its own, for tests of the installer: its programs are stubs that do what
-// they are told, and the service manager is a file.
+// A small package with a host's root of its own, for tests of the installer: its programs are stubs that do
+// what they are told, and the service manager is a file.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -137,6 +137,26 @@ export class InstallerSite {
     return run(path.join(this.package(version), 'uninstall.sh'), args, { env: this.env() });
   }
 
+  /** Whatever it is told, it ends with `status`, says why, and changes nothing. */
+  async refuses(
+    t: Test,
+    args: readonly string[],
+    { status = 2, why, version }: { status?: number; why: string | RegExp; version?: string },
+  ): Promise<void> {
+    const before = this.snapshot();
+    const ended = await this.install(args, version === undefined ? {} : { version });
+    t.equal(ended.status, status, `${args.join(' ')}: ${ended.err}`);
+    t.match(ended.err, why);
+    t.same(this.snapshot(), before, 'and nothing changed');
+  }
+
+  passphraseFile(text: string | Buffer, mode = 0o600): string {
+    const file = path.join(this.directory, 'passphrase');
+    fs.writeFileSync(file, text);
+    fs.chmodSync(file, mode);
+    return file;
+  }
+
   at(name: string): string {
     return path.join(this.root, name);
   }
@@ -167,7 +187,7 @@ export class InstallerSite {
     fs.writeFileSync(path.join(this.directory, 'state'), `active ${version}\n`);
   }
 
-  /** Every file, link and directory of the host, with a digest of what is in it; the log and the lock left out. */
+  /** Every file, link and directory of the host, with a digest of it; the log and the lock left out. */
   snapshot(): string[] {
     const lines = this.#below('').map((name) => {
       const file = this.at(name);
@@ -214,14 +234,22 @@ conf=$(dirname "$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")")/etc
 case "$*" in
   *unreachable*) echo 'connection refused' >&2; exit 7 ;;
   *--address*) echo "ConfigServerAddress = $2" >>"$conf" ;;
-  *) echo 'Host Config Interface'; read -r line; [ "$line" != connect ] || echo 'ConfigServerAddress = typed' >>"$conf" ;;
+  *)
+    echo 'Host Config Interface'
+    read -r line
+    [ "$line" != connect ] || echo 'ConfigServerAddress = typed' >>"$conf"
+    ;;
 esac
 `;
 
-/** Its parent is timeout, whose parent is the installer. The version that \`current\` leads to decides whether a start works. */
+/**
+ * Its parent is timeout, whose parent is the installer. The version that `current` leads to decides whether a
+ * start works.
+ */
 const systemctl = `#!/bin/bash
 echo "systemctl $*" >>"$SITE/calls"
-current=$(basename "$(readlink "$HOMEWARD_INSTALL_ROOT"/*/*/*/Vx/current "$HOMEWARD_INSTALL_ROOT"/*/*/Vx/current 2>/dev/null | head -1)")
+cd "$HOMEWARD_INSTALL_ROOT" || exit
+current=$(basename "$(readlink */*/*/Vx/current */*/Vx/current 2>/dev/null | head -1)")
 case $1 in
   is-active) state=$(cat "$SITE/state" 2>/dev/null || echo inactive); echo "\${state%% *}" ;;
   start | restart)

@@ -14,6 +14,7 @@ import { keys, type Masks, type TerminalScreen } from '../support/screen.ts';
 import { accept, clear, ConfiguredHost, quit } from './hostconfig-site.ts';
 
 const passphrase = createPassphrase();
+const nobody = 65_534;
 
 /** One attempt on a page that is opened anew; resolves when it says what is wrong. */
 async function attempt(
@@ -127,6 +128,9 @@ t.test('where port 22 is SSH, one key takes the port of the configuration server
   await site.restart(`${address}:${usual}`);
   const ssh = await serveSsh(t, address);
   const host = new ConfiguredHost(t, { role: 'Agent' });
+  const isRoot = process.geteuid?.() === 0;
+  fs.mkdirSync(host.data);
+  if (isRoot) fs.chownSync(host.data, nobody, nobody);
   const screen = await host.open();
   await attempt(screen, { host: address, port: ssh, passphrase: readPassphrase(site) });
   t.match(screen.text(), `Not TLS: port ${ssh} of ${address} answers as SSH`);
@@ -135,7 +139,9 @@ t.test('where port 22 is SSH, one key takes the port of the configuration server
   await screen.until('Saved.');
   t.equal(host.setting('ConfigServerPort'), String(usual));
   t.equal(host.setting('ConfigServerAddress'), address);
-  t.ok(fs.existsSync(path.join(host.data, 'identity/cert.pem')));
+  const key = fs.statSync(path.join(host.data, 'identity/key.pem'));
+  t.equal(key.mode & 0o777, 0o600);
+  if (isRoot) t.equal(key.uid, nobody, 'a daemon that is not root can read it');
 
   t.comment('another server at that address is not taken for the one that this host knows');
   const other = await identitySite();

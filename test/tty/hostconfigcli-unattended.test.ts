@@ -135,6 +135,8 @@ t.test('a passphrase file that is none', async (t) => {
     message: /0 characters/,
   });
   t.match(await given(2, passphraseFile(host, 'short\n')), { code: 'passphrase-too-short' });
+  const wide = Buffer.from(createPassphrase(), 'utf16le').toString('latin1');
+  t.match(await given(2, passphraseFile(host, wide)), { code: 'usage', message: /more than a passphrase/ });
 });
 
 t.test('a flag that makes no sense is refused in the form that was asked for', async (t) => {

@@ -68,6 +68,19 @@ t.test('a host is registered, and the status line says so', async (t) => {
   t.equal(host.setting('HostId'), hostId, 'it is the same host');
 });
 
+t.test('what is suggested is offered, and not saved', async (t) => {
+  const host = new ConfiguredHost(t);
+  const before = host.text;
+  const screen = await host.open({ args: ['--suggest-address', 'cs.example', '--suggest-port', '8443'] });
+  screen.type(keys.enter);
+  await screen.until('[cs.example ');
+  await screen.until('[8443 ');
+  screen.type(keys.escape);
+  await screen.until('Enter opens');
+  t.same(await quit(screen), { status: 0, signal: 0 });
+  t.equal(host.text, before);
+});
+
 t.test('the other pages save what they say', async (t) => {
   const host = new ConfiguredHost(t);
   const log = path.join(host.directory, 'homeward.log');

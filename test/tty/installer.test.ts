@@ -110,7 +110,7 @@ t.test('signals, and a connection that drops, at every question leave nothing be
     { how: (terminal: Terminal) => terminal.kill('SIGTERM'), status: 143 },
     { how: (terminal: Terminal) => terminal.type('\u0004'), status: 3 },
   ];
-  const questions = [where, choice, 'Install all the same ? (y/n) [Default: n]', 'Why may they stay so?'];
+  const questions = [where, choice, 'Install all the same ? (y/n) [Default: n]', 'Why may they stay so ?'];
   for (const [last] of questions.entries()) {
     for (const { how, status } of leaves) {
       const terminal = start(t, site);
@@ -164,9 +164,9 @@ t.test('a failed check stops, or is accepted with a reason that is kept', async 
   const accepted = start(t, site, { args });
   await accepted.waitFor('Install all the same ?');
   accepted.answer('y');
-  await accepted.waitFor('Why may they stay so?');
+  await accepted.waitFor('Why may they stay so ?');
   accepted.answer('');
-  await accepted.waitFor('Why may they stay so?');
+  await accepted.waitFor('Why may they stay so ?');
   accepted.answer('disks of the lab');
   t.same(await accepted.ended(), { status: 0, signal: null });
   t.match(site.calls().join('\n'), '--accept scsi-uuid --because disks of the lab');

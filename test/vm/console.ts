@@ -85,7 +85,7 @@ export class Console {
     const encoded = Buffer.from(command).toString('base64');
     this.type('C=\n');
     for (let at = 0; at < encoded.length; at += pieceCharacters)
-      this.type(`C=$C${encoded.slice(at, at + pieceCharacters)}\n`);
+      this.type(`C="\${C}${encoded.slice(at, at + pieceCharacters)}"\n`);
     this.type(`eval "$(echo $C | base64 -d)" </dev/null; echo "${mark.slice(0, 8)}""${mark.slice(8)} $?"\n`);
     const text = await this.waitFor(new RegExp(`${mark} \\d+\\r?\\n`), timeoutMs);
     const end = text.lastIndexOf(mark);

@@ -48,7 +48,8 @@ t.test('addresses are taken as people write them', async (t) => {
 
 t.test('a change leaves the rest of the file alone', async (t) => {
   const text =
-    '# first\n[vxagent]\nHostId = x\nMine = 1\n\n; of homeward\n[homeward]\nLogLevel=info # why\n\n[other]\na = 1\n';
+    '# first\n[vxagent]\nHostId = x\nMine = 1\n\n; of homeward\n[homeward]\nLogLevel=info # why\n' +
+    '\n[other]\na = 1\n';
   const changed = changeEntries(text, { HostId: 'y', LogLevel: 'debug', ConfigServerAddress: 'cs' });
   t.equal(
     changed,

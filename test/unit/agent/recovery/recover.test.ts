@@ -58,10 +58,14 @@ t.test('what was interrupted goes on where it was, in every format', { skip: noQ
   for (const kind of formats) {
     const directory = site.inDirectory(kind);
     const target = { kind, directory };
-    const error = await site.interrupt(target);
-    t.match(error, { code: 'interrupted', hint: /--at lsn:7 to go on where it was, or with --fresh/ });
-    t.ok(fs.existsSync(`${directory}/${noteName(kind)}`), 'the note is there');
-    const resumes = site.plan(target).disks[0]?.resumes ?? 0;
+    let resumes = 0;
+    // A VMDK file goes on behind what is whole from its beginning: that may come after what lies behind it.
+    while (resumes === 0) {
+      const error = await site.interrupt(target);
+      t.match(error, { code: 'interrupted', hint: /--at lsn:7 to go on where it was, or with --fresh/ });
+      t.ok(fs.existsSync(`${directory}/${noteName(kind)}`), 'the note is there');
+      resumes = site.plan(target).disks[0]?.resumes ?? 0;
+    }
     t.ok(resumes > 0 && resumes < 1, `the plan says that it goes on at ${resumes}`);
     t.throws(() => site.plan(target, { lsn: 8 }), { code: 'conflict', hint: /--at lsn:7/ });
     t.equal(site.plan(target, { lsn: 8, fresh: true }).disks[0]?.resumes, undefined);
