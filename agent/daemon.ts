@@ -3,7 +3,6 @@
 import { join, resolve } from 'node:path';
 import { hostClock, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { natNames } from '../core/daemon-config.ts';
 import { ensureDirectorySync } from '../core/directory.ts';
 import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
 import { BackgroundMerger } from '../core/extents/background-merger.ts';
@@ -119,7 +118,7 @@ async function reopenIngests(
 }
 
 function linkOf(
-  { data, configServer, passphraseFile, name, control, config, log }: DaemonOptions,
+  { data, configServer, passphraseFile, name, control, log }: DaemonOptions,
   clock: Clock,
   assigned: AssignedMachines,
   report: () => Promise<TargetReport>,
@@ -130,7 +129,7 @@ function linkOf(
     configServer,
     passphraseFile: passphraseFile ?? null,
     ...(name === undefined ? {} : { name }),
-    addresses: natNames(config),
+    addresses: [], // it opens no port that others are to reach
     control,
     clock,
     log,

@@ -6,3 +6,4 @@ export { liveHost } from './host.ts';
 export { judgeRetention, judgeVolumes, type JudgedVolume } from './judge-volumes.ts';
 export { dataOf, readCheckContext, usualConfigs, type ContextOptions } from './read-context.ts';
 export { runChecks, type CheckedItem, type CheckReport } from './run-checks.ts';
+export { readInventory, type Inventory } from './inventory.ts';

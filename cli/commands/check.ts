@@ -7,6 +7,7 @@ import {
   dataOf,
   liveHost,
   readCheckContext,
+  readInventory,
   rememberAcceptance,
   rememberChecks,
   runChecks,
@@ -18,7 +19,7 @@ import { ExitStatus, HomewardError } from '../../core/errors.ts';
 import { createLog } from '../../core/log.ts';
 import { required } from '../operands.ts';
 import type { Session, Verb } from '../session.ts';
-import { formatChecks } from './format-checks.ts';
+import { formatChecks, formatInventory } from './format-checks.ts';
 
 export interface CheckOptions {
   fix?: boolean;
@@ -47,7 +48,12 @@ export const check: Verb<CheckOptions> = async (session, _operands, options) => 
   });
   clearProgress(session);
   rememberChecks(context.data, report);
-  session.result(report, () => formatChecks(report, host.uid === 0, terminalColumns(session)));
+  // A service that starts need not wait for it.
+  const inventory = options.hard === true ? null : await readInventory();
+  session.result(
+    { ...report, inventory },
+    () => formatInventory(inventory) + formatChecks(report, host.uid === 0, terminalColumns(session)),
+  );
   // With --hard only what keeps the service from starting counts.
   const isGood = options.hard === true ? !report.blocked : report.ok;
   return isGood ? ExitStatus.done : ExitStatus.found;

@@ -1,6 +1,7 @@
 // The report of the checks for people: one row for each, and below the table what it comes to.
-import type { CheckedItem, CheckReport } from '../../agent/prerequisites/client.ts';
+import type { CheckedItem, CheckReport, Inventory } from '../../agent/prerequisites/client.ts';
 import { printable } from '../../core/printable.ts';
+import { formatSize } from '../../core/units.ts';
 
 const words = { pass: 'OK', fail: 'FAILED', warn: 'WARNING', skipped: '-' } as const;
 
@@ -11,6 +12,17 @@ export function formatChecks(report: CheckReport, isRoot: boolean, columns: numb
   const fixed = report.checks.flatMap(({ id, fixed: what }) => (what === null ? [] : [`${id}: ${what}\n`]));
   const rows: Row[] = [['Check', 'Result', 'Corrective action'], ...report.checks.map(rowOf)];
   return `${fixed.join('')}${formatRows(rows, columns)}${formatEnd(report, isRoot)}`;
+}
+
+/** `VMware, Inc. VMware7,1; Rocky Linux 9.4, kernel 5.14.0; 4 processors, 8 GiB of memory` */
+export function formatInventory(inventory: Inventory | null): string {
+  if (inventory === null) return '';
+  const { manufacturer, model, virtual, system, kernel, processors, memoryBytes } = inventory;
+  const machine = [manufacturer, model].filter((word) => word !== '').join(' ');
+  const kind = virtual === null || machine.includes(virtual) ? machine : `${machine} (virtual, ${virtual})`;
+  const room = `${processors} processors, ${formatSize(memoryBytes)} of memory`;
+  const parts = [kind, `${system}, kernel ${kernel}`, room].filter((part) => part !== '');
+  return `${printable(parts.join('; '))}\n`;
 }
 
 function rowOf({ id, result, found, accepted, action }: CheckedItem): Row {

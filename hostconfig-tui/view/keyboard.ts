@@ -78,7 +78,7 @@ export function listenForKeys(input: Readable, onKey: (key: Key) => void): () =>
     const key = reader.read(character, pressed);
     if (key !== null) onKey(key);
   };
-  readline.emitKeypressEvents(input, { escapeCodeTimeout: escapeMs } as readline.Interface);
+  readline.emitKeypressEvents(input, { escapeCodeTimeout: escapeMs } as unknown as readline.Interface);
   input.on('keypress', onKeypress);
   return () => input.off('keypress', onKeypress);
 }
