@@ -94,7 +94,7 @@ export const hostSettings = [
     type: 'text',
     default: '',
     applies: 'restart',
-    doc: 'The name under which others reach a process server from beyond an address translation, or empty.',
+    doc: 'The name under which others reach a process server beyond an address translation, or empty.',
   },
   {
     key: 'NatIpAddress',
@@ -103,7 +103,7 @@ export const hostSettings = [
     type: 'text',
     default: '',
     applies: 'restart',
-    doc: 'The address under which others reach a process server from beyond an address translation, or empty.',
+    doc: 'The address under which others reach a process server beyond an address translation, or empty.',
   },
   {
     key: 'MachineName',
