@@ -108,7 +108,7 @@ t.test('only what is not zero travels, while a workload writes and is not held u
 
   const end = bytesIn(source.process.lineOf('sync-ended'), 'lsn');
   t.equal((await site.status('web'))?.oldestLsn, end, 'the first point is the end of the copy');
-  await t.rejects(imagesAt(site.target, source, `lsn:${end - 1}`), { code: 'outside-window' });
+  await t.rejects(imagesAt(site.target, source, `lsn:${end - 1}`), { code: 'in-gap' });
   await reached(site.target, 'web');
   await sameAtBothEnds(t, site.target, source, 'after the first copy');
   await load.close();
