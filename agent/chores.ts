@@ -55,6 +55,7 @@ export class Chores {
   async #do(machine: Machine): Promise<void> {
     const { ledger } = machine;
     await dropLeftovers(machine);
+    notePruned(machine);
     noteFound(machine);
     for (const plan of machine.history.undo.nodesWanted()) {
       if (this.#stopped) return;
@@ -70,7 +71,8 @@ export class Chores {
   }
 
   /** Of what lay there at the start nobody saw how it was written: it has no hash, only its own checksums. */
-  async #seal({ ledger, openedLsn }: Machine, segment: Segment): Promise<void> {
+  async #seal(machine: Machine, segment: Segment): Promise<void> {
+    const { ledger, openedLsn } = machine;
     if (segment.firstLsn <= openedLsn) {
       const { path: file, firstLsn: from, lastLsn: to, end: bytes } = segment;
       ledger.append({ event: 'found', file, from, to, bytes });
@@ -81,12 +83,23 @@ export class Chores {
       const { path: file, firstLsn: from, lastLsn: to, end: bytes, fd } = segment;
       const hash = await this.#options.work.hashFile(fd, bytes);
       // Moved to another file, or gone, in the meantime: that has its own line.
-      if (!segment.retired && segment.lastLsn === to)
+      if (!segment.retired && segment.lastLsn === to && to > machine.cursor.pruned)
         ledger.append({ event: 'sealed', file, from, to, bytes, hash });
     } finally {
       segment.users -= 1;
     }
   }
+}
+
+/** Redo whose room was needed before the line that it goes could be written, and a stop came between. */
+function notePruned({ ledger, cursor }: Machine): void {
+  const overdue = [...ledger.expected().redo.values()].filter(({ to }) => to <= cursor.pruned);
+  if (overdue.length === 0) return;
+  ledger.append({
+    event: 'pruned',
+    from: Math.min(...overdue.map(({ from }) => from)) - 1,
+    to: cursor.pruned,
+  });
 }
 
 /** What a crash left of a split or a merge. */
@@ -106,12 +119,13 @@ function noteFound({ history, ledger, paths }: Machine): void {
       ledger.append({ event: 'found', file, from, to, bytes, ...(hash !== '' && { hash }) });
 }
 
-/** Complete segments that the ledger does not know. */
-function unsealed({ journal, ledger, paths }: Machine): Segment[] {
+/** Complete segments that the ledger does not know, and that are not about to go. */
+function unsealed({ journal, ledger, paths, cursor }: Machine): Segment[] {
   const known = ledger.expected().redo;
   const { durableLsn } = journal;
   return journal.segments
     .slice(0, -1)
     .filter((segment) => !isEmpty(segment) && segment.lastLsn <= durableLsn)
+    .filter(({ lastLsn }) => lastLsn > cursor.pruned)
     .filter(({ path }) => !known.has(path.slice(paths.directory.length + 1)));
 }
