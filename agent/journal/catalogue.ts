@@ -81,6 +81,21 @@ export class Catalogue {
     this.gaps.push({ from: before + 1, to: null, reason, fromTime: time, toTime: null });
   }
 
+  /** A sync has been found that was not known; `end` is null while it goes on, or was followed by others. */
+  syncWas(
+    begin: OpenSync & { time: number; reason: string },
+    end: { lsn: number; time: number } | null,
+  ): void {
+    const { lsn, before, checksums, part = false, time: fromTime, reason } = begin;
+    const isNewest = this.sync === null || this.sync.lsn < lsn;
+    if (end === null && isNewest) this.sync = { lsn, before, checksums, ...(part && { part }) };
+    if (this.gapAt(lsn) !== null) return; // it went on with a gap that was there
+    const { lsn: to, time: toTime } = end ?? { lsn: null, time: null };
+    const others = this.gaps.filter((gap) => gap.from < lsn || (to !== null && gap.from >= to));
+    this.gaps = [...others, { from: before + 1, to, reason, fromTime, toTime }];
+    this.gaps.sort((one, other) => one.from - other.from);
+  }
+
   syncEnds(lsn: number, time: number): void {
     if (this.sync?.part !== true) this.unknown = [];
     this.sync = null;

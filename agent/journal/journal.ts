@@ -22,7 +22,7 @@ import { lsnAtTime, timeOf } from './record-times.ts';
 import { RedoStore } from './redo-store.ts';
 import { ReceivedQueue } from './received.ts';
 import { sourceOf, visitSegment, type RecordSource } from './reindex.ts';
-import { enterNote, noteOf, payloadAt } from './segment-notes.ts';
+import { enterNote, noteOf, payloadAt, type SegmentNote } from './segment-notes.ts';
 
 export interface JournalOptions {
   files: Files;
@@ -92,9 +92,7 @@ export class Journal {
       inserted: (segment, position, run, at) => this.#insertReceived(segment, position, run, at),
     });
     this.#intake = new IntakeQueue({
-      log,
-      health: this.#health,
-      mark: this.source.mark,
+      ...{ log, health: this.#health, mark: this.source.mark },
       generation: () => this.generation,
       stamp: () => this.#stamp(),
       inserted: (segment, header, position, payload) => {
@@ -315,9 +313,14 @@ export class Journal {
     return this.#store.isComplete(segment);
   }
 
-  /** A file with the same records, sound again, has taken the name of a complete segment. */
+  /** A sound file has the name of a complete segment now; when it throws nothing has changed. */
   replace(segment: Segment, next: Segment, isRelaid: boolean): void {
     this.#store.replace(segment, next, isRelaid);
+  }
+
+  /** Tags and the like behind `lsn`, in order; segments are read for it where there is no table. */
+  notesAfter(lsn: number): Iterable<SegmentNote> {
+    return this.#store.notesAfter(lsn);
   }
 
   /** Looks whether there is room again for a further segment, if there was none. */

@@ -20,23 +20,50 @@ export function layOutGroups(
   end: number | null,
 ): PlacedGroup[] | null {
   if (end === null) return contiguous(sizes, start);
-  // The last frames touch `end`, from a block, or from the beginning, on; those before lead to there.
-  for (
-    let at = start;
-    at <= end;
-    at = at === end ? end + 1 : Math.min(roundUp(at + 1, syncedBlockBytes), end)
-  ) {
-    if (at !== start && at % syncedBlockBytes !== 0) continue;
-    for (let count = 0, bytes = 0; count <= sizes.length; bytes += sizes[sizes.length - 1 - count++] ?? 0) {
-      const room = end - at - bytes;
+  const { sums, ends } = runningSums(sizes, start);
+  const total = sums[sizes.length]!;
+  if ((end - start - total) % groupHeaderBytes === 0) {
+    const all = inFrames(sizes, start, (end - start - total) / groupHeaderBytes);
+    if (all !== null) return all;
+  }
+  // The last frames touch `end`, from a block on; those before, of the first `count` records, lead to there.
+  for (let at = roundUp(start + 1, syncedBlockBytes); at <= end; at += syncedBlockBytes) {
+    for (let count = countUpTo(ends, at); count >= 0; count--) {
+      const room = end - at - (total - sums[count]!);
       if (room < 0) break;
       if (room % groupHeaderBytes !== 0) continue;
-      const before = leadTo(sizes.slice(0, sizes.length - count), start, at);
-      const last = inFrames(sizes.slice(sizes.length - count), at, room / groupHeaderBytes);
+      const last = inFrames(sizes.slice(count), at, room / groupHeaderBytes);
+      const before = last === null ? null : leadTo(sizes.slice(0, count), start, at);
       if (before !== null && last !== null) return [...before, ...last];
     }
   }
   return null;
+}
+
+/** Of the first n records: their bytes, and where they end from `start` on in as few groups as can be. */
+function runningSums(sizes: readonly number[], start: number): { sums: Float64Array; ends: Float64Array } {
+  const sums = new Float64Array(sizes.length + 1);
+  const ends = new Float64Array(sizes.length + 1).fill(start);
+  let group = Infinity;
+  for (const [at, size] of sizes.entries()) {
+    const begins = group + size > limits.groupBytes;
+    group = begins ? size : group + size;
+    sums[at + 1] = sums[at]! + size;
+    ends[at + 1] = ends[at]! + size + (begins ? groupHeaderBytes : 0);
+  }
+  return { sums, ends };
+}
+
+/** How many records at the most end at or before `position`. */
+function countUpTo(ends: Float64Array, position: number): number {
+  let low = 0;
+  let high = ends.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ends[middle]! <= position) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }
 
 /** Groups one behind the other, as few as there can be. */
@@ -59,6 +86,7 @@ function contiguous(sizes: readonly number[], start: number): PlacedGroup[] {
 
 /** The same in just so many frames; null when that is too few. */
 function inFrames(sizes: readonly number[], start: number, frames: number): PlacedGroup[] | null {
+  if (frames < 0 || (frames === 0 && sizes.length > 0)) return null;
   const groups = contiguous(sizes, start);
   if (groups.length > frames) return null;
   const bytes = sizes.reduce((sum, size) => sum + size, groups.length * groupHeaderBytes);

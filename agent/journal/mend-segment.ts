@@ -5,6 +5,7 @@ import {
   decodeRecordHeader,
   findRecordMagic,
   recordHeaderBytes,
+  RecordKind,
   machineMark,
   type MachineMark,
   type RecordHeader,
@@ -41,7 +42,7 @@ export interface Mended {
   content: Buffer;
   /** What is still unsound. */
   left: Unsound;
-  /** Records lie elsewhere than they did, or are found that were lost. */
+  /** Records lie elsewhere than they did, are found that were lost, or say again what is no content. */
   isRelaid: boolean;
 }
 
@@ -93,7 +94,7 @@ export function mendSegment(
   before: Unsound = findUnsound(content, place),
 ): Mended | null {
   const mending = new Mending(content, place, records);
-  const isRelaid = mending.run();
+  const isRelaid = mending.run() || mending.hasNotes;
   if (isRelaid) mending.renew();
   const left = findUnsound(mending.content, place);
   if (countOf(left) >= countOf(before) || !left.isOrdered) return null;
@@ -118,6 +119,8 @@ interface HoleEnd {
 
 class Mending {
   readonly content: Buffer;
+  /** A tag or the like is sound again: what was derived of the segment may not have it. */
+  hasNotes = false;
   readonly #identity: Buffer;
   readonly #place: MendedPlace;
   readonly #records: ReadonlyMap<number, Buffer>;
@@ -150,11 +153,14 @@ class Mending {
     return isRelaid;
   }
 
-  /** It is another use of the file now: what was derived of the old one does not speak of it. */
+  /**
+   * It is another use of the file now: what was derived of the old one does not speak of it. Frames behind
+   * the content say what is durable.
+   */
   renew(): void {
-    const { machine, firstLsn, end } = this.#place;
+    const { machine, firstLsn } = this.#place;
     const identity = randomBytes(16);
-    for (const frame of listFrames(this.content.subarray(0, end), machine, firstLsn).frames)
+    for (const frame of listFrames(this.content, machine, firstLsn).frames)
       encodeGroupHeader(this.content.subarray(frame.position), { ...frame, identity });
   }
 
@@ -187,6 +193,7 @@ class Mending {
     const again = this.#records.get(header.lsn);
     const isSame = again !== undefined && sameHeader(again, own) && again.length === own.length;
     if (isSame) again.copy(own);
+    this.hasNotes ||= isSame && header.kind >= RecordKind.tag;
     return own;
   }
 

@@ -3,13 +3,11 @@ import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promi
 import { errorTable, HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
-import { decodeTagNote } from '../../core/record/notes.ts';
-import { RecordKind } from '../../core/record/record.ts';
 import { readTolerant } from '../../core/segment-log/read-tolerant.ts';
-import { rewriteSegment } from '../../core/segment-log/rewrite-segment.ts';
+import { rewriteSegment, type RewriteRequest } from '../../core/segment-log/rewrite-segment.ts';
 import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
-import type { Catalogue } from './catalogue.ts';
 import type { Journal } from './journal.ts';
+import { enterHealed, enterLate, lateNotes } from './late-notes.ts';
 import { FileHash } from './ledger-hash.ts';
 import type { Ledger } from './ledger.ts';
 import {
@@ -47,6 +45,11 @@ export interface RedoHealOptions {
   /** Another file is read for a segment from now on: readers have to hear of it. */
   replaced(): void;
   waitMs?: number;
+}
+
+/** How long others than steps are waited for in one go, all segments together. */
+interface Patience {
+  leftMs: number;
 }
 
 /** One segment at a time. What could not be had is not asked for again by steps for a while. */
@@ -103,11 +106,13 @@ export class RedoHeal {
   async #healAll(wanted: ReadonlySet<string>): Promise<Healed[]> {
     const { journal } = this.#options;
     const healed: Healed[] = [];
+    const patience: Patience = { leftMs: this.#options.waitMs ?? limits.healWaitMs };
     this.#endSegment(wanted);
     for (const segment of [...journal.segments]) {
       if (!wanted.has(segment.path) || segment.retired || isEmpty(segment)) continue;
       if (!journal.isComplete(segment) || segment.lastLsn > journal.durableLsn) continue;
-      const one = await this.#healOne(segment);
+      if (this.#stopping.signal.aborted) throw interrupted();
+      const one = await this.#healOne(segment, patience);
       if (one !== null) healed.push(one);
     }
     return healed;
@@ -126,17 +131,17 @@ export class RedoHeal {
   }
 
   /** Null when nothing is wrong with it, or nothing can be done. The segment is held meanwhile. */
-  async #healOne(segment: Segment): Promise<Healed | null> {
+  async #healOne(segment: Segment, patience: Patience): Promise<Healed | null> {
     const { journal, log, name } = this.#options;
     const { files, machine } = journal.source;
     segment.users += 1;
     try {
       const content = Buffer.allocUnsafe(segment.bytes);
-      await readTolerant(files, segment.fd, content, 0);
+      content.fill(0, await readTolerant(files, segment.fd, content, 0));
       const place = { ...segment, machine };
       const unsound = findUnsound(content, place);
       if (isSound(unsound)) return null;
-      const records = await this.#fetch(unsound.ranges);
+      const records = await this.#fetch(unsound.ranges, patience);
       await nextTurn();
       const mended = mendSegment(content, place, records, unsound);
       await nextTurn();
@@ -172,45 +177,59 @@ export class RedoHeal {
       0,
       limits.ledgerWhyCharacters,
     );
-    await rewriteSegment({
+    let isPlaced = false;
+    const request: RewriteRequest = {
       ...{ files, machine, segment, content },
       before: async () => {
         ledger.append({ event: 'sealed', file, from, to, bytes, hash, why });
         await ledger.settle();
       },
       replaced: (next) => {
+        const { report } = scanRedo(journal.source, content.subarray(0, bytes), segment, to);
+        const healed = without(unsound, left.ranges);
+        const notes = lateNotes(journal, { notes: report.notes, lastLsn: to }, healed);
         journal.replace(segment, next, isRelaid);
-        this.#enter(next, content, unsound.ranges);
-        replaced();
+        isPlaced = true;
+        enterHealed(journal.catalogue, next, healed, report.lost);
+        this.#tell(file, () => {
+          for (const note of notes) enterLate(journal.catalogue, note);
+          replaced();
+        });
       },
+    };
+    await rewriteSegment(request).catch((error: unknown) => {
+      if (!isPlaced) throw error;
+      this.#notFinished(file, error); // a power cut may bring the old file back
     });
   }
 
-  /** What of the segment was remembered as damaged or lost. */
-  #enter(segment: Segment, content: Buffer, ranges: readonly LsnRange[]): void {
-    const { catalogue, source } = this.#options.journal;
-    const { report } = scanRedo(source, content.subarray(0, segment.end), segment, segment.lastLsn);
-    const { path: file } = segment;
-    catalogue.lost = catalogue.lost.filter((lost) => lost.file !== file || lost.from < segment.firstLsn);
-    catalogue.lost.push(...report.lost.map((lost) => ({ ...lost, file })));
-    catalogue.damaged = catalogue.damaged.filter(
-      (place) =>
-        place.file !== file || !ranges.some(([from, to]) => from <= place.toLsn && place.fromLsn <= to),
-    );
-    for (const { kind, lsn, time, text } of report.notes)
-      if (ranges.some(([from, to]) => from <= lsn && lsn <= to)) enterLate(catalogue, kind, lsn, time, text);
+  /** Who could not be told reads the old file on, which is as it was. */
+  #tell(file: string, tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#notFinished(file, error);
+    }
+  }
+
+  #notFinished(file: string, error: unknown): void {
+    const { log, name } = this.#options;
+    log.warn('heal-not-finished', { machine: name, file, error: toHomewardError(error) });
   }
 
   /** Empty when nobody has them, or nobody could be asked for too long. Throws 'interrupted'. */
-  async #fetch(ranges: readonly LsnRange[]): Promise<ReadonlyMap<number, Buffer>> {
+  async #fetch(ranges: readonly LsnRange[], patience: Patience): Promise<ReadonlyMap<number, Buffer>> {
     const [first] = ranges;
     const last = ranges.at(-1);
     if (first === undefined || last === undefined) return new Map();
     const isWanted = (lsn: number): boolean => ranges.some(([from, to]) => from <= lsn && lsn <= to);
-    const until = performance.now() + (this.#options.waitMs ?? limits.healWaitMs);
+    const until = performance.now() + patience.leftMs;
     for (let broken = 0; ;) {
       const have = await this.#whoHas(until - performance.now());
-      if (have === null) return new Map();
+      if (have === null) {
+        patience.leftMs = 0;
+        return new Map();
+      }
       const signal = this.#stopping.signal;
       try {
         return await have({ from: first[0], to: last[1], isWanted }, signal);
@@ -221,6 +240,7 @@ export class RedoHeal {
         if (problem.code === 'chain-broken' || problem.code === 'damaged-record') broken += 1;
         const isFinal = !errorTable[problem.code].retry || broken >= limits.healTries;
         if (isFinal || performance.now() >= until) {
+          patience.leftMs = 0;
           const { name, log } = this.#options;
           log.warn('records-not-had-again', { machine: name, code: problem.code, error: problem });
           return new Map();
@@ -251,21 +271,19 @@ export class RedoHeal {
   }
 }
 
-/** Behind others that are newer; a sync that began with such a record is known after the next start. */
-function enterLate(catalogue: Catalogue, kind: RecordKind, lsn: number, time: number, text: string): void {
-  if (kind === RecordKind.syncEnd && (catalogue.openGap?.from ?? Infinity) <= lsn) {
-    if (catalogue.sync === null || catalogue.sync.lsn < lsn) catalogue.syncEnds(lsn, time);
-  }
-  const tag = kind === RecordKind.tag ? decodeTagNote(Buffer.from(text)) : null;
-  if (tag === null || catalogue.tags.some((known) => known.lsn === lsn)) return;
-  catalogue.tags.push({ lsn, time, ...tag });
-  catalogue.tags.sort((one, other) => one.lsn - other.lsn);
-}
-
-/** What is not damaged any more; where only a frame was, its records. */
+/** What is not damaged any more; where only a frame was, its records. `left` is in order. */
 function without({ ranges, unframed }: Unsound, left: readonly LsnRange[]): LsnRange[] {
-  const all = ranges.length > 0 ? ranges : unframed;
-  return all.filter(([from, to]) => !left.some(([start, end]) => start <= from && to <= end));
+  const healed: LsnRange[] = [];
+  for (const [from, to] of ranges.length > 0 ? ranges : unframed) {
+    let next = from;
+    for (const [start, end] of left) {
+      if (end < next || start > to) continue;
+      if (start > next) healed.push([next, start - 1]);
+      next = end + 1;
+    }
+    if (next <= to) healed.push([next, to]);
+  }
+  return healed;
 }
 
 const spell = (ranges: readonly LsnRange[]): string =>

@@ -13,9 +13,11 @@ import { IndexSpill } from './index-spill.ts';
 import { lendLayers, lendSegments, type RedoLayers } from './lend-layers.ts';
 import { planLayers } from './plan-layers.ts';
 import { JournalRecovery } from './recovery.ts';
-import { RedoIndex, type ReadAgain } from './redo-index.ts';
+import { areOf } from './redo-facts.ts';
+import { RedoIndex, type ReadAgain, type Rebuilding } from './redo-index.ts';
 import { RedoTables } from './redo-tables.ts';
-import type { RecordSource } from './reindex.ts';
+import { readContent, scanRedo, type RecordSource } from './reindex.ts';
+import type { SegmentNote } from './segment-notes.ts';
 
 export interface RedoStoreOptions {
   source: RecordSource;
@@ -154,20 +156,38 @@ export class RedoStore {
 
   /**
    * Another file is read for a segment from now on. Where its records lie elsewhere, or some are found that
-   * were lost, its table is that of the old file, and what was made of it is made anew.
+   * were lost, its table is that of the old file, and what was made of it is made anew; when that fails
+   * nothing has changed.
    */
   replace(segment: Segment, next: Segment, isRelaid: boolean): void {
-    this.#opened.replace(segment, next);
     if (!isRelaid) {
+      this.#opened.replace(segment, next);
       this.#tables.replace(segment, next);
       this.index.replace(segment, next);
       return;
     }
-    this.#tables.remove(segment);
-    const last = this.#segments.at(-1);
+    const segments = this.#segments.map((one) => (one === segment ? next : one));
+    const last = segments.at(-1);
     const isOpen = last !== undefined && last.ordinal >= this.index.nextSegment;
-    this.#rebuild(isOpen ? last : null);
+    this.#rebuild(isOpen ? last : null, { segments });
+    this.#opened.replace(segment, next);
+    this.#tables.remove(segment);
     this.#tables.want(next);
+  }
+
+  /** Tags and the like of the segments behind `lsn`, in order; one that has no table is read. */
+  *notesAfter(lsn: number): Generator<SegmentNote> {
+    for (const segment of this.#segments) {
+      if (segment.lastLsn <= lsn) continue;
+      for (const note of this.#notesOf(segment)) if (note.lsn > lsn) yield note;
+    }
+  }
+
+  #notesOf(segment: Segment): readonly SegmentNote[] {
+    const facts = this.#tables.lookUp(segment);
+    if (facts !== null && areOf(facts, segment)) return facts.notes;
+    const { source } = this.#options;
+    return scanRedo(source, readContent(source.files, segment), segment, segment.lastLsn).report.notes;
   }
 
   /** Resolves when every table has been written that is to be, for now. */
@@ -209,9 +229,12 @@ export class RedoStore {
     }
   }
 
-  #rebuild(current: Segment | null, changed: { cursor?: number; again?: ReadAgain } = {}): void {
+  #rebuild(
+    current: Segment | null,
+    { segments = this.#segments, ...changed }: Partial<Rebuilding> & { segments?: Segment[] } = {},
+  ): void {
     const end = this.#opened.appendedLsn;
-    this.index.rebuild(this.#segments, current, { floor: this.#flooredLsn, end, ...changed });
+    this.index.rebuild(segments, current, { floor: this.#flooredLsn, end, ...changed });
   }
 
   get #opened(): SegmentLog {

@@ -29,7 +29,7 @@ export interface Keeper {
  */
 export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonly { size: number }[]): void {
   const { cursor, file, name } = machine;
-  if (lsn < cursor.pruned && lsn < cursor.lsn) {
+  if (isGone(cursor, lsn)) {
     throw new HomewardError(
       'conflict',
       `the replica of ${name} cannot go back to lsn:${lsn}: writes after it are not kept one by one any more`,
@@ -44,6 +44,9 @@ export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonl
     hint,
   });
 }
+
+/** The way back there leads over redo that has gone. */
+const isGone = (cursor: Readonly<Cursor>, lsn: number): boolean => lsn < cursor.pruned && lsn < cursor.lsn;
 
 export interface InPlace {
   machine: Pinnable & { readonly id: string };
@@ -75,6 +78,11 @@ async function movePinned({ machine, plan, keeper, progress, signal }: InPlace):
       throw new HomewardError('interrupted', 'the recovery in place was interrupted; the cursor goes on', {
         hint: 'Nothing is lost: give it again when you like.',
       });
+    }
+    if (isGone(machine.cursor, lsn)) {
+      // It went between the look at it and the pin, which keeps it from then on.
+      machine.moveCursor({ pin: null });
+      refuseUnreachable(machine, lsn, machine.file.disks);
     }
     keeper.wake();
     await keeper.settled();

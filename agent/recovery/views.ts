@@ -131,7 +131,9 @@ export class Views {
     const view = this.#open.get(id);
     const record = this.#records.all.find((each) => each.id === id);
     if (view === undefined && record === undefined)
-      throw new HomewardError('no-such-view', `there is no view ${id}`);
+      throw new HomewardError('no-such-view', `there is no view ${id}`, {
+        hint: '`homeward views` lists the open views; `homeward view close M --all` closes all of a machine.',
+      });
     if (view !== undefined) await this.#end(view);
     this.#forget(id);
     const report = view?.report ?? reportOf(record!, []);

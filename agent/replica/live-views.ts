@@ -61,11 +61,14 @@ export class LiveViews {
     };
   }
 
-  /** Call when the replica is about to change; before any byte of it does. */
+  /**
+   * Call when the replica is about to change; before any byte of it does. All views get their plan, or, when
+   * one cannot be made, none: a reader would take what was left behind for the plan of the step that opens
+   * next.
+   */
   stepOpens(): void {
     const next = this.counter % 2 === 0 ? this.counter + 1 : this.counter + 2;
-    for (const open of this.#open) {
-      const { plan, release } = open.plan();
+    for (const [open, { plan, release }] of this.#planAll()) {
       open.held.push({ counter: next, release }); // the reader may be at the old one: both are held
       open.port.postMessage({ plan: { ...plan, counter: next } } satisfies PlanMessage);
     }
@@ -78,6 +81,17 @@ export class LiveViews {
     const next = this.counter + 1;
     for (const { port } of this.#open) port.postMessage({ ended: next, cursor } satisfies PlanMessage);
     Atomics.store(this.#counter, 0, next);
+  }
+
+  #planAll(): [Open, HeldPlan][] {
+    const planned: [Open, HeldPlan][] = [];
+    try {
+      for (const open of this.#open) planned.push([open, open.plan()]);
+      return planned;
+    } catch (error) {
+      for (const [, { release }] of planned) release();
+      throw error;
+    }
   }
 }
 

@@ -58,14 +58,16 @@ function orderFor(
     ...activeLocks(machine.file.locks ?? [], now),
     ...heldMarks(machine.file.marks, policy, now),
   ];
-  const keeps = Object.keys(policy.keep).length > 0 || locks().length > 0;
   const { windowMs, maxBytes, floorMs, keep } = policy;
   return {
     follow: {
       windowMs,
       windowMaxBytes: maxBytes,
       replicaLagMs: config.replicaLagMs,
-      keeps,
+      // Asked at each step: a point may be locked while the cursor is on its way to it.
+      get keeps() {
+        return Object.keys(policy.keep).length > 0 || locks().length > 0;
+      },
       short: freeBytes > 0 || volume.freeBytes < volume.reserveBytes + config.segmentBytes,
       floorMs,
       backlogBytes:

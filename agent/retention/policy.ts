@@ -45,10 +45,20 @@ function isUnwanted(
 ): boolean {
   // A first copy has no points inside, so its redo is only kept until it is applied.
   if (facts.firstPoint === null || segment.lastLsn <= facts.firstPoint) return true;
-  // The stamps are the source's, whose clock may be far behind: what has just come is not old.
-  const age = now - Math.max(segment.lastTime, segment.lastArrival);
-  if (age > policy.windowMs * 1000) return true;
+  if (ageMs(segment, now) > policy.windowMs) return true;
   return policy.windowMaxBytes > 0 && bytes > policy.windowMaxBytes;
+}
+
+/**
+ * How old what is newest in a segment is. The stamps are the source's, whose clock may be far behind: what
+ * has just come is not old; or far ahead: then they say nothing, and would keep everything for ever.
+ */
+export function ageMs(
+  { lastTime, lastArrival }: { lastTime: number; lastArrival: number },
+  now: number,
+): number {
+  const isAhead = lastTime > now && lastArrival > 0;
+  return (now - (isAhead ? lastArrival : Math.max(lastTime, lastArrival))) / 1000;
 }
 
 /** What is known of syncs, for `outsideGaps`. */

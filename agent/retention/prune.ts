@@ -2,6 +2,7 @@
 import type { KeepRules } from '../../core/keep-rules.ts';
 import type { HeldPoint } from './kept-points.ts';
 import { activeRules, marksIn } from './marks.ts';
+import { ageMs } from './policy.ts';
 
 export interface PruneFacts {
   /** Sealed segments that hold redo, oldest first; times in microseconds. */
@@ -18,6 +19,7 @@ export interface PruneFacts {
   boundaries: readonly { lsn: number; time: number }[];
   /** Redo up to here may be gone already. */
   prunedLsn: number;
+  /** The cursor, or the pin that it goes back to. */
   cursorLsn: number;
   /** Redo and undo of the machine on the volume, as thinning has left it. */
   bytes: number;
@@ -83,13 +85,12 @@ function unwantedUpTo(facts: PruneFacts, policy: PrunePolicy, demand: PruneDeman
   const newest = facts.newest === undefined ? [] : [{ ...facts.newest, bytes: 0 }];
   for (const segment of [...facts.segments, ...newest]) {
     if (segment.lastLsn <= upTo) continue;
-    // The stamps are the source's, whose clock may be far behind: what has just come is not old.
-    const ageMs = (demand.now - Math.max(segment.lastTime, segment.lastArrival)) / 1000;
+    const age = ageMs(segment, demand.now);
     const isUnwanted =
       !hasPoints(facts, upTo, segment.lastLsn) ||
-      ageMs > policy.windowMs ||
+      age > policy.windowMs ||
       (policy.maxBytes > 0 && bytes > policy.maxBytes) ||
-      (freeBytes > 0 && ageMs > policy.floorMs);
+      (freeBytes > 0 && age > policy.floorMs);
     if (!isUnwanted) break;
     bytes -= segment.bytes;
     freeBytes -= segment.bytes;

@@ -121,7 +121,8 @@ function pruning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): 
       ...(newest !== undefined && newest.lastArrival > 0 && { newest }),
       boundaries: boundaries(machine).filter(({ lsn }) => lsn >= cursor.pruned),
       prunedLsn: cursor.pruned,
-      cursorLsn: cursor.lsn,
+      // On its way back to a pin the cursor needs all redo above that.
+      cursorLsn: Math.min(cursor.lsn, cursor.pin ?? cursor.lsn),
       bytes: journal.redoBytes + history.undo.bytes,
       firstPoint: cursor.firstPoint,
       shown: neededMoments(machine),

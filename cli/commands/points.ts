@@ -43,7 +43,8 @@ export const pointsUnlock: Verb<LockOptions> = async (session, [machine = ''], o
 
 /** A time without an offset is in the zone of whoever types it; how long is reckoned by the master target. */
 function untilOf(text: string): string {
-  const typed = parseTime(text);
+  // Of a day alone, its beginning: the answer says when that is.
+  const typed = parseTime(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00` : text);
   if (typed !== null) return typed.text;
   try {
     parseDuration(text);

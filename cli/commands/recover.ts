@@ -131,7 +131,7 @@ function formatRecovered(report: RecoverReport, shown: string | null): string {
     'reads back different: the target does not keep what is written to it',
     differing,
   );
-  const zeros = formatRanges('is damaged or unknown, and zeros there', report.damaged ?? []);
+  const zeros = formatRanges('damaged or unknown, and zeros there', report.damaged ?? []);
   return title + formatAsked(shown) + formatTable(columns, disks) + read + wrong + zeros;
 }
 

@@ -23,17 +23,15 @@ export const rescue: Verb<RescueOptions> = async (session, [directory = '', ...o
       throw new HomewardError('usage', 'which machine is to be recovered is missing', {
         hint: 'Give `homeward rescue DIR M --at WHEN --to raw:DIR`, or --list alone.',
       });
-    return list(session, client, directory);
+    return list(session, client, [directory, options.replicas]);
   }
   const { recover } = await import('./recover.ts');
   return recover(askingInstead(session, client), operands, options);
 };
 
-function list(session: Session, client: RescueClient, directory: string): ExitStatus {
+function list(session: Session, client: RescueClient, places: Places): ExitStatus {
   const machines = client.list();
-  session.result({ machines }, () =>
-    machines.map((machine) => formatRescuable(machine, directory)).join('\n'),
-  );
+  session.result({ machines }, () => machines.map((machine) => formatRescuable(machine, places)).join('\n'));
   return machines.some(({ damaged }) => damaged.length > 0) ? ExitStatus.found : ExitStatus.done;
 }
 
@@ -42,7 +40,10 @@ function askingInstead(session: Session, client: RescueClient): Session {
   return { ...session, withClient: (ask) => ask(client as Partial<ControlClient> as ControlClient) };
 }
 
-function formatRescuable(machine: Rescuable, directory: string): string {
+/** The retention volume and the replicas, as they were typed: so they stand in the next command, too. */
+type Places = readonly [directory: string, replicas: string | undefined];
+
+function formatRescuable(machine: Rescuable, [directory, replicas]: Places): string {
   const { id, disks, window, latest, kept, tags, gaps, damaged } = machine;
   const name = machine.machine ?? 'name not known';
   const fields: [string, string][] = disks.map(({ name: disk, size, replicaMissing }) => [
@@ -60,7 +61,8 @@ function formatRescuable(machine: Rescuable, directory: string): string {
     fields.push(['gap', `LSN ${from} to ${to ?? 'the end'}: ${reason}`]);
   for (const { file, fromLsn, toLsn, what } of damaged)
     fields.push(['damaged', `${file}${toLsn === 0 ? '' : `, LSN ${fromLsn} to ${toLsn}`}: ${what}`]);
-  const command = `homeward rescue ${directory} ${machine.machine ?? id} --at latest --to raw:DIR`;
+  const flags = replicas === undefined ? '' : ` --replicas ${replicas}`;
+  const command = `homeward rescue ${directory} ${machine.machine ?? id}${flags} --at latest --to raw:DIR`;
   const next = latest === null ? '' : `  recover it: ${command}\n`;
   return `Machine ${name} (${id})\n${formatFields(fields)}${next}`;
 }

@@ -58,10 +58,11 @@ export function formatRetention(report: RetentionReport, asked: boolean): string
   const title = changed
     ? `The history of ${machine} is kept so now`
     : `The history of ${machine}${unchanged}`;
+  const gone = changed ? 'What neither the window nor a rule names goes now; nothing brings it back.\n' : '';
   return `${title}\n${formatFields([
     ['window', `${formatSeconds(windowMs / 1000)}, every write of it (${sources[from.window]})`],
     ['keep', `${keep} (${sources[from.keep]})`],
     ['max size', `${maxBytes === 0 ? 'no bound' : formatSize(maxBytes)} (${sources[from.maxBytes]})`],
     ['floor', `${formatSeconds(floorMs / 1000)} when the volume is full (${sources[from.floor]})`],
-  ])}`;
+  ])}${gone}`;
 }

@@ -29,16 +29,19 @@ export const verify: Verb<VerifyOptions> = async (session, [machine = ''], optio
       });
     });
   if (session.json) session.jsonLine({ result: report });
-  else session.result(report, () => formatVerified(report));
+  else session.result(report, () => formatVerified(report, request.part));
   return report.ok ? ExitStatus.done : ExitStatus.found;
 };
 
 type Covered = VerifyReport['covered'];
 type Damage = VerifyReport['damaged'][number];
 
-export function formatVerified(report: VerifyReport): string {
+/** Nothing is said of what was not read: `part` is the part that was asked for, null for all. */
+export function formatVerified(report: VerifyReport, part: { n: number; of: number } | null): string {
   const { machine, ok, covered, damaged } = report;
-  const title = `The history of machine ${machine} is ${ok ? 'sound' : 'damaged'}`;
+  const some = covered.complete ? 'The' : 'What was read of the';
+  const what = part === null ? some : `Part ${part.n} of ${part.of} of the`;
+  const title = `${what} history of machine ${machine} is ${ok ? 'sound' : 'damaged'}`;
   const read = formatCovered(covered).join('');
   const lines = `${title}: ${read}${formatHealed(report)}`;
   return `${lines}${ok ? '' : formatDamages(damaged)}${formatLacking(report)}`;

@@ -3,7 +3,10 @@ import { errnoOf } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import { syncedBlockBytes } from './group.ts';
 
-/** Blocks that the disk does not give back are read as zeros, which no checksum fits. */
+/**
+ * Blocks that the disk does not give back are read as zeros, which no checksum fits. Gives back how much of
+ * `target` the file has.
+ */
 export async function readTolerant(
   files: Files,
   fd: number,
@@ -18,7 +21,8 @@ export async function readTolerant(
   for (let at = 0; at < target.length;) {
     const piece = target.subarray(at, at + syncedBlockBytes - ((position + at) % syncedBlockBytes));
     try {
-      await files.read(fd, piece, position + at);
+      const read = await files.read(fd, piece, position + at);
+      if (read < piece.length) return at + read;
     } catch (error) {
       if (errnoOf(error) !== 'EIO') throw error;
       piece.fill(0);

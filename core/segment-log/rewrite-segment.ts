@@ -1,5 +1,6 @@
 // Puts other content under the name of a complete segment: whoever reads the old file goes on with it.
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import { listFrames } from './frames.ts';
@@ -15,7 +16,10 @@ export interface RewriteRequest {
   content: Buffer;
   /** What has to be durable before the new content has the name. */
   before(): Promise<void>;
-  /** Takes the new segment in place of the old one, in the turn in which it gets the name. */
+  /**
+   * Takes the new segment in place of the old one, in the turn in which it gets the name; when it throws,
+   * nothing has been taken, and the old file is read on.
+   */
   replaced(next: Segment): void;
 }
 
@@ -25,7 +29,8 @@ const writeBytes = 1024 * 1024;
 
 /**
  * Crash order: 1 the content under another name, synced · 2 `before` · 3 renamed over the old one, and the
- * directory synced. Whatever fails before 3, the old file stays as it is. One at a time in a directory.
+ * directory synced. Whatever fails before 3, the old file stays as it is; when only the directory cannot be
+ * synced, a power cut may bring it back. One at a time in a directory.
  */
 export async function rewriteSegment(request: RewriteRequest): Promise<void> {
   const { files, machine, segment, content, before, replaced } = request;
@@ -35,8 +40,10 @@ export async function rewriteSegment(request: RewriteRequest): Promise<void> {
   const fd = files.create(path);
   try {
     files.allocate(fd, segment.bytes);
-    for (let at = 0; at < content.length; at += writeBytes)
+    for (let at = 0; at < content.length; at += writeBytes) {
       files.write(fd, [content.subarray(at, at + writeBytes)], at);
+      await nextTurn(); // a disk that is busy slows writes down: others must not wait for all of them
+    }
     await files.sync(fd);
     await before();
     files.rename(path, segment.path);
@@ -49,7 +56,12 @@ export async function rewriteSegment(request: RewriteRequest): Promise<void> {
   const places = new GroupPlaces();
   for (const { firstLsn, position, records } of frames) if (records > 0) places.add(firstLsn, position);
   const identity = frames[0]?.identity.toString('hex') ?? segment.identity;
-  replaced({ ...segment, fd, identity, places, users: 0 });
+  try {
+    replaced({ ...segment, fd, identity, places, users: 0 });
+  } catch (error) {
+    files.close(fd);
+    throw error;
+  }
   await files.syncDirectory(directory);
 }
 

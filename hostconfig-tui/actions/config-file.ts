@@ -60,11 +60,14 @@ function replace(file: string, changes: Changes): void {
   const text = before === undefined ? '' : fs.readFileSync(file, 'utf8');
   const changed = changeEntries(text, changes);
   if (changed === text) return;
-  writeAtomicFile(file, changed, (before?.mode ?? 0o640) & 0o777);
+  const mode = (before?.mode ?? 0o640) & 0o777;
+  writeAtomicFile(file, changed, mode);
   // The group of the services may be the one that reads it.
   const isOurs =
     before === undefined || (before.uid === process.geteuid?.() && before.gid === process.getegid?.());
   if (!isOurs) fs.chownSync(file, before.uid, before.gid);
+  // Whatever the umask of whoever runs this.
+  fs.chmodSync(file, mode);
 }
 
 /** A link stays a link. */

@@ -52,6 +52,9 @@ t.test('all disks of every moment come back, and nothing is written there', { sk
   t.match(machines, [
     { machine: 'box', damaged: [], disks: names.map((name) => ({ name, size: sizes[name] })) },
   ]);
+  const { out: shown } = await homeward(places);
+  const command = `recover it: homeward rescue ${retention} box --replicas ${target.inData('replicas')} --at`;
+  t.ok(shown.includes(command), shown);
   const recovered = async (at: string): Promise<Buffer[]> => {
     const out = target.inDirectory(`out-${at.replace(':', '-')}`);
     const args = [

@@ -1,6 +1,7 @@
 // The machine of the host's scenario: its disks, and the packages that it is given on one of them.
 import fs from 'node:fs';
 import path from 'node:path';
+import { readVersion } from '../../core/version.ts';
 import { run, runOk } from '../support/homeward.ts';
 import { Machine, type VirtualDisk } from './machine.ts';
 import { rootImage } from './root-image.ts';
@@ -8,8 +9,9 @@ import { rootImage } from './root-image.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 const MiB = 2 ** 20;
 
-/** What the programs on the host are called in the package, oldest first: the second is an upgrade. */
-export const versions = ['0.1.0', '0.1.1'] as const;
+/** What is installed first, and what it is upgraded to: as new as the configuration server, and no newer. */
+export const newer = readVersion();
+export const older = versionBefore(newer);
 
 /** By what each disk is known below /dev/disk/by-id. */
 export const wwn = {
@@ -18,6 +20,7 @@ export const wwn = {
   lvm: '5000c50000000004',
   release: '5000c50000000005',
   late: '5000c50000000006',
+  boot: '5000c50000000007',
 } as const;
 export const byId = (disk: keyof typeof wwn): string => `wwn-0x${wwn[disk]}`;
 
@@ -29,6 +32,7 @@ export async function startHost(directory: string): Promise<Machine> {
     { id: 'target', ...blankDisk(directory, 'target', 64), serial: 'tgt0001', wwn: wwn.target },
     { id: 'nameless', ...blankDisk(directory, 'nameless', 64) },
     { id: 'lvm', ...blankDisk(directory, 'lvm', 256), serial: 'lvm0001', wwn: wwn.lvm },
+    { id: 'boot', ...blankDisk(directory, 'boot', 128), serial: 'boot0001', wwn: wwn.boot },
     { id: 'release', file: await packages(directory), serial: 'rel0001', wwn: wwn.release, readOnly: true },
   ];
   return Machine.start({ directory, image, disks });
@@ -45,10 +49,29 @@ function blankDisk(directory: string, name: string, mebibytes: number): { file: 
   return { file };
 }
 
+/** The initial file system that the host has built for itself, to boot it from. */
+export async function takeInitrd(machine: Machine, directory: string): Promise<string> {
+  const size = await machine.ok(
+    `dd if=/boot/initrd.img-$(uname -r) of=/dev/disk/by-id/${byId('boot')} bs=1M conv=fsync status=none
+     stat -c %s /boot/initrd.img-$(uname -r)`,
+    120_000,
+  );
+  const file = path.join(directory, 'initrd');
+  const content = fs.readFileSync(path.join(directory, 'boot.raw'));
+  fs.writeFileSync(file, content.subarray(0, Number(size.trim())));
+  return file;
+}
+
+function versionBefore(version: string): string {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  if (patch > 0) return `${major}.${minor}.${patch - 1}`;
+  return minor > 0 ? `${major}.${minor - 1}.9` : `${major - 1}.9.9`;
+}
+
 /** A file system with what `scripts/package` builds of this checkout, as two versions. */
 async function packages(directory: string): Promise<string> {
   const content = path.join(directory, 'packages');
-  for (const version of versions) {
+  for (const version of [older, newer]) {
     const args = ['--out', path.join(content, version)];
     const { status, out, err } = await run(path.join(root, 'scripts/package'), args, {
       env: { VERSION: version },

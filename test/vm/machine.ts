@@ -27,49 +27,40 @@ export interface MachineOptions {
 /** Booting takes about 75 s where the processor is emulated. */
 const bootMs = 300_000;
 
-export class Machine {
-  readonly console: Console;
-  /** What the second serial port, /dev/ttyS1, was told: it is kept whatever happens to the machine. */
-  readonly notesFile: string;
-  readonly #child: ChildProcess;
-  readonly #qmp: Qmp;
+/** What there is while it is switched on. */
+interface Running {
+  child: ChildProcess;
+  console: Console;
+  qmp: Qmp;
+}
 
-  private constructor(child: ChildProcess, console: Console, qmp: Qmp, notesFile: string) {
-    this.#child = child;
-    this.console = console;
-    this.#qmp = qmp;
-    this.notesFile = notesFile;
+export class Machine {
+  readonly #options: MachineOptions;
+  readonly #places: Places;
+  #running: Running;
+  #before = '';
+
+  private constructor(options: MachineOptions, places: Places, running: Running) {
+    this.#options = options;
+    this.#places = places;
+    this.#running = running;
   }
 
   /** Resolves when root is logged in. */
-  static async start({ directory, image, disks }: MachineOptions): Promise<Machine> {
-    const places = placesIn(directory);
-    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', places.system]);
-    const { log } = places;
-    const errors = fs.openSync(log, 'w');
-    const qemu = ['qemu-system-x86_64', ...qemuArguments(places, image, disks)];
-    const child = spawn('nice', ['-n', '5', ...qemu], {
-      stdio: ['ignore', errors, errors],
-    });
-    fs.closeSync(errors);
-    let machine: Machine | null = null;
-    try {
-      const ended = new Promise<never>((_resolve, reject) => {
-        child.once('exit', () => reject(new Error(`QEMU ended: ${fs.readFileSync(log, 'utf8')}`)));
-      });
-      ended.catch(() => undefined);
-      const [serial, qmp] = await Promise.race([
-        Promise.all([Console.connect(places.console), Qmp.connect(places.monitor)]),
-        ended,
-      ]);
-      machine = new Machine(child, serial, qmp, places.notes);
-      await Promise.race([serial.logIn(bootMs), ended]);
-      return machine;
-    } catch (error) {
-      if (machine === null) child.kill('SIGKILL');
-      await machine?.stop();
-      throw error;
-    }
+  static async start(options: MachineOptions): Promise<Machine> {
+    const places = placesIn(options.directory);
+    const backing = ['-b', options.image.disk, '-F', 'raw'];
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, places.system]);
+    return new Machine(options, places, await switchOn(places, options));
+  }
+
+  get console(): Console {
+    return this.#running.console;
+  }
+
+  /** Everything that its console has shown. */
+  get transcript(): string {
+    return this.#before + this.console.transcript;
   }
 
   run(command: string, timeoutMs?: number): Promise<CommandResult> {
@@ -84,27 +75,24 @@ export class Machine {
     return out;
   }
 
+  /** What the second serial port, /dev/ttyS1, was told: it is kept whatever happens to the machine. */
   get notes(): string {
-    return fs.readFileSync(this.notesFile, 'utf8');
+    return fs.readFileSync(this.#places.notes, 'utf8');
   }
 
-  /** The reset button: nothing is written any more. Resolves when the machine has booted again. */
-  async reset(): Promise<void> {
-    await this.#qmp.command('system_reset');
-    await this.console.logIn(bootMs);
-  }
-
-  /** Resolves when the machine has booted again. */
-  async reboot(): Promise<void> {
-    this.console.type('systemctl reboot\n');
-    await this.console.logIn(bootMs);
+  /** Ends it as a power failure does, and starts it anew, from another initial file system if one is given. */
+  async powerCut(initrd = this.#options.image.initrd): Promise<void> {
+    await this.stop();
+    this.#before = this.transcript;
+    const image = { ...this.#options.image, initrd };
+    this.#running = await switchOn(this.#places, { ...this.#options, image });
   }
 
   async addDisk(disk: VirtualDisk): Promise<void> {
     const { id, file, serial, wwn, readOnly = false } = disk;
     const node = { driver: 'raw', 'node-name': `node-${id}`, 'read-only': readOnly };
-    await this.#qmp.command('blockdev-add', { ...node, file: { driver: 'file', filename: file } });
-    await this.#qmp.command('device_add', {
+    await this.#running.qmp.command('blockdev-add', { ...node, file: { driver: 'file', filename: file } });
+    await this.#running.qmp.command('device_add', {
       ...{ driver: 'scsi-hd', id, bus: 'scsi.0', drive: `node-${id}` },
       ...(serial === undefined ? {} : { serial }),
       ...(wwn === undefined ? {} : { wwn: `0x${wwn}` }),
@@ -112,19 +100,42 @@ export class Machine {
   }
 
   async removeDisk(id: string): Promise<void> {
-    await this.#qmp.command('device_del', { id });
-    await this.#qmp.event('DEVICE_DELETED', 60_000);
+    await this.#running.qmp.command('device_del', { id });
+    await this.#running.qmp.event('DEVICE_DELETED', 60_000);
   }
 
   /** Switches it off at once. */
   async stop(): Promise<void> {
-    const child = this.#child;
-    this.#qmp.close();
-    this.console.close();
+    const { child, console, qmp } = this.#running;
+    qmp.close();
+    console.close();
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await gone;
+  }
+}
+
+async function switchOn(places: Places, { image, disks }: MachineOptions): Promise<Running> {
+  for (const socket of [places.console, places.monitor]) fs.rmSync(socket, { force: true });
+  const errors = fs.openSync(places.log, 'a');
+  const qemu = ['qemu-system-x86_64', ...qemuArguments(places, image, disks)];
+  const child = spawn('nice', ['-n', '5', ...qemu], { stdio: ['ignore', errors, errors] });
+  fs.closeSync(errors);
+  const ended = new Promise<never>((_resolve, reject) => {
+    child.once('exit', () => reject(new Error(`QEMU ended: ${fs.readFileSync(places.log, 'utf8')}`)));
+  });
+  ended.catch(() => undefined);
+  try {
+    const [console, qmp] = await Promise.race([
+      Promise.all([Console.connect(places.console), Qmp.connect(places.monitor)]),
+      ended,
+    ]);
+    await Promise.race([console.logIn(bootMs), ended]);
+    return { child, console, qmp };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
   }
 }
 
@@ -157,7 +168,7 @@ function qemuArguments(places: Places, image: RootImage, disks: readonly Virtual
     -chardev socket,id=console,path=${places.console},server=on,wait=off
     -device virtio-serial-pci -device virtconsole,chardev=console
     -chardev file,id=kernel,path=${places.kernel} -serial chardev:kernel
-    -chardev file,id=notes,path=${places.notes} -serial chardev:notes
+    -chardev file,id=notes,append=on,path=${places.notes} -serial chardev:notes
     -qmp unix:${places.monitor},server=on,wait=off
     -netdev user,id=net -device virtio-net-pci,netdev=net
     -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng

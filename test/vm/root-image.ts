@@ -30,6 +30,8 @@ const files: Readonly<Record<string, string>> = {
   'etc/systemd/network/any.network': '[Match]\nName=e*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n',
   'etc/systemd/system/serial-getty@hvc0.service.d/login.conf':
     '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 - dumb\n',
+  // It is rebuilt in the machine, whose processor is slow.
+  'etc/initramfs-tools/conf.d/quick': 'MODULES=dep\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n',
   // The journal is to be there after a reset.
   'etc/systemd/journald.conf.d/keep.conf': '[Journal]\nStorage=persistent\nSyncIntervalSec=5s\n',
 };

@@ -19,7 +19,7 @@ export class Workload {
   }
 
   get acknowledged(): number {
-    return this.#machine.notes.match(/^wrote 4096\/4096 bytes/gm)?.length ?? 0;
+    return this.#machine.notes.match(/wrote 4096\/4096 bytes/g)?.length ?? 0;
   }
 
   /** Direct ingest of a machine `web`, whose replica is a whole disk. */
@@ -55,7 +55,7 @@ END
       n=1
       while [ $n -le ${count} ]; do echo "read -P $((n % 250 + 1)) $((n * 4))k 4k"; n=$((n + 1)); done |
         qemu-io -r -f raw 'nbd+unix:///sda?socket=${from}' > /root/read.txt 2>&1
-      echo "read $(grep -c '^read 4096/4096' /root/read.txt)"
+      echo "read $(grep -c 'read 4096/4096' /root/read.txt)"
       grep -i 'failed\\|error' /root/read.txt | head -n 20
       homeward view close web --all >/dev/null
     `,

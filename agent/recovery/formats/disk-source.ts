@@ -85,8 +85,9 @@ export class DiskSource {
     const { name } = this.#options.disk;
     return new HomewardError('damaged', `bytes ${start} to ${end} of disk ${name} are damaged or unknown`, {
       hint:
-        'Choose an earlier point, which may still have them, or add --allow-damaged: then such bytes are ' +
-        'written as zeros and listed in the result. What is written already is kept and not written again.',
+        'Choose another point: `homeward verify M` says which have them. Or add --allow-damaged: then such ' +
+        'bytes are written as zeros and listed in the result. What is written already is kept, and not ' +
+        'written again.',
     });
   }
 }

@@ -53,7 +53,8 @@ t.test('retention shows, and sets what is given', async (t) => {
       floorMs: 14_400_000,
     },
   ]);
-  t.match(set.out, /^The history of web is kept so now\n/);
+  t.match(set.out, /^The history of web is kept so now\n[^]*goes now; nothing brings it back\.\n$/);
+  t.notMatch(shown.out, /brings it back/);
   const taken = await homeward('retention web --window default --keep none --max-size 0 --json');
   t.same(taken.call, ['retention', 'web', { windowMs: null, keep: 'none', maxBytes: 0 }]);
   t.match(JSON.parse(taken.out), { machine: 'web', windowMs: 86_400_000, changed: true });
@@ -72,6 +73,8 @@ t.test('points are locked and unlocked; a time is that of the shell', async (t) 
     },
   ]);
   t.match(locked.out, /^LSN 118 at 2026-01-31T14:05:00.123456Z of web is locked until 2099-01-01/);
+  const day = await homeward('points lock web --at lsn:9 --until 2027-01-31');
+  t.match(day.call, ['lockPoint', { until: '2027-01-31T00:00:00+09:00' }]);
   const named = await homeward('points lock web --at tag:x --until 90d --name audit');
   t.same(named.call, ['lockPoint', { machine: 'web', at: 'tag:x', until: '90d', name: 'audit' }]);
   const unlocked = await homeward('points unlock web --at lsn:118');
@@ -95,6 +98,7 @@ t.test('what cannot be meant is refused before anybody is asked', async (t) => {
     ['points lock web --until 90d', 'usage'],
     ['points lock web --at latest', 'usage'],
     ['points lock web --at latest --until soon', 'usage'],
+    ['points lock web --at latest --until 2027-02-30', 'usage'],
     ['points unlock web', 'usage'],
     ['points web now', 'usage'],
     ['points web --wach', 'usage'],

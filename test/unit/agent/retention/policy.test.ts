@@ -35,6 +35,8 @@ t.test('redo goes when all of a segment is older than the window', async (t) => 
 t.test('what came within the window stays, whatever the clock of its source says', async (t) => {
   const late = facts().sealed.map((segment) => ({ ...segment, lastTime: segment.lastTime - 900 * hour }));
   t.equal(unwantedUpTo(facts({ sealed: late }), day, now), 10);
+  const ahead = facts().sealed.map((segment) => ({ ...segment, lastTime: segment.lastTime + 900 * hour }));
+  t.equal(unwantedUpTo(facts({ sealed: ahead }), day, now), 10, 'and no longer');
 });
 
 t.test('redo goes, oldest first, while there is more than the window may take', async (t) => {

@@ -55,6 +55,8 @@ t.test('redo older than the window goes, up to a boundary at or below the cursor
   t.equal(to({ boundaries: [0, 3, 6, 9].map((lsn) => ({ lsn, time: lsn })) }), 0, 'for no file nothing goes');
   const late = facts().segments.map((each) => ({ ...each, lastTime: 0 }));
   t.equal(to({ segments: late }), 20, 'what has just come is not old');
+  const ahead = facts().segments.map((each) => ({ ...each, lastTime: now + 9000 * hour }));
+  t.equal(to({ segments: ahead }), 20, 'stamps of a clock that is far ahead keep nothing for ever');
 });
 
 t.test('the size bound and want of room shorten it, want of room only to the floor', async (t) => {
