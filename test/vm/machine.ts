@@ -80,7 +80,7 @@ export class Machine {
     return fs.readFileSync(this.#places.notes, 'utf8');
   }
 
-  /** Ends it as a power failure does, and starts it anew, from another initial file system if one is given. */
+  /** Ends it as a power failure does, and starts it anew, from another initial file system if given one. */
   async powerCut(initrd = this.#options.image.initrd): Promise<void> {
     await this.stop();
     this.#before = this.transcript;

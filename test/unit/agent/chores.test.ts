@@ -1,5 +1,5 @@
-// The lines of the ledger that are written beside everything else: none of them says that a file must be there
-// that is about to go.
+// The lines of the ledger that are written beside everything else: none of them says that a file must be
+// there that is about to go.
 import t from 'tap';
 import { Chores } from '../../../agent/chores.ts';
 import { LedgerFiles } from '../../../agent/journal/ledger-files.ts';
