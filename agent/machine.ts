@@ -15,7 +15,7 @@ import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import type { MachineContext } from './machine-context.ts';
 import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
 import { openJournal, seedingReason } from './open-journal.ts';
-import { readCursor, writeCursor, type Cursor } from './replica/cursor.ts';
+import { openCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import {
   disksAt,
   readMachineFile,
@@ -130,7 +130,7 @@ export class Machine {
         `${paths.directory} holds machine ${file.id} (${file.name}), not ${id}`,
       );
     }
-    const cursor = readCursor(paths.cursorFile);
+    const cursor = openCursor(paths.cursorFile, context.log);
     // It is written first when the first copy ends; the records that tell of that may be pruned by now.
     if (cursor.firstPoint !== null) file.seeding = false;
     if (damaged !== null) Machine.#mendFile(context, file, damaged);

@@ -259,12 +259,11 @@ export class MasterTarget implements MasterTargetService {
     const machine = machines.get(key);
     const { file, history } = machine;
     const now = clock.now();
+    const { keep, windowMs } = machinePolicy(file, config);
     const policy = {
-      rules: machinePolicy(file, config).keep,
-      locks: [
-        ...activeLocks(file.locks ?? [], now),
-        ...heldMarks(file.marks, machinePolicy(file, config), now),
-      ],
+      rules: keep,
+      locks: [...activeLocks(file.locks ?? [], now), ...heldMarks(file.marks, { keep, windowMs }, now)],
+      windowMs,
       now,
     };
     return {

@@ -59,6 +59,9 @@ export interface LedgerHead {
 /** What the first line of all says of the line before. */
 export const noHead: LedgerHead = { n: 0, hash: '' };
 
+/** Why the last line does not count that a crash broke off in. */
+export const tornEnd = 'the last line has no end';
+
 const newline = 10;
 const crcPattern = /^,"crc":"([0-9a-f]{8})"\}$/;
 const crcBytes = ',"crc":"00000000"}'.length;
@@ -110,7 +113,7 @@ export function readChain(content: Buffer, show: (line: LedgerLine) => void): Re
   if (content.length === 0) chain.cut = 'it is empty';
   while (chain.end < content.length && chain.cut === null) {
     const stop = content.indexOf(newline, chain.end);
-    if (stop < 0) return { ...chain, cut: 'the last line has no end' };
+    if (stop < 0) return { ...chain, cut: whyEndless(content.subarray(chain.end), chain) };
     const bytes = content.subarray(chain.end, stop);
     const line = bytes.length > limits.ledgerLineBytes ? null : parseLine(bytes);
     chain.cut = line === null ? `line ${chain.lines + 1} is damaged` : misplaced(line, chain);
@@ -121,6 +124,12 @@ export function readChain(content: Buffer, show: (line: LedgerLine) => void): Re
     chain.end = stop + 1;
   }
   return chain;
+}
+
+/** A crash leaves a beginning of a line; what is whole, but for the end of the line, was damaged later. */
+function whyEndless(rest: Buffer, { lines }: ReadChain): string {
+  const isWhole = rest.length <= limits.ledgerLineBytes && parseLine(rest.subarray(0, -1)) !== null;
+  return isWhole ? `line ${lines + 1} is damaged` : tornEnd;
 }
 
 /** The first line of a ledger is the first of all, or the one that a rotation began with. */

@@ -5,14 +5,17 @@ import { errnoOf, toHomewardError } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
+import { LedgerBreaks, namedUpTo, type LedgerBreak } from './ledger-breaks.ts';
 import { LedgerFiles, matchFiles, type ExpectedFiles, type LedgerFile } from './ledger-files.ts';
 import {
   formatLine,
   hashLine,
   noHead,
   readChain,
+  tornEnd,
   type LedgerEntry,
   type LedgerHead,
+  type LedgerLine,
   type ReadChain,
 } from './ledger-line.ts';
 
@@ -42,6 +45,7 @@ export class Ledger {
   readonly #options: LedgerOptions;
   readonly #directory: string;
   readonly #files = new LedgerFiles();
+  readonly #breaks: LedgerBreaks;
   #fd = -1;
   /** Behind the durable lines. */
   #end = 0;
@@ -54,8 +58,9 @@ export class Ledger {
   #isDoubtful = false;
   #writing: Promise<void> | null = null;
 
-  private constructor(options: LedgerOptions, cut: string | null) {
+  private constructor(options: LedgerOptions, cut: string | null, breaks: LedgerBreaks) {
     this.#options = options;
+    this.#breaks = breaks;
     this.#directory = dirname(options.path);
     this.#rotateAt = options.rotateBytes ?? limits.ledgerBytes;
     this.cut = cut;
@@ -68,9 +73,15 @@ export class Ledger {
   static async open(options: LedgerOptions): Promise<Ledger> {
     const content = tryReadWhole(options);
     const before = new LedgerFiles();
-    const chain = content === null ? null : readChain(content, (line) => before.take(line));
-    const ledger = new Ledger(options, chain === null ? whyNone(options) : chain.cut);
+    const breaks = new LedgerBreaks();
+    const show = (line: LedgerLine): void => {
+      before.take(line);
+      breaks.take(line);
+    };
+    const chain = content === null ? null : readChain(content, show);
+    const ledger = new Ledger(options, chain === null ? whyNone(options) : chain.cut, breaks);
     if (chain !== null && content !== null) await ledger.#begin(content, chain, before);
+    else if (ledger.cut !== null) ledger.#noteCut(ledger.cut, 0, null);
     ledger.append({ event: 'opened' });
     if (content === null) await ledger.#replace(Buffer.alloc(0));
     return ledger;
@@ -79,6 +90,11 @@ export class Ledger {
   /** The last durable line: what others remember of it shows a later edit. */
   get head(): LedgerHead {
     return this.#durable;
+  }
+
+  /** Where it was damaged or missing at this start or an earlier one: what that alone knew is not known. */
+  get breaks(): readonly LedgerBreak[] {
+    return this.#breaks.list;
   }
 
   /** Which files must be there. */
@@ -104,6 +120,7 @@ export class Ledger {
     this.#last = { n: n + 1, hash: hashLine(bytes) };
     this.#unsynced.push({ bytes, head: this.#last });
     this.#files.take(told);
+    this.#breaks.take({ n: n + 1, ...told });
   }
 
   /**
@@ -129,7 +146,7 @@ export class Ledger {
   }
 
   async #begin(content: Buffer, chain: ReadChain, before: LedgerFiles): Promise<void> {
-    const { files, log, path } = this.#options;
+    const { files, path } = this.#options;
     this.#last = this.#durable = chain.head;
     this.#end = chain.end;
     for (const file of before.list()) this.#files.take(keptEntry(file));
@@ -138,10 +155,17 @@ export class Ledger {
       return;
     }
     const rest = content.subarray(chain.end);
-    const aside = rest.includes(10) ? await this.#setAside(rest) : null;
-    log.warn('ledger-cut', { file: path, line: chain.head.n + 1, bytes: rest.length, why: chain.cut, aside });
-    this.append({ event: 'cut', bytes: rest.length, why: chain.cut, ...(aside !== null && { file: aside }) });
+    const isSetAside = rest.length > 0 && chain.cut !== tornEnd;
+    this.#noteCut(chain.cut, rest.length, isSetAside ? await this.#setAside(rest) : null);
     await this.#replace(content.subarray(0, chain.end));
+  }
+
+  #noteCut(why: string, bytes: number, aside: string | null): void {
+    const { files, log, path } = this.#options;
+    log.warn('ledger-cut', { file: path, line: this.#last.n + 1, bytes, why, aside });
+    const from = this.#breaks.told;
+    const to = Math.max(from, namedUpTo(files, this.#directory));
+    this.append({ event: 'cut', bytes, why, from, to, ...(aside !== null && { file: aside }) });
   }
 
   /** What was there may be what somebody wants to look at. */

@@ -1,5 +1,6 @@
 // Checks the small files of a machine on disk against what this daemon knows: machine.json, cursor, ledger.
 import fs from 'node:fs';
+import type { LedgerBreak } from '../journal/ledger-breaks.ts';
 import { readChain } from '../journal/ledger-line.ts';
 import type { Ledger } from '../journal/ledger.ts';
 import { readCursor, type Cursor } from '../replica/cursor.ts';
@@ -10,7 +11,7 @@ export interface Books {
   paths: { machineFile: string; cursorFile: string; ledger: string };
   file: Pick<MachineFile, 'id' | 'disks'>;
   cursor: Readonly<Cursor>;
-  ledger: Pick<Ledger, 'head'>;
+  ledger: Pick<Ledger, 'head' | 'breaks'>;
 }
 
 /** Nothing is awaited: what is in the files and what is known belong to one moment. */
@@ -30,7 +31,20 @@ export function checkBooks({ paths, file, cursor, ledger }: Books): Finding[] {
     ...found('machine', previousFile(machineFile), checkMachineFile(previousFile(machineFile), file)),
     ...found('cursor', cursorFile, checkCursor(cursorFile, cursor)),
     ...found('ledger', paths.ledger, checkLedger(paths.ledger, ledger)),
+    ...ledger.breaks.map((one) => brokenAccount(paths.ledger, one)),
   ];
+}
+
+/** Told of for as long as the ledger does: files that are gone since then may be missed by nobody. */
+function brokenAccount(path: string, { line, why, from, to, aside }: LedgerBreak): Finding {
+  const rest = aside === null ? '' : `; what stood there is in ${aside}`;
+  const what =
+    `the account of this history was damaged or missing from line ${line} on at a start (${why}): ` +
+    `what it alone knew is unknown${rest}`;
+  return {
+    ...({ in: 'ledger', file: path, disk: null, start: null, end: null, what } as const),
+    ...{ from, to, fromTime: null, toTime: null },
+  };
 }
 
 function checkMachineFile(path: string, { id }: Books['file']): string | null {
@@ -44,13 +58,15 @@ function checkMachineFile(path: string, { id }: Books['file']): string | null {
 
 function checkCursor(path: string, known: Readonly<Cursor>): string | null {
   return whyNot(() => {
-    const { lsn, generation, stepTo } = readCursor(path);
+    const { lsn, generation, stepTo } = readCursor(path, (why) => {
+      throw why; // of two copies both have to be sound
+    });
     const isSame = lsn === known.lsn && generation === known.generation && stepTo === known.stepTo;
     return isSame ? null : `it says lsn:${lsn}; the replica is at lsn:${known.lsn}`;
   });
 }
 
-function checkLedger(path: string, { head }: Books['ledger']): string | null {
+function checkLedger(path: string, { head }: Pick<Ledger, 'head'>): string | null {
   return whyNot(() => {
     const chain = readChain(fs.readFileSync(path), () => undefined);
     // Lines that are being written now may follow, or a part of one.

@@ -16,7 +16,8 @@ export function affectedPoints(finding: Finding, facts: HistoryFacts): string {
   if (finding.in === 'redo') return affectedByRedo(finding, facts);
   if (finding.in === 'undo') return affectedByUndo(finding);
   if (finding.in === 'replica') return affectedByReplica(finding);
-  if (finding.in === 'ledger') return 'all points: the history itself is checked without it';
+  if (finding.in === 'ledger')
+    return 'all points that are there, which are checked without it: others may be gone unseen';
   return finding.in === 'cursor'
     ? 'all points as long as the daemon runs, which knows it; put the file right before a start'
     : 'all points: the file beside it says the same, and the next start reads that';

@@ -36,7 +36,7 @@ export interface Verifiable {
     readonly source: Pick<Journal['source'], 'machine'>;
   };
   readonly cursor: Readonly<Cursor>;
-  readonly ledger: Pick<Ledger, 'head' | 'cut' | 'expected' | 'settle'>;
+  readonly ledger: Pick<Ledger, 'head' | 'cut' | 'breaks' | 'expected' | 'settle'>;
   readonly history: {
     readonly undo: Pick<UndoLog, 'steps' | 'holes' | 'leftovers' | 'lend' | 'openFileOf'>;
     /** Odd while a step is open. */

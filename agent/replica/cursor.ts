@@ -1,7 +1,8 @@
 // The cursor of one machine: how far its replica is, in a file that is replaced atomically.
 import { dirname } from 'node:path';
-import { readSealedJson, writeSealedJson } from '../../core/atomic-file.ts';
-import { HomewardError } from '../../core/errors.ts';
+import { readSealedTwice, writeSealedTwice } from '../../core/atomic-file.ts';
+import { errnoOf, HomewardError } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
 
 export interface Cursor {
   /** The replica is the state after this LSN, unless a step is open. */
@@ -27,10 +28,16 @@ export interface Cursor {
 
 const format = 'homeward-cursor';
 
-/** The cursor in `file`. No older one can stand in: the replica may be further on. Throws 'damaged'. */
-export function readCursor(file: string): Cursor {
+/**
+ * The cursor in `file`, which holds it twice; damage to one copy does no harm, and is told to `onDamage`. No
+ * older one can stand in: the replica may be further on. Throws 'damaged'.
+ */
+export function readCursor(file: string, onDamage: (why: HomewardError) => void = () => {}): Cursor {
   try {
-    return parseCursor(readSealedJson(file, format), file);
+    const read = readSealedTwice(file, format);
+    const cursor = parseCursor(read?.body ?? null, file);
+    if (read !== null && read.damage !== null) onDamage(read.damage);
+    return cursor;
   } catch (error) {
     if (!(error instanceof HomewardError)) throw error;
     const directory = dirname(file);
@@ -40,6 +47,21 @@ export function readCursor(file: string): Cursor {
       `Without copies: move ${directory} off the volume; the machine can then be opened anew.`;
     throw new HomewardError('damaged', error.message, { cause: error, hint });
   }
+}
+
+/** The same, for whoever owns the file: a damaged copy is written anew. A full volume can do without. */
+export function openCursor(file: string, log: Log): Cursor {
+  const damages: HomewardError[] = [];
+  const cursor = readCursor(file, (why) => damages.push(why));
+  for (const error of damages) {
+    log.warn('cursor-mended', { file, error });
+    try {
+      writeCursor(file, cursor);
+    } catch (failed) {
+      log.warn('cursor-not-written', { file, errno: errnoOf(failed) });
+    }
+  }
+  return cursor;
 }
 
 function parseCursor(body: unknown, file: string): Cursor {
@@ -73,7 +95,7 @@ function parseGap(gap: unknown): Cursor['gap'] {
 }
 
 export function writeCursor(file: string, cursor: Cursor): void {
-  writeSealedJson(file, format, cursor);
+  writeSealedTwice(file, format, cursor);
 }
 
 function parseUnknown(unknown: unknown): Cursor['unknown'] {

@@ -18,7 +18,8 @@ export interface HeldPoint {
   until: number;
 }
 
-export type KeepReason = 'locked' | 'tag' | MarkRule;
+/** `window`: a tag within the window, where redo is gone for another reason than its age. */
+export type KeepReason = 'locked' | 'tag' | 'window' | MarkRule;
 
 export interface KeptPoint {
   lsn: number;
@@ -32,6 +33,8 @@ export interface KeptPoint {
 export interface KeepPolicy {
   rules: KeepRules;
   locks: readonly HeldPoint[];
+  /** Tags younger than this stay without any rule. */
+  windowMs: number;
   now: number;
 }
 
@@ -40,6 +43,9 @@ export interface KeepPolicy {
  *
  * A rule keeps the last point at or before each of its marks that is not too old, however long before: what a
  * machine was at 14:00 it was made by its last write before, be that days ago.
+ *
+ * Of what lies within the window without redo, tags stay for that: somebody asked for those. Were all other
+ * ends of steps kept, `--max-size` and a full volume would get no room.
  */
 export function keptPoints(candidates: readonly Candidate[], policy: KeepPolicy): KeptPoint[] {
   const points = candidates.filter(({ point }) => point);
@@ -58,6 +64,12 @@ export function keptPoints(candidates: readonly Candidate[], policy: KeepPolicy)
   });
 }
 
+/** The window says nothing that the rule does not, where that is longer. */
+function tagReasons(time: number, tagsMs: number, windowMs: number): [KeepReason, number][] {
+  const byRule: [KeepReason, number][] = tagsMs > 0 ? [['tag', time + tagsMs * 1000]] : [];
+  return windowMs > tagsMs ? [...byRule, ['window', time + windowMs * 1000]] : byRule;
+}
+
 /** The latest end of the locks that hold at each LSN. */
 function lockEnds({ locks, now }: KeepPolicy): Map<number, number> {
   const ends = new Map<number, number>();
@@ -69,13 +81,13 @@ function reasonsFor(
   { lsn, time, tag }: Candidate,
   nextTime: number,
   locks: ReadonlyMap<number, number>,
-  { rules, now }: KeepPolicy,
+  { rules, windowMs, now }: KeepPolicy,
 ): [KeepReason, number][] {
   const reasons: [KeepReason, number][] = [];
   const locked = locks.get(lsn);
   if (locked !== undefined) reasons.push(['locked', locked]);
-  if (tag !== null && rules.tags !== undefined && time + rules.tags * 1000 > now)
-    reasons.push(['tag', time + rules.tags * 1000]);
+  const ofTag = tag === null ? [] : tagReasons(time, rules.tags ?? 0, windowMs);
+  reasons.push(...ofTag.filter(([, until]) => until > now));
   for (const rule of activeRules(rules)) {
     // Of the marks that this is the last point before, the newest lives longest.
     const mark = markAtOrBefore(nextTime - 1, rule);

@@ -110,17 +110,18 @@ function hasPoints({ firstPoint, gaps }: PruneFacts, from: number, to: number): 
 
 function splitsBefore(
   facts: PruneFacts,
-  { keep }: PrunePolicy,
+  { keep, windowMs }: PrunePolicy,
   { locks, now }: PruneDemand,
   to: number,
 ): number[] {
   const { boundaries, prunedLsn, firstPoint } = facts;
+  const tagsMs = Math.max(keep.tags ?? 0, windowMs);
   const ends = new Set(boundaries.map(({ lsn }) => lsn));
   const [from, last] = [prunedLsn, to].map((end) => boundaries.find(({ lsn }) => lsn === end));
   const marks = from && last ? marksIn(from.time, last.time, keep, now) : [];
   const kept = [
     ...locks.filter(({ until }) => until > now).map(({ lsn }) => lsn),
-    ...facts.tags.filter(({ time }) => time + (keep.tags ?? 0) * 1000 > now).map(({ lsn }) => lsn),
+    ...facts.tags.filter(({ time }) => time + tagsMs * 1000 > now).map(({ lsn }) => lsn),
     ...marks.map((mark) => lastPointUpTo(facts, facts.lsnAtTime(mark))),
     // The point before a gap stands for the marks in it, which may lie behind `to`.
     ...(activeRules(keep).length > 0 ? [lastPointUpTo(facts, to)] : []),

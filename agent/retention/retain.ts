@@ -1,15 +1,18 @@
 // Carries out what retention asks of one machine: the oldest points are dropped, redo goes, steps are
 // split before that and merged after.
+import type { Ledger } from '../journal/ledger.ts';
 import type { History } from '../replica/history.ts';
 import { boundariesOf, type Boundary } from '../replica/points.ts';
 import type { UndoStep } from '../replica/undo/undo-step.ts';
 import { middleAt, type Noted } from './boundary.ts';
-import { keptPoints, type HeldPoint } from './kept-points.ts';
+import { keptPoints, type HeldPoint, type KeepPolicy } from './kept-points.ts';
+import { lostPoints } from './lost-points.ts';
 import { planPrune, type PrunePlan, type PrunePolicy } from './prune.ts';
 import { planThinning, type ThinPlan } from './thinning.ts';
 
 export interface Retained extends Noted {
   readonly history: History;
+  readonly ledger: Pick<Ledger, 'expected'>;
 }
 
 export interface RetainDemand {
@@ -79,17 +82,31 @@ async function drop(
 function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): ThinPlan {
   const { undo } = machine.history;
   const { pruned } = machine.cursor;
+  const keep = { rules: policy.keep, windowMs: policy.windowMs, locks: demand.locks(), now: demand.now };
   return planThinning({
     steps: undo.steps.filter(({ to }) => to <= pruned),
     kept: keptPoints(
       boundaries(machine).filter(({ lsn }) => lsn <= pruned),
-      { rules: policy.keep, locks: demand.locks(), now: demand.now },
+      keep,
     ),
+    lost: lostOf(machine, keep),
     needed: neededBoundaries(machine),
     freeBytes: demand.freeBytes,
     floorTime: demand.now - policy.floorMs * 1000,
     roomBytes: demand.roomBytes,
   });
+}
+
+function lostOf(machine: Retained, keep: KeepPolicy): ReturnType<typeof lostPoints> {
+  const { history, ledger, cursor, journal } = machine;
+  const facts = {
+    expected: ledger.expected().undo.values(),
+    steps: history.undo.steps,
+    boundaries: boundaries(machine),
+    pruned: cursor.pruned,
+    isPoint: (lsn: number) => lsn >= (cursor.firstPoint ?? Infinity) && journal.catalogue.gapAt(lsn) === null,
+  };
+  return lostPoints(facts, keep);
 }
 
 /**

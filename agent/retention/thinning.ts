@@ -11,9 +11,11 @@ export interface ThinStep {
 }
 
 export interface ThinFacts {
-  /** Without holes, oldest first. */
+  /** Oldest first; where one does not begin at the end of the one before, undo is lost. */
   steps: readonly ThinStep[];
   kept: readonly Pick<KeptPoint, 'lsn' | 'time' | 'reasons'>[];
+  /** Points that would be kept if the undo that led to them were there. */
+  lost?: readonly Pick<KeptPoint, 'lsn' | 'time' | 'reasons'>[];
   /** Boundaries that a view, a recovery or a sync needs. */
   needed: readonly number[];
   /** So much has to go for want of room, 0 for nothing: the oldest kept points are given up for it. */
@@ -38,14 +40,16 @@ export interface ThinPlan {
  * dropped. Without any of them all steps go.
  */
 export function planThinning(facts: ThinFacts): ThinPlan {
-  const { steps, kept, needed } = facts;
+  const { steps, needed, lost = [] } = facts;
+  const kept = [...facts.kept, ...lost].toSorted((one, other) => one.lsn - other.lsn);
   const oldest = steps[0];
   const newest = steps.at(-1);
   if (oldest === undefined || newest === undefined) return { dropBelow: 0, merges: [], givenUp: [] };
-  const givenUp = pointsToGiveUp(facts);
+  const givenUp = pointsToGiveUp({ ...facts, kept });
   const gone = new Set(givenUp);
   const wanted = new Set([...kept.map(({ lsn }) => lsn).filter((lsn) => !gone.has(lsn)), ...needed]);
-  const dropBelow = firstWanted(steps, wanted);
+  const missed = lost.map(({ lsn }) => lsn).filter((lsn) => !gone.has(lsn));
+  const dropBelow = Math.min(firstWanted(steps, wanted), ...missed);
   const merges = runsBetween(
     steps.filter(({ from }) => from >= dropBelow),
     wanted,
@@ -54,12 +58,14 @@ export function planThinning(facts: ThinFacts): ThinPlan {
 }
 
 function firstWanted(steps: readonly ThinStep[], wanted: ReadonlySet<number>): number {
-  const [oldest] = steps;
-  if (oldest !== undefined && wanted.has(oldest.from)) return oldest.from;
-  return steps.find(({ to }) => wanted.has(to))?.to ?? steps.at(-1)?.to ?? 0;
+  const ends = steps.flatMap(({ from, to }) => [from, to]);
+  return ends.find((lsn) => wanted.has(lsn)) ?? steps.at(-1)?.to ?? 0;
 }
 
-/** Steps between one wanted boundary and the next; the last run is closed when it ends at one. */
+/**
+ * Steps between one wanted boundary and the next, or to where undo is lost: over that nothing is merged. The
+ * last run is closed when it ends at a wanted one.
+ */
 function runsBetween(
   steps: readonly ThinStep[],
   wanted: ReadonlySet<number>,
@@ -67,6 +73,8 @@ function runsBetween(
   const runs: { run: ThinStep[]; closed: boolean }[] = [];
   let run: ThinStep[] = [];
   for (const step of steps) {
+    if (run.length > 0 && run.at(-1)?.to !== step.from) runs.push({ run, closed: true });
+    run = run.at(-1)?.to === step.from ? run : [];
     run.push(step);
     if (!wanted.has(step.to)) continue;
     runs.push({ run, closed: true });

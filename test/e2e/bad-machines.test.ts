@@ -100,13 +100,13 @@ const damages: Damage[] = [
     name: 'cursor-changed',
     code: 'damaged',
     detail: /cursor does not have the content/,
-    damage: cursorFile((text) => text.replace('"lsn": 0', '"lsn": 1')),
+    damage: cursorFile((text) => text.replaceAll('"lsn": 0', '"lsn": 1')),
   },
   {
     name: 'cursor-too-new',
     code: 'damaged',
     detail: /cursor has version 9; this program reads 1/,
-    damage: cursorFile((text) => text.replace('"version": 1', '"version": 9')),
+    damage: cursorFile((text) => text.replaceAll('"version": 1', '"version": 9')),
   },
   {
     name: 'other-directory',
@@ -197,6 +197,24 @@ t.test('a machine file that is damaged or gone has one beside it to stand in for
   await target.restart();
   t.equal(target.logged('used-previous-file'), 2);
   for (const name of ['gone', 'cut']) await goesOn(t, target, name);
+});
+
+t.test('four flipped bytes of a cursor are mended', { skip }, async (t) => {
+  const { target, sites: all } = await sites(t, ['first', 'second']);
+  const file = (name: string): string => path.join(all.get(name)?.directory ?? '', 'cursor');
+  const flip = (name: string, at: number): void => {
+    const bytes = fs.readFileSync(file(name));
+    for (let each = at; each < at + 4; each++) bytes[each]! ^= 0x10;
+    fs.writeFileSync(file(name), bytes);
+  };
+  flip('first', 80);
+  flip('second', 4096 + 80);
+  await target.restart();
+  t.equal(target.logged('cursor-mended'), 2);
+  for (const name of ['first', 'second']) await goesOn(t, target, name);
+  t.equal(await target.stop(), 0);
+  await target.restart();
+  t.equal(target.logged('cursor-mended'), 2, 'both are whole again');
 });
 
 t.test(

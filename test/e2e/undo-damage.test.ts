@@ -15,6 +15,7 @@ const skip = skipUnless({ full: true });
 
 interface Damage {
   name: string;
+  only?: 'stopped' | 'running';
   /** Gives back the files that were touched. */
   damage(undo: string, files: readonly string[], site: HistorySite): string[];
 }
@@ -26,6 +27,14 @@ const damages: Damage[] = [
       const file = random.pick(files);
       fs.unlinkSync(path.join(undo, file));
       return [file];
+    },
+  },
+  {
+    name: 'the oldest is deleted',
+    only: 'stopped',
+    damage: (undo, [oldest = '']) => {
+      fs.unlinkSync(path.join(undo, oldest));
+      return [oldest];
     },
   },
   {
@@ -135,7 +144,8 @@ async function tryAll(t: Test, when: 'stopped' | 'running'): Promise<void> {
   execFileSync('cp', ['-a', target.data, kept]);
   const files = site.undoFiles;
   t.ok(files.length >= 6, `${files.length} undo segments`);
-  for (const { name, damage } of damages) {
+  for (const { name, only = when, damage } of damages) {
+    if (only !== when) continue;
     t.comment(name);
     let touched: string[] = [];
     let open: View[] = [];

@@ -92,3 +92,39 @@ t.test('t parts cover everything once, and one of them finds the damage', async 
   t.equal((await all()).filter(({ ok }) => !ok).length, 1);
   t.equal((await site.target.command(['verify', machineName, '--part', '1/1'])).status, 1);
 });
+
+t.test(
+  'a ledger that is damaged or deleted before a start is a finding of each run from then on',
+  async (t) => {
+    const site = await stillSite(t);
+    const ledger = path.join(site.directory, 'ledger');
+    const kill = async (): Promise<void> => {
+      await site.target.kill();
+      fs.appendFileSync(ledger, '{"n":');
+    };
+    await kill();
+    await site.target.restart();
+    t.match(await verify(site), { ok: true, damaged: [] }, 'a torn end is what a crash leaves');
+    t.equal((await site.status()).state, 'ok');
+    await kill();
+    const bytes = fs.readFileSync(ledger);
+    bytes[bytes.indexOf(10) + 20]! ^= 1;
+    fs.writeFileSync(ledger, bytes);
+    await site.target.restart();
+    const report = await verify(site);
+    t.match(report, { ok: false, damaged: [{ in: 'ledger', file: ledger, offer: null }] });
+    t.match(report.damaged[0]?.what, /from line 2 on .* what it alone knew is unknown; .* ledger\.cut-2$/);
+    t.ok((report.damaged[0]?.toLsn ?? 0) > 0, 'what it may have told of');
+    t.match(await site.status(), { state: 'damaged', detail: /account of its history was damaged or gone/ });
+    await kill();
+    fs.unlinkSync(ledger);
+    for (let start = 0; start < 2; start++) {
+      await site.target.restart();
+      const { status, out } = await site.target.command(['verify', machineName]);
+      t.equal(status, 1, out);
+      t.match(out, /ledger .*from line 1 on at a start \(there was none\)/);
+      t.equal((await site.status()).state, 'damaged', 'also where nobody has verified it');
+      await site.target.kill();
+    }
+  },
+);

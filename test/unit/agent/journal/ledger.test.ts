@@ -7,6 +7,7 @@ import {
   hashLine,
   noHead,
   readChain,
+  tornEnd,
   type LedgerLine,
 } from '../../../../agent/journal/ledger-line.ts';
 import { Ledger } from '../../../../agent/journal/ledger.ts';
@@ -191,6 +192,67 @@ t.test('an empty or missing ledger is begun, and says that it was not whole', as
     ['redo/0000000000000001.seg'],
   );
 });
+
+t.test('a ledger that was damaged or missing says so at each start, until it begins anew', async (t) => {
+  const redo = '0000000000000030.seg';
+  const damages: Record<string, { damage(sound: Buffer): Buffer | null; expected: object }> = {
+    'a line is flipped': {
+      damage: (sound) => flipped(sound, sound.indexOf(10) + 5),
+      expected: { line: 2, why: 'line 2 is damaged', from: 0, to: 0x30, aside: 'ledger.cut-2' },
+    },
+    'the last newline is flipped': {
+      damage: (sound) => flipped(sound, sound.length - 1),
+      expected: { line: 5, from: 19, to: 0x30, aside: 'ledger.cut-5' },
+    },
+    'all is gone': { damage: () => Buffer.alloc(0), expected: { line: 1, why: 'it is empty', aside: null } },
+    'it is deleted': {
+      damage: () => null,
+      expected: { line: 1, why: 'there was none', from: 0, to: 0x30, aside: null },
+    },
+  };
+  for (const [name, { damage, expected }] of Object.entries(damages)) {
+    const files = await someHistory();
+    files.ensureDirectory(join(directory, 'redo'));
+    files.close(files.create(join(directory, 'redo', redo)));
+    const content = damage(contentOf(files));
+    if (content === null) files.unlink(path);
+    else replace(files, content);
+    for (let start = 0; start < 3; start++) {
+      const ledger = await open(files);
+      t.match(ledger.breaks, [expected], `${name}, start ${start}`);
+      t.equal(ledger.breaks.length, 1);
+      await ledger.close();
+    }
+    const rotating = await open(files, 100);
+    rotating.append({ event: 'clock' });
+    await rotating.settle();
+    await rotating.settle();
+    t.equal(linesOf(contentOf(files))[0]?.event, 'rotated');
+    t.same(rotating.breaks, []);
+    await rotating.close();
+    t.same((await open(files)).breaks, [], name);
+  }
+});
+
+t.test(
+  'the torn end of the last line is what a crash leaves, and a new machine misses nothing',
+  async (t) => {
+    const files = await someHistory();
+    replace(files, contentOf(files).subarray(0, -7));
+    const ledger = await open(files);
+    t.equal(ledger.cut, tornEnd);
+    t.same(ledger.breaks, []);
+    await ledger.close();
+    t.same((await open(files)).breaks, []);
+    t.same((await open(makeFiles())).breaks, []);
+  },
+);
+
+function flipped(sound: Buffer, at: number): Buffer {
+  const damaged = Buffer.from(sound);
+  damaged[at]! ^= 1;
+  return damaged;
+}
 
 t.test(
   'a ledger that grows begins anew with what must be there, and goes on with the same chain',

@@ -175,6 +175,28 @@ for (const [name, pick] of Object.entries(files))
       t.same(everythingIn(history.retention), before);
     });
 
+t.test('a cursor with one damaged copy costs no block, with two the machine', async (t) => {
+  const history = await bareHistory(t);
+  const { cursorFile } = history.paths;
+  const written = fs.readFileSync(cursorFile);
+  const half = written.length / 2;
+  const damage = (...places: number[]): void => {
+    const bytes = Buffer.from(written);
+    for (const at of places) bytes.fill(0xff, at, at + 4);
+    fs.writeFileSync(cursorFile, bytes);
+  };
+  for (const at of [60, half + 60]) {
+    damage(at);
+    const before = everythingIn(history.retention);
+    t.equal(readAll(t, history), 0);
+    t.same(everythingIn(history.retention), before, 'a rescue mends nothing');
+  }
+  damage(60, half + 60);
+  t.throws(() => readAll(t, history), { code: 'damaged' });
+  const [found] = new RescueClient({ retention: history.retention, replicas: history.replicas }).list();
+  t.match(found, { machine: null, id, damaged: [{ what: /cursor does not have the content/ }] });
+});
+
 t.test('files that changed places give no wrong byte', async (t) => {
   for (const [one, other] of [
     ['the first redo segment', 'a redo segment'],

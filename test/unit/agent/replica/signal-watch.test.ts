@@ -190,5 +190,7 @@ t.test('a mark is kept as long as tags are, at least for the window, and no long
   const now = time + 4 * second;
   const locks = heldMarks(rig.file.marks, { windowMs: 1000, keep: { tags: 5000 } }, now);
   const points = [{ lsn: 1000, time, point: true, tag: null }];
-  t.match(keptPoints(points, { rules: {}, locks, now }), [{ lsn: 1000, reasons: ['locked'] }]);
+  t.match(keptPoints(points, { rules: {}, locks, windowMs: 1000, now }), [
+    { lsn: 1000, reasons: ['locked'] },
+  ]);
 });

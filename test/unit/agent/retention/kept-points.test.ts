@@ -48,7 +48,10 @@ function every20(from: string, count: number): Candidate[] {
 }
 
 const keep = (candidates: Candidate[], change: Partial<KeepPolicy> & { now: number }): [number, string][] =>
-  keptPoints(candidates, { rules, locks: [], ...change }).map(({ lsn, reasons }) => [lsn, reasons.join()]);
+  keptPoints(candidates, { rules, locks: [], windowMs: 0, ...change }).map(({ lsn, reasons }) => [
+    lsn,
+    reasons.join(),
+  ]);
 
 t.test('the last point before each full hour stays, and longer the last of the day', async (t) => {
   // 21:10 21:30 21:50 · 22:10 … · 23:50 · 00:10
@@ -99,6 +102,35 @@ t.test('tags by their rule, locks until their date, gaps never', async (t) => {
   t.same(keep(points.slice(0, 3), { now: now + 1, rules: {}, locks }), []);
   const gap = points.map((point) => (point.lsn === 30 ? { ...point, point: false } : point));
   t.same(keep(gap, { now: at('2026-03-03T22:20Z') }), [[20, 'hourly']], 'the point before the gap instead');
-  const [kept] = keptPoints(points, { rules, locks: [], now: at('2026-03-03T22:20Z') });
+  const [kept] = keptPoints(points, { rules, locks: [], windowMs: 0, now: at('2026-03-03T22:20Z') });
   t.equal(spell(kept?.until ?? 0), '2026-03-11T00:00', 'and it says until when');
+});
+
+t.test('a tag within the window stays without any rule, other ends of steps do not', async (t) => {
+  const points = every20('2026-03-03T21:10Z', 4);
+  const tagged = points.map((point) => (point.lsn === 20 ? { ...point, tag: { name: 'x' } } : point));
+  const now = at('2026-03-03T22:12Z');
+  const windowMs = 3600e3;
+  const of = (minutes: number, change: Partial<KeepPolicy> = {}): [number, string][] =>
+    keep(tagged, { now, windowMs, rules: { tags: minutes * 60e3 }, ...change });
+  t.same(of(0), [[20, 'window']], 'the others within the window are thinned');
+  t.same(of(0, { windowMs: 0 }), []);
+  t.same(of(0, { now: at('2026-03-03T22:30Z') }), [], 'at its end');
+  t.same(of(30), [[20, 'window']], 'a rule that is shorter has ended');
+  t.same(of(50), [[20, 'tag,window']]);
+  t.same(of(120), [[20, 'tag']], 'the longer rule says it all');
+  const inGap = tagged.map((point) => ({ ...point, point: point.lsn !== 20 }));
+  t.same(keep(inGap, { now, windowMs, rules: {} }), [], 'in a gap no tag is a point');
+  const [kept] = keptPoints(tagged, { rules: { tags: 50 * 60e3 }, locks: [], windowMs, now });
+  t.equal(spell(kept?.until ?? 0), '2026-03-03T22:30');
+});
+
+t.test('a window made longer keeps the tags that a rule no longer names', async (t) => {
+  const now = at('2026-03-03T22:00Z');
+  const tag = { name: 'x' };
+  const points = [{ lsn: 10, time: at('2026-03-03T21:52Z'), point: true, tag }];
+  const before = { now, rules: parseKeepRules('tags=1h'), windowMs: 30_000 };
+  t.same(keep(points, before), [[10, 'tag']]);
+  t.same(keep(points, { ...before, rules: {} }), [], 'the short window alone does not keep it');
+  t.same(keep(points, { ...before, rules: {}, windowMs: 48 * 3600e3 }), [[10, 'window']]);
 });

@@ -38,7 +38,9 @@ function played(pin: number | null): Played {
   const catalogue = { gaps: [], tags: [], sync: null, gapAt: () => null };
   const journal = { segments, catalogue, redoBytes: 7 * MiB, lsnAtTime: () => 0 };
   const history = { timeline, undo: { steps, bytes: 6 * MiB }, shownLsns: [] };
-  return { machine: { journal, cursor, history, timeOf: () => day } as unknown as Retained, cursor };
+  const ledger = { expected: () => ({ redo: new Map(), undo: new Map() }) };
+  const machine = { journal, cursor, history, ledger, timeOf: () => day };
+  return { machine: machine as unknown as Retained, cursor };
 }
 
 const policy = { windowMs: 3600e3, maxBytes: 0, floorMs: 60e3, keep: {} };

@@ -95,9 +95,11 @@ t.test('redo without points goes once it is applied, but only from the old end',
 });
 
 t.test('tags, locks and marks inside are split off before', async (t) => {
-  const tags = [3, 10, 17, 33].map((lsn) => ({ lsn, time: now - 10 * hour }));
+  const tags = [3, 10, 17, 33].map((lsn) => ({ lsn, time: now - 30 * hour }));
   t.same(splits({ tags }), []);
-  t.same(splits({ tags }, { ...day, keep: parseKeepRules('tags=1d') }), [3, 17], '10 is a boundary already');
+  t.same(splits({ tags }, { ...day, keep: parseKeepRules('tags=2d') }), [3, 17], '10 is a boundary already');
+  const young = tags.map((tag) => ({ ...tag, time: now - 10 * hour }));
+  t.same(splits({ tags: young }), [3, 17], 'within the window without a rule');
   const locks = [
     { lsn: 7, until: now + 1 },
     { lsn: 8, until: now },

@@ -1,7 +1,7 @@
 // Property: through any sequence of prunes, splits and merges a kept point stays until its rule lets it go.
 import fc from 'fast-check';
 import t from 'tap';
-import { keptPoints, type Candidate } from '../../../../agent/retention/kept-points.ts';
+import { keptPoints, type Candidate, type KeepPolicy } from '../../../../agent/retention/kept-points.ts';
 import { planPrune } from '../../../../agent/retention/prune.ts';
 import { planThinning } from '../../../../agent/retention/thinning.ts';
 import { parseKeepRules } from '../../../../core/keep-rules.ts';
@@ -19,6 +19,7 @@ interface Step {
 /** One machine: a record every ten minutes of work, segments of 8 records, steps wherever they are drawn. */
 class Site {
   now = begin;
+  windowMs = 3 * 3600e3;
   head = 0;
   cursor = 0;
   pruned = 0;
@@ -42,6 +43,10 @@ class Site {
 
   canShow(lsn: number): boolean {
     return this.boundaries.includes(lsn) || (lsn > this.pruned && lsn <= this.head);
+  }
+
+  policy(): KeepPolicy {
+    return { rules, locks: this.locks, windowMs: this.windowMs, now: this.now };
   }
 
   candidates(): Candidate[] {
@@ -86,7 +91,7 @@ class Site {
         tags: [...this.tags].map((lsn) => ({ lsn, time: this.timeOf(lsn) })),
         lsnAtTime: (time) => this.times.findLastIndex((stamp) => stamp <= time),
       },
-      { windowMs: 3 * 3600e3, maxBytes: 0, floorMs: 0, keep: rules },
+      { windowMs: this.windowMs, maxBytes: 0, floorMs: 0, keep: rules },
       { locks: this.locks, freeBytes: 0, now: this.now },
     );
     for (const at of plan.splits) this.split(at);
@@ -114,12 +119,12 @@ class Site {
       point: !this.inGap(lsn),
       tag: this.tags.has(lsn) ? { name: 't' } : null,
     }));
-    for (const { lsn, until } of keptPoints(every, { rules, locks: this.locks, now: this.now }))
+    for (const { lsn, until } of keptPoints(every, this.policy()))
       if (lsn <= to) this.promised.set(lsn, until);
   }
 
   thin(): void {
-    const kept = keptPoints(this.candidates(), { rules, locks: this.locks, now: this.now });
+    const kept = keptPoints(this.candidates(), this.policy());
     const old = this.steps.filter(({ to }) => to <= this.pruned);
     const plan = planThinning({
       steps: old.map((step) => ({ ...step, toTime: this.timeOf(step.to) })),
@@ -172,6 +177,7 @@ const actions: Record<string, Action> = {
     if (lsn !== undefined) site.shown.add(lsn);
   },
   close: (site) => site.shown.clear(),
+  lengthen: (site) => (site.windowMs = 40 * 3600e3),
 };
 
 const shownBy = (site: Site): number[] => {
@@ -202,7 +208,7 @@ t.test('after long quiet only what a rule keeps is left, each between its neighb
     site.prune();
     site.thin();
   }
-  const kept = keptPoints(site.candidates(), { rules, locks: [], now: site.now });
+  const kept = keptPoints(site.candidates(), { ...site.policy(), locks: [] });
   const below = site.boundaries.filter((lsn) => lsn < site.pruned);
   t.ok(below.length < 12 + 24 + 4, `${below.length} boundaries below the window`);
   t.ok(kept.some(({ reasons }) => reasons.join() === 'daily'));

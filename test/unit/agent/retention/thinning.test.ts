@@ -82,3 +82,37 @@ t.test('for want of room the oldest kept points go, but not locked, needed, or i
     givenUp: [20],
   });
 });
+
+t.test('a point whose undo is lost holds what lies behind it, until it is given up for room', async (t) => {
+  const above = steps(6).slice(1);
+  t.same(plan({ steps: above, lost: kept(0) }), { dropBelow: 0, merges: [], givenUp: [] });
+  t.same(plan({ steps: above, lost: kept(0), kept: kept(40) }), {
+    dropBelow: 0,
+    merges: [{ from: 10, to: 40 }],
+    givenUp: [],
+  });
+  t.same(plan({ steps: above, kept: kept(40) }).dropBelow, 40, 'once no rule wants it, it is not missed');
+  t.match(plan({ steps: above, lost: kept(0), kept: kept(40), freeBytes: 250 }), {
+    dropBelow: 40,
+    givenUp: [0],
+  });
+  const locked = kept(0).map((point) => ({ ...point, reasons: ['locked' as const] }));
+  t.match(plan({ steps: above, lost: locked, kept: kept(40), freeBytes: 250 }), {
+    dropBelow: 0,
+    givenUp: [40],
+  });
+});
+
+t.test('nothing is merged over lost undo, and the point behind it stays', async (t) => {
+  const holed = steps(6).toSpliced(2, 1);
+  t.same(plan({ steps: holed, kept: kept(0, 60) }).merges, [
+    { from: 0, to: 20 },
+    { from: 30, to: 60 },
+  ]);
+  t.equal(plan({ steps: holed, kept: kept(30) }).dropBelow, 30);
+  t.same(plan({ steps: holed, kept: kept(60), lost: kept(20) }), {
+    dropBelow: 20,
+    merges: [{ from: 30, to: 60 }],
+    givenUp: [],
+  });
+});
