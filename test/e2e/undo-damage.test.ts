@@ -31,7 +31,6 @@ const damages: Damage[] = [
   },
   {
     name: 'the oldest is deleted',
-    only: 'stopped',
     damage: (undo, [oldest = '']) => {
       fs.unlinkSync(path.join(undo, oldest));
       return [oldest];

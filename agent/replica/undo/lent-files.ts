@@ -1,5 +1,5 @@
 // Opens files for threads that read them, and closes each when nobody does any more.
-import { assert } from '../../../core/errors.ts';
+import { assert, errnoOf, HomewardError } from '../../../core/errors.ts';
 import type { Files } from '../../../core/files/files.ts';
 
 interface Opened {
@@ -27,7 +27,10 @@ export class LentFiles {
     return this.#opened.get(key)?.fd ?? null;
   }
 
-  /** `key` stands for this very file; whoever gives another one the same path gives it another key. */
+  /**
+   * `key` stands for this very file; whoever gives another one the same path gives it another key. Throws
+   * 'damaged' when the file has gone.
+   */
   lend(key: string, path: string): { fd: number; release(): void } {
     const opened = this.#opened.get(key) ?? this.#open(key, path);
     opened.users += 1;
@@ -44,8 +47,17 @@ export class LentFiles {
   }
 
   #open(key: string, path: string): Opened {
-    const opened = { fd: this.#files.open(path), users: 0 };
+    const opened = { fd: this.#tryOpen(path), users: 0 };
     this.#opened.set(key, opened);
     return opened;
+  }
+
+  #tryOpen(path: string): number {
+    try {
+      return this.#files.open(path);
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      throw new HomewardError('damaged', `${path} is missing`, { cause });
+    }
   }
 }
