@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { KoffiFunc } from 'koffi';
 import type koffi from 'koffi';
+import { loadUndisturbed } from './end-thread.ts';
 
 const { EINTR, EAGAIN, ENXIO } = constants.errno;
 
@@ -198,10 +199,14 @@ let loaded: Library | null = null;
  * Loaded at the first call, so that importing this file costs nothing. Offsets are 64 bits on every platform.
  */
 function library(): Library {
-  if (loaded) return loaded;
+  loaded ??= loadUndisturbed(load);
+  return loaded;
+}
+
+function load(): Library {
   const native = createRequire(import.meta.url)('koffi') as typeof koffi;
   const libc = native.load(null);
-  loaded = {
+  return {
     flock: libc.func('int flock(int fd, int operation)'),
     fallocate: libc.func(
       'int fallocate64(int fd, int mode, int64_t offset, int64_t length)',
@@ -227,5 +232,4 @@ function library(): Library {
     ),
     lastErrno: () => native.errno(),
   };
-  return loaded;
 }

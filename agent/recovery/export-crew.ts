@@ -1,6 +1,7 @@
 // The threads of a recovery: each reads the same view through content of its own, and all take from one list.
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { endThread } from '../../core/end-thread.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { HeldContent } from '../replica/view-content.ts';
@@ -73,7 +74,7 @@ export class ExportCrew {
   }
 
   async close(): Promise<void> {
-    for (const worker of this.#workers) void worker.terminate();
+    for (const worker of this.#workers) void endThread(worker);
     await Promise.all(this.#exits);
   }
 

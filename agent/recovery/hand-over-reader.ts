@@ -1,5 +1,6 @@
 // Reads the state that a machine goes on from in a thread of its own: ingest of others must not wait for it.
 import { Worker } from 'node:worker_threads';
+import { endThread } from '../../core/end-thread.ts';
 import { HomewardError } from '../../core/errors.ts';
 import type { HeldContent } from '../replica/view-content.ts';
 import type { StateAsked, StateReply } from './hand-over-worker.ts';
@@ -51,7 +52,7 @@ export class StateReader {
   }
 
   async close(): Promise<void> {
-    await this.#worker.terminate();
+    await endThread(this.#worker);
     await this.#ended;
   }
 

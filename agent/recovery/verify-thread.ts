@@ -1,5 +1,6 @@
 // A thread for the pieces of one verification, as calls that can be awaited.
 import { Worker } from 'node:worker_threads';
+import { endThread } from '../../core/end-thread.ts';
 import { HomewardError } from '../../core/errors.ts';
 import type { PieceResult } from './verify-finding.ts';
 import type { PieceJob } from './verify-work.ts';
@@ -38,7 +39,7 @@ export class VerifyThread {
       });
       if (reply instanceof Error) {
         // Whoever lent a file closes it next.
-        await this.#worker.terminate();
+        await endThread(this.#worker);
         throw reply;
       }
       if ('failed' in reply) throw new HomewardError(reply.failed.code, reply.failed.message);

@@ -1,5 +1,6 @@
 // Carries out the work of steps in a thread of its own: one for all machines, one job at a time, steps first.
 import { Worker } from 'node:worker_threads';
+import { endThread } from '../../core/end-thread.ts';
 import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import type { StepRequest, StepTasks } from './step-work.ts';
 import type { NodeJob } from './undo/build-node.ts';
@@ -81,7 +82,7 @@ export class StepThread implements StepWork {
     this.#closed = true;
     const worker = this.#worker;
     if (worker !== null) this.#end(worker, interrupted());
-    await worker?.terminate();
+    if (worker !== null) await endThread(worker);
   }
 
   #add<N extends Name>(

@@ -1,6 +1,7 @@
 // Merges large extent tables beside the work of this thread; one serves all machines of a process.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { endThread } from '../end-thread.ts';
 import type { Log } from '../log.ts';
 import { ExtentTable, type SharedExtents } from './extent-table.ts';
 import { beginMerge } from './merge.ts';
@@ -81,7 +82,7 @@ export class BackgroundMerger {
     this.#state = 'closed';
     this.#jobs.clear();
     this.#settleIdle();
-    await this.#worker?.terminate();
+    if (this.#worker !== null) await endThread(this.#worker);
   }
 
   #start(): Worker {
@@ -113,7 +114,7 @@ export class BackgroundMerger {
     if (this.#state !== 'working') return;
     this.#state = 'slicing';
     this.#log.warn('extent-merge-worker-failed', { error, jobs: this.#jobs.size });
-    void this.#worker?.terminate();
+    if (this.#worker !== null) void endThread(this.#worker);
     this.#worker = null;
     void this.#slice();
   }

@@ -2,6 +2,7 @@
 // content.
 import { Worker } from 'node:worker_threads';
 import type { Relay } from '../../../core/chain/messages.ts';
+import { endThread } from '../../../core/end-thread.ts';
 import { HomewardError, toHomewardError } from '../../../core/errors.ts';
 import { limits } from '../../../core/limits.ts';
 import type { Log } from '../../../core/log.ts';
@@ -115,7 +116,7 @@ export class HashService {
 
   #end(open: Open): void {
     this.#open = null;
-    void open.worker.terminate();
+    void endThread(open.worker);
     this.#closing = Promise.all([this.#closing, open.ended]);
   }
 }
