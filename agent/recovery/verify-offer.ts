@@ -2,16 +2,7 @@
 import { limits } from '../../core/limits.ts';
 import { machineAddress } from '../../core/extents/address.ts';
 import type { DiskRange } from '../control/service.ts';
-
-/** A place that was found damaged; `disk` is its name, null when nobody knows what the records wrote. */
-export interface DamagedAt {
-  file: string;
-  fromLsn: number;
-  toLsn: number;
-  disk: string | null;
-  start: number | null;
-  end: number | null;
-}
+import type { DamagedPlace } from '../journal/catalogue.ts';
 
 export interface OfferFacts {
   machine: string;
@@ -38,7 +29,7 @@ export function unknownExtents({ disks, unknown }: Pick<OfferFacts, 'disks' | 'u
  * The extents of a place that the newest moment is read from. Undo holds older content alone, which no source
  * has any more; redo that the cursor has passed is in the replica, as content or as unknown.
  */
-export function extentsOf(place: DamagedAt, { disks, cursorLsn }: OfferFacts): DiskRange[] {
+export function extentsOf(place: DamagedPlace, { disks, cursorLsn }: OfferFacts): DiskRange[] {
   if (/\/undo\/[^/]*$/.test(place.file) || isBook(place.file)) return [];
   const isRedo = /\/redo\/[^/]*$/.test(place.file);
   if (isRedo && place.toLsn <= cursorLsn) return [];
@@ -50,7 +41,7 @@ export function extentsOf(place: DamagedAt, { disks, cursorLsn }: OfferFacts): D
 const isBook = (file: string): boolean => /\/(ledger|cursor|machine\.json[^/]*)$/.test(file);
 
 /** All that the source should send again: what is damaged, and what is unknown already. */
-export function extentsToResync(places: readonly DamagedAt[], facts: OfferFacts): DiskRange[] {
+export function extentsToResync(places: readonly DamagedPlace[], facts: OfferFacts): DiskRange[] {
   return joined([...places.flatMap((place) => extentsOf(place, facts)), ...unknownExtents(facts)]);
 }
 

@@ -3,6 +3,7 @@ import { formatTime } from '../../core/clock.ts';
 import type { Config } from '../../core/config.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
+import { moodNews, moodOf, type Mood } from '../../core/registration/forecast-mood.ts';
 import { microseconds } from '../../core/units.ts';
 import type { RetentionForecast } from '../control/service.ts';
 import { forecastSpace, spellForecast, type Forecast, type ForecastMachine } from './forecast.ts';
@@ -17,8 +18,6 @@ export interface Foreseen extends Ordered {
 }
 
 const minute = 60e6;
-
-type Mood = 'fits' | 'falls' | 'short';
 
 /** Reckoned again once a minute; what is told is told when it begins, gets worse, and ends. */
 export class Outlook {
@@ -48,15 +47,14 @@ export class Outlook {
   }
 
   #tell({ fallsUnderAt }: Forecast, now: number): void {
-    const mood = fallsUnderAt === null ? 'fits' : fallsUnderAt <= now ? 'short' : 'falls';
-    const before = this.#mood;
+    const mood = moodOf(fallsUnderAt, now);
+    const news = moodNews(this.#mood, mood);
     this.#mood = mood;
-    if (mood === before || this.report === null) return;
+    if (news === null || this.report === null) return;
     const { text, machine, hours, sustainedHours } = this.report;
-    if (mood === 'fits') this.#log.info('history-fits', { hours });
-    else if (mood === 'short') this.#log.error('history-short', { text, machine, sustainedHours });
-    // From short to falling it has got better: no news for who was told the worse.
-    else if (before === 'fits') this.#log.warn('history-falls', { text, machine, sustainedHours });
+    if (news === 'history-fits') this.#log.info(news, { hours });
+    else if (news === 'history-short') this.#log.error(news, { text, machine, sustainedHours });
+    else this.#log.warn(news, { text, machine, sustainedHours });
   }
 }
 

@@ -29,8 +29,5 @@ export const metrics: Verb<MetricsOptions> = async (session, _operands, { write 
 
 const measuredIn = (report: StatusReport | FleetReport): Measured => ({
   machines: report.machines,
-  volumes:
-    'retentions' in report
-      ? report.retentions.map(({ name, ...volume }) => ({ target: name, ...volume }))
-      : [{ target: null, ...report.retention }],
+  volumes: 'retentions' in report ? report.retentions : [report.retention],
 });

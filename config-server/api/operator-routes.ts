@@ -44,8 +44,7 @@ export function addOperatorRoutes(app: App, context: ApiContext): void {
     '/api/v1/metrics',
     { schema: { ...forOperators, summary: 'The same as metrics, in the text format of Prometheus' } },
     async (_request, reply) => {
-      const { machines, retentions } = fleetReport(registry);
-      const volumes = retentions.map(({ name, ...volume }) => ({ target: name, ...volume }));
+      const { machines, retentions: volumes } = fleetReport(registry);
       return reply.type(metricsType).send(await formatMetrics({ machines, volumes }));
     },
   );

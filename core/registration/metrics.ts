@@ -7,7 +7,7 @@ export interface Measured {
   machines: readonly MachineStatus[];
   volumes: readonly {
     /** The master target by name, where several are measured. */
-    target: string | null;
+    name?: string;
     path: string;
     freeBytes: number;
     forecast?: RetentionForecast | undefined;
@@ -62,8 +62,8 @@ function addVolumes(
     'When history falls, or fell, under what is wanted; not there as long as all of it fits',
     labels,
   );
-  for (const { target, path, freeBytes, forecast } of volumes) {
-    const label = { target: target ?? '', path };
+  for (const { name: target = '', path, freeBytes, forecast } of volumes) {
+    const label = { target, path };
     free.set(label, freeBytes);
     if (forecast === undefined) continue;
     hours.set(label, forecast.hours);

@@ -1,11 +1,11 @@
 // What a source is asked to send again: only what the newest moment lacks, each extent once.
 import t from 'tap';
+import type { DamagedPlace } from '../../../../agent/journal/catalogue.ts';
 import {
   extentsOf,
   extentsToResync,
   resyncCommand,
   unknownExtents,
-  type DamagedAt,
   type OfferFacts,
 } from '../../../../agent/recovery/verify-offer.ts';
 import { resyncWords } from '../../../../agent/recovery/verify-words.ts';
@@ -20,7 +20,7 @@ const facts: OfferFacts = {
   cursorLsn: 100,
   unknown: [],
 };
-const place = (change: Partial<DamagedAt>): DamagedAt => ({
+const place = (change: Partial<DamagedPlace>): DamagedPlace => ({
   ...{ file: '/r/id/redo/0000000000000065.seg', fromLsn: 101, toLsn: 101 },
   ...{ disk: 'root', start: 10, end: 20 },
   ...change,
