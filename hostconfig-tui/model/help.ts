@@ -144,7 +144,8 @@ function natHelp(what: string, one: string): HelpText {
     title: `Fixed NAT ${what}`,
     lines: [
       `Yes when other hosts reach this one under ${one} that is not its own, because an address`,
-      'translation (NAT) is in between. It is then told to them in place of its own.',
+      'translation (NAT) is in between. A process server tells it to them in place of its',
+      'own; a master target opens no port, and nobody has to reach it.',
     ],
   };
 }

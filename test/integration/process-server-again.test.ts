@@ -1,14 +1,17 @@
 // A master target asks for records once more: it gets what the spool still has, and its stream goes on.
-import fs from 'node:fs';
 import t from 'tap';
 import { pullAgain } from '../../agent/ingest/pull/pull-again.ts';
 import type { HostIdentity } from '../../core/identity/host-identity.ts';
 import { silentLog } from '../../core/log.ts';
 import { machineMark } from '../../core/record/record.ts';
-import { makeRecord, makeRecords, SpoolSite, type SpoolMachine } from '../support/spool-site.ts';
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from + 1 }, (_, index) => from + index);
+import {
+  damageRecord,
+  makeRecord,
+  makeRecords,
+  range,
+  SpoolSite,
+  type SpoolMachine,
+} from '../support/spool-site.ts';
 
 function again(
   site: SpoolSite,
@@ -66,17 +69,8 @@ t.test('what is damaged here too, or gone, is left out', async (t) => {
   }
   await source.spooled(600);
   const [header, data] = [560, 580];
-  for (const file of site.segmentsOf(machine)) {
-    const content = fs.readFileSync(file);
-    for (const [lsn, where] of [
-      [header, 20],
-      [data, 164],
-    ] as const) {
-      const at = content.indexOf(makeRecord(machine, lsn).subarray(0, 64));
-      if (at >= 0) content[at + where]! ^= 0xff;
-    }
-    fs.writeFileSync(file, content);
-  }
+  damageRecord(site, machine, header, 'header');
+  damageRecord(site, machine, data, 'data');
   const lsns = [...(await again(site, machine, [1, 600])).keys()];
   const oldest = lsns[0] ?? 0;
   t.ok(oldest > 300, `the oldest is ${oldest}`);

@@ -4,25 +4,7 @@ import t from 'tap';
 import { RecordKind } from '../../core/record/record.ts';
 import { KiB } from '../../core/units.ts';
 import { until } from '../support/homeward.ts';
-import { makeHead, makeRecord, makeRecords, SpoolSite, type SpoolMachine } from '../support/spool-site.ts';
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from + 1 }, (_, index) => from + index);
-
-/** Turns a byte of the data, or of the header, of a record in a spool file. */
-function damage(site: SpoolSite, machine: SpoolMachine, lsn: number, where: 'data' | 'header'): void {
-  const record = makeRecord(machine, lsn);
-  for (const file of site.segmentsOf(machine)) {
-    const content = fs.readFileSync(file);
-    const at = content.indexOf(record.subarray(0, 64));
-    if (at < 0) continue;
-    const place = at + (where === 'data' ? 64 + 100 : 20);
-    content[place] = (content[place] ?? 0) ^ 0xff;
-    fs.writeFileSync(file, content);
-    return;
-  }
-  throw new Error(`no record ${lsn}`);
-}
+import { damageRecord, makeHead, makeRecord, makeRecords, range, SpoolSite } from '../support/spool-site.ts';
 
 t.test('what the master target has goes when room is needed, and nothing else', async (t) => {
   const site = await SpoolSite.start(t, { SPOOL_BYTES: '1M' });
@@ -92,7 +74,7 @@ t.test(
     before.send(...makeRecords(machine, 1, 50));
     await before.spooled(50);
     await site.stop();
-    damage(site, machine, 20, 'data');
+    damageRecord(site, machine, 20, 'data');
     await site.restart();
     const target = await site.target(machine);
     await target.received(50);
@@ -127,7 +109,7 @@ t.test('records whose headers are damaged are made up for by a sync', async (t) 
   before.send(...makeRecords(machine, 1, 50));
   await before.spooled(50);
   await site.stop();
-  damage(site, machine, 20, 'header');
+  damageRecord(site, machine, 20, 'header');
   await site.restart();
   const target = await site.target(machine);
   await until('a resync is wanted', () => site.log.join('').includes('a resync is needed'));

@@ -334,3 +334,27 @@ export const makeHead = (lsn: number): Head => ({
   dirtyBytes: 0,
   sync: null,
 });
+
+/** LSNs, both ends included. */
+export const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+/** Turns a byte of the data, or of the header, of a record in a spool file. */
+export function damageRecord(
+  site: SpoolSite,
+  machine: SpoolMachine,
+  lsn: number,
+  where: 'data' | 'header',
+): void {
+  const record = makeRecord(machine, lsn);
+  for (const file of site.segmentsOf(machine)) {
+    const content = fs.readFileSync(file);
+    const at = content.indexOf(record.subarray(0, 64));
+    if (at < 0) continue;
+    const place = at + (where === 'data' ? 64 + 100 : 20);
+    content[place] = (content[place] ?? 0) ^ 0xff;
+    fs.writeFileSync(file, content);
+    return;
+  }
+  throw new Error(`no record ${lsn}`);
+}
