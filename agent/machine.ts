@@ -7,6 +7,7 @@ import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
 import { microseconds } from '../core/units.ts';
 import { History } from './replica/history.ts';
+import { boundaryTags } from './replica/points.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import type { Journal } from './journal/journal.ts';
 import { Ledger } from './journal/ledger.ts';
@@ -154,6 +155,7 @@ export class Machine {
         cursorLsn: cursor.lsn,
         log: context.log,
       });
+      for (const tag of boundaryTags(undo.steps, cursor)) journal.catalogue.enterTag(tag);
       const machine = new Machine(context, { file, cursor, journal, replicas, undo, ledger });
       machine.noteDurable();
       await machine.#settleSeeding();
@@ -199,9 +201,11 @@ export class Machine {
     const { durableLsn: durable, generation, catalogue } = this.journal;
     const cursor = { ...this.#cursor, durable, generation, ...change };
     const gap = catalogue.gapAt(cursor.lsn);
+    const tag = catalogue.tags.find(({ lsn }) => lsn === cursor.lsn);
     const isLater = gap !== null && gap.from > (cursor.firstPoint ?? Infinity);
     const moved: Cursor = {
       ...cursor,
+      tag: tag === undefined ? null : { name: tag.name, consistency: tag.consistency },
       gap: isLater ? { from: gap.from, time: gap.fromTime, reason: gap.reason } : null,
     };
     writeCursor(this.paths.cursorFile, moved);

@@ -31,6 +31,7 @@ export async function makeMachineFiles(context: MachineContext, machine: NewMach
     durable: 0,
     firstPoint: file.seeding ? null : 0,
     time: clock.now(),
+    tag: null,
     gap: null,
     unknown: [],
   });

@@ -1,12 +1,10 @@
 // What a machine's journal says besides content: tags, gaps and lost records, in LSN order.
 import { limits } from '../../core/limits.ts';
-import type { Consistency } from '../../core/record/notes.ts';
+import type { TagNote } from '../../core/record/notes.ts';
 
-export interface Tag {
+export interface Tag extends TagNote {
   lsn: number;
   time: number;
-  name: string;
-  consistency: Consistency;
 }
 
 /** No recovery point lies in [from, to); `to` is null while the sync goes on. Times are microseconds. */
@@ -135,6 +133,13 @@ export class Catalogue {
 
   gapAt(lsn: number): Gap | null {
     return this.gaps.find((gap) => gap.from <= lsn && (gap.to === null || lsn < gap.to)) ?? null;
+  }
+
+  /** One that may be known, or older than others that are. */
+  enterTag(tag: Tag): void {
+    if (this.tags.some(({ lsn }) => lsn === tag.lsn)) return;
+    this.tags.push(tag);
+    this.tags.sort((one, other) => one.lsn - other.lsn);
   }
 
   findTag(name: string): Tag | null {

@@ -69,9 +69,7 @@ export function enterLate(catalogue: Catalogue, { note, end }: LateNote): void {
     if (catalogue.sync === null || catalogue.sync.lsn < lsn) catalogue.syncEnds(lsn, time);
   }
   const tag = kind === RecordKind.tag ? decodeTagNote(payload) : null;
-  if (tag === null || catalogue.tags.some((known) => known.lsn === lsn)) return;
-  catalogue.tags.push({ lsn, time, ...tag });
-  catalogue.tags.sort((one, other) => one.lsn - other.lsn);
+  if (tag !== null) catalogue.enterTag({ lsn, time, ...tag });
 }
 
 const isIn = (ranges: readonly LsnRange[], from: number, to: number): boolean =>

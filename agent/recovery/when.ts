@@ -3,7 +3,7 @@ import { HomewardError } from '../../core/errors.ts';
 import { formatTime } from '../../core/clock.ts';
 import { microseconds, parseDuration } from '../../core/units.ts';
 import { formatTyped, parseTime, type TypedTime } from '../../core/when-time.ts';
-import type { Consistency } from '../../core/record/notes.ts';
+import type { TagNote } from '../../core/record/notes.ts';
 import type { Catalogue, Gap } from '../journal/catalogue.ts';
 
 /** Times are microseconds since 1970. */
@@ -52,7 +52,7 @@ export interface KeptMoment {
   lsn: number;
   time: number;
   untilTime: number;
-  tag: { name: string; consistency: Consistency } | null;
+  tag: TagNote | null;
 }
 
 /** What resolving needs to know of a machine. */
@@ -128,10 +128,7 @@ function latestPoint({ newest, catalogue }: Moments): number {
   return gap === null ? newest.lsn : gap.from - 1;
 }
 
-function newestTag(
-  { catalogue, kept }: Moments,
-  fits: (tag: { name: string; consistency: Consistency }) => boolean,
-): number | undefined {
+function newestTag({ catalogue, kept }: Moments, fits: (tag: TagNote) => boolean): number | undefined {
   return catalogue.tags.findLast(fits)?.lsn ?? kept.findLast(({ tag }) => tag !== null && fits(tag))?.lsn;
 }
 

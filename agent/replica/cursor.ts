@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { readSealedTwice, writeSealedTwice } from '../../core/atomic-file.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
+import { parseTagNote, type TagNote } from '../../core/record/notes.ts';
 
 export interface Cursor {
   /** The replica is the state after this LSN, unless a step is open. */
@@ -20,6 +21,8 @@ export interface Cursor {
   firstPoint: number | null;
   /** Stamp of the record at `lsn` in microseconds; 0 before the first. */
   time: number;
+  /** The tag at `lsn`, whose record may be pruned, or null. */
+  tag: TagNote | null;
   /** The gap that `lsn` lies in, whose begin may not be in redo any more, or null. */
   gap: { from: number; time: number; reason: string } | null;
   /** Addresses [start, end) of the replica whose content at `lsn` nobody knows, in order. */
@@ -66,9 +69,8 @@ export function openCursor(file: string, log: Log): Cursor {
 
 function parseCursor(body: unknown, file: string): Cursor {
   if (body === null) throw new HomewardError('damaged', `${file} is missing`);
-  const { lsn, stepTo, pin, generation, durable, firstPoint, time, gap, unknown, pruned } = body as Partial<
-    Record<keyof Cursor, unknown>
-  >;
+  const { lsn, stepTo, pin, generation, durable, firstPoint, time, tag, gap, unknown, pruned } =
+    body as Partial<Record<keyof Cursor, unknown>>;
   const numbers = isLsn(lsn) && isLsn(generation) && isLsn(durable) && isLsn(time);
   if (!numbers || !isLsnOrNull(stepTo) || !isLsnOrNull(pin) || !isLsnOrNull(firstPoint)) {
     throw new HomewardError('damaged', `${file} is not a cursor`);
@@ -82,6 +84,7 @@ function parseCursor(body: unknown, file: string): Cursor {
     durable,
     firstPoint,
     time,
+    tag: parseTagNote(tag), // files of earlier versions have none
     gap: parseGap(gap),
     unknown: parseUnknown(unknown),
   };

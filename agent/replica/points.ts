@@ -1,5 +1,6 @@
 // Which moments a machine can show: every LSN of the dense window, and the boundaries that are kept below it.
-import type { Consistency } from '../../core/record/notes.ts';
+import type { TagNote } from '../../core/record/notes.ts';
+import type { Tag } from '../journal/catalogue.ts';
 import type { Cursor } from './cursor.ts';
 import type { UndoStep } from './undo/undo-step.ts';
 
@@ -9,7 +10,7 @@ export interface Boundary {
   time: number;
   /** The stamp of the first record behind it, or just behind its own where that is not known. */
   untilTime: number;
-  tag: { name: string; consistency: Consistency } | null;
+  tag: TagNote | null;
   point: boolean;
 }
 
@@ -33,6 +34,20 @@ export function boundariesOf(steps: readonly UndoStep[]): Boundary[] {
       point: joins ? before.point : (step.fromPoint ?? true),
     };
   });
+}
+
+/**
+ * Tags at boundaries of the dense window. Where redo begins, the tag's own record is pruned with what lies
+ * before, and none of `steps` need lead to it any more.
+ */
+export function boundaryTags(
+  steps: readonly UndoStep[],
+  { lsn, time, pruned, tag }: Readonly<Cursor>,
+): Tag[] {
+  const ends = [...boundariesOf(steps), { lsn, time, tag }];
+  return ends.flatMap((end) =>
+    end.tag === null || end.lsn < pruned ? [] : [{ lsn: end.lsn, time: end.time, ...end.tag }],
+  );
 }
 
 /** Where the dense window begins; null while there is no point. */

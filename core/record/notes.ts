@@ -27,8 +27,13 @@ export function encodeNote(note: TagNote | SyncBeginNote | Record<string, never>
 
 /** The tag in a payload, or null when it is not one. */
 export function decodeTagNote(payload: Buffer): TagNote | null {
-  const note = parseObject(payload);
-  const { name, consistency } = note ?? {};
+  return parseTagNote(parseObject(payload));
+}
+
+/** The tag that a JSON value is, or null. What is said of its consistency by a newer version is `user`. */
+export function parseTagNote(value: unknown): TagNote | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { name, consistency } = value as Partial<Record<keyof TagNote, unknown>>;
   if (typeof name !== 'string') return null;
   const known = consistency === 'crash' || consistency === 'application' || consistency === 'user';
   return { name, consistency: known ? consistency : 'user' };

@@ -1,5 +1,8 @@
 // Points that are kept below the dense window: tags and locks stay exact while what lies between them goes.
+import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
+import { readCursor } from '../../agent/replica/cursor.ts';
 import type { KeptReport } from '../../agent/control/client.ts';
 import { until } from '../support/homeward.ts';
 import { hastySettings, HistorySite, killWhen, machineName, verified } from '../support/history-site.ts';
@@ -55,6 +58,53 @@ t.test('kept points stay exact through thinning and kill -9; between them nothin
   t.notMatch(target.log, /level=error/);
 });
 
+t.test('a tag stays by its name where redo begins, although its own record is pruned', async (t) => {
+  const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
+  const { target } = site;
+  await site.write(150);
+  const tag = await site.tag('edge');
+  await target.kill();
+  await site.comeBack(); // which begins a new file of redo
+  await site.applyAll();
+  await site.write(60);
+  // It is read from redo behind the tag, so that is as far as redo goes.
+  const view = await target.view(machineName, `lsn:${tag + 30}`);
+  await until('redo up to the tag to go', async () => {
+    await site.write(20);
+    return prunedOf(site) > 0;
+  });
+  t.equal(prunedOf(site), tag);
+  await target.kill();
+  await site.comeBack();
+  t.match(await site.points(), { tags: [{ name: 'edge', lsn: tag }] });
+  await site.checkAt('tag:edge');
+  await target.closeView(view.id);
+});
+
+t.test('so does one that is the last thing that was written', async (t) => {
+  const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
+  const { target } = site;
+  await site.write(150);
+  const tag = await site.tag('last');
+  await site.applyAll();
+  await target.kill();
+  await site.comeBack(); // which begins a new file
+  await until('all redo to go', () => prunedOf(site) === tag && redoFiles(site) <= 1);
+  await target.kill();
+  await site.comeBack();
+  await site.checkAt('tag:last');
+  await site.write(60);
+  await site.applyAll();
+  await target.kill();
+  await site.comeBack();
+  await site.checkAt('tag:last');
+  t.match(await verified(target), { ok: true, damaged: [] });
+});
+
+const prunedOf = ({ directory }: HistorySite): number => readCursor(path.join(directory, 'cursor')).pruned;
+const redoFiles = ({ directory }: HistorySite): number =>
+  fs.readdirSync(path.join(directory, 'redo')).filter((name) => name.endsWith('.seg')).length;
+
 /** Others are there only because a merge of them would not be worth it yet. */
 const wanted = (kept: readonly KeptReport[]): KeptReport[] =>
   kept.filter(({ reasons = [] }) => reasons.length > 0);
@@ -75,6 +125,7 @@ async function lockedPointStays(site: HistorySite, locked: number): Promise<void
   await until('the tags to go', async () => (await left()).length === 1);
   t.match(await left(), [{ lsn: locked, reasons: ['locked'] }]);
   await site.checkAt(`lsn:${locked}`, 'the locked point is still there');
+  await until('what lies below to go', async () => (await site.points()).kept[0]?.lsn === locked);
   const gone = await target.refused('recover', machineName, '--at', 'tag:below', '--to', 'raw:/nonexistent');
   t.match(gone, { code: /no-such-tag|outside-window/ });
   await site.checkAll();

@@ -35,15 +35,22 @@ function contentOf(files: SimulatedFiles, path: string, bytes: number): Buffer {
   return content;
 }
 
-function recordsOf(content: Buffer): Map<number, Buffer> {
-  const records = new Map<number, Buffer>();
+function placesOf(content: Buffer): { at: number; lsn: number; payloadBytes: number }[] {
+  const places = [];
   for (let at = findRecordMagic(content, 0); at >= 0; at = findRecordMagic(content, at + 1)) {
     const header = decodeRecordHeader(content, at, mark);
-    if (header === null) continue;
-    records.set(header.lsn, Buffer.from(content.subarray(at, at + recordHeaderBytes + header.payloadBytes)));
+    if (header !== null) places.push({ at, lsn: header.lsn, payloadBytes: header.payloadBytes });
   }
-  return records;
+  return places;
 }
+
+const recordsOf = (content: Buffer): Map<number, Buffer> =>
+  new Map(
+    placesOf(content).map(({ at, lsn, payloadBytes }) => [
+      lsn,
+      Buffer.from(content.subarray(at, at + recordHeaderBytes + payloadBytes)),
+    ]),
+  );
 
 /** Some segments, the second of which is damaged, durably. */
 async function sampleOf(random: Random, harm: (content: Buffer, random: Random) => void): Promise<Sample> {
@@ -86,7 +93,8 @@ function healOf({ driver, records }: Sample): RedoHeal {
 
 const harms: Record<string, (content: Buffer, random: Random) => void> = {
   content: (content) => {
-    const at = findRecordMagic(content, Math.floor(content.length / 2));
+    const start = content.length / 2;
+    const at = placesOf(content).find(({ at, payloadBytes }) => at > start && payloadBytes > 100)?.at ?? NaN;
     content[at + recordHeaderBytes + 100]! ^= 1;
   },
   header: (content) => {

@@ -263,6 +263,6 @@ export class TimelineWorld implements Noted {
 function blankCursor(): Cursor {
   return {
     ...{ lsn: 0, stepTo: null, pruned: 0, pin: null, generation: 1, durable: 0, firstPoint: 0 },
-    ...{ time: 1, gap: null, unknown: [] },
+    ...{ time: 1, tag: null, gap: null, unknown: [] },
   };
 }

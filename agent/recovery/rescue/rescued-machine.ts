@@ -16,7 +16,7 @@ import { enterNote, noteOf, payloadAt } from '../../journal/segment-notes.ts';
 import { readCursor, type Cursor } from '../../replica/cursor.ts';
 import { refuseReleased } from '../hand-over.ts';
 import { disksAt, readMachineFile, type MachineFile } from '../../replica/machine-file.ts';
-import { denseFrom, keptBelow, type Boundary, type PointFacts } from '../../replica/points.ts';
+import { boundaryTags, denseFrom, keptBelow, type Boundary, type PointFacts } from '../../replica/points.ts';
 import { replicaPath } from '../../replica/replicas.ts';
 import { chainOf, type UndoHole } from '../../replica/undo/undo-chain.ts';
 import { listUndoFiles, type UndoFile } from '../../replica/undo/undo-files.ts';
@@ -77,6 +77,7 @@ export class RescuedMachine {
     this.holes = chain.holes;
     try {
       this.#openRedo();
+      for (const tag of boundaryTags(this.steps, this.cursor)) this.catalogue.enterTag(tag);
       for (const disk of this.file.disks) this.disks.push(this.#openReplica(disk, replicas));
     } catch (error) {
       this.close();

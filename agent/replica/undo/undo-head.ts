@@ -2,7 +2,7 @@
 import { errnoOf } from '../../../core/errors.ts';
 import type { Files } from '../../../core/files/files.ts';
 import { limits } from '../../../core/limits.ts';
-import type { Consistency } from '../../../core/record/notes.ts';
+import { parseTagNote } from '../../../core/record/notes.ts';
 import { payloadFits } from '../../../core/record/payload.ts';
 import {
   decodeRecordHeader,
@@ -107,22 +107,11 @@ export function parseUndoNote(payload: Buffer): UndoNote | null {
   return {
     ...{ from, to, fromTime, toTime },
     ...(isNatural(firstTime) ? { firstTime } : {}),
-    tag: parseTag(tag),
-    ...(fromTag === undefined ? {} : { fromTag: parseTag(fromTag) }),
+    tag: parseTagNote(tag),
+    ...(fromTag === undefined ? {} : { fromTag: parseTagNote(fromTag) }),
     ...(fromPoint === undefined ? {} : { fromPoint: fromPoint === true }),
     point: point === true,
   };
-}
-
-function parseTag(value: unknown): UndoNote['tag'] {
-  if (typeof value !== 'object' || value === null) return null;
-  const { name, consistency } = value as { name?: unknown; consistency?: unknown };
-  if (typeof name !== 'string') return null;
-  return { name, consistency: isConsistency(consistency) ? consistency : 'user' };
-}
-
-function isConsistency(value: unknown): value is Consistency {
-  return value === 'crash' || value === 'application' || value === 'user';
 }
 
 function isNatural(value: unknown): value is number {

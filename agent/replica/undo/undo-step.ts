@@ -1,6 +1,6 @@
 // One step of the cursor as its undo segment tells of it, and what it takes to make or change one.
 import type { SharedExtents } from '../../../core/extents/extent-table.ts';
-import type { Consistency } from '../../../core/record/notes.ts';
+import type { TagNote } from '../../../core/record/notes.ts';
 import type { SignalPiece } from '../signal/step-counts.ts';
 
 /** The first record of an undo segment: what outlives the redo of the step. Times are microseconds. */
@@ -13,7 +13,7 @@ export interface UndoNote {
   /** Stamp of the first record after `from`, where it is known: until then the state is that at `from`. */
   firstTime?: number;
   /** The tag at `to`, if it is one, and that at `from`, where it is known. */
-  tag: { name: string; consistency: Consistency } | null;
+  tag: TagNote | null;
   fromTag?: UndoNote['tag'];
   /** The same of `from` as `point` of `to`. */
   fromPoint?: boolean;

@@ -25,7 +25,7 @@ const file: MachineFile = {
 };
 const cursor: HandOverFacts['cursor'] = {
   ...{ lsn: 100, stepTo: null, pruned: 40, pin: 100, generation: 3, durable: 120 },
-  ...{ firstPoint: 0, time: 100 * second, gap: null, unknown: [] },
+  ...{ firstPoint: 0, time: 100 * second, tag: null, gap: null, unknown: [] },
 };
 const facts: HandOverFacts = {
   file,

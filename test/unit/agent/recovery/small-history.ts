@@ -70,7 +70,7 @@ export async function makeHistory(directory: string): Promise<SmallHistory> {
   writeMachineFile(paths.machineFile, file);
   const cursor: Cursor = {
     ...{ lsn: cursorLsn, stepTo: null, pin: null, generation: 1, durable: lastLsn, firstPoint: 0 },
-    ...{ time: timeAt(cursorLsn), gap: null, unknown: [], pruned: 0 },
+    ...{ time: timeAt(cursorLsn), tag: null, gap: null, unknown: [], pruned: 0 },
   };
   writeCursor(paths.cursorFile, cursor);
   const replica = join(replicas, id, 'root.raw');

@@ -25,6 +25,7 @@ const cursor: Cursor = {
   durable: 11,
   firstPoint: 3,
   time: 1_700_000_000_000_000,
+  tag: { name: 'nightly', consistency: 'application' },
   gap: { from: 5, time: 1_600_000_000_000_000, reason: 'resync' },
   unknown: [[0, 512]],
 };
