@@ -156,7 +156,11 @@ export class StepSums {
 
   async #settleName(): Promise<void> {
     const { sums } = this.#disk;
-    if (this.#isNew && sums) await this.#files.syncDirectory(dirname(sums));
+    if (this.#isNew && sums) {
+      await this.#files.syncDirectory(dirname(sums)).catch((error: unknown) => {
+        if (!isGone(error)) throw error;
+      });
+    }
     this.#isNew = false;
   }
 
@@ -255,9 +259,11 @@ function openFor(files: Files, { sums }: LentDisk, owner: SumsOwner, create = fa
   try {
     return openSums(files, sums, owner, create);
   } catch (error) {
-    if (!isFull(error)) throw error;
+    if (!isFull(error) && !isGone(error)) throw error;
     return null;
   }
 }
 
+/** What is derived may be removed at any moment, its directory too. */
+const isGone = (error: unknown): boolean => errnoOf(error) === 'ENOENT';
 const isFull = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '');

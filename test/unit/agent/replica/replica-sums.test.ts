@@ -167,3 +167,15 @@ t.test('a full volume costs the sums, not the step', async (t) => {
   t.ok(reader.isValid(3), 'and they begin anew');
   t.equal(sumsPerPage * block, sumPageSpan);
 });
+
+t.test('a directory that was removed costs the sums, not the step', async (t) => {
+  const files = new SimulatedFiles({ directories: ['/d'] });
+  const fd = files.create('/d/disk');
+  files.allocate(fd, size);
+  const step = new StepSums(files, { fd, size, sparse: true, sums: '/gone/sums' }, owner, { from: 0, to: 1 });
+  await step.begin();
+  step.wrote(0, bytes(block));
+  await step.end(1);
+  step.close();
+  t.equal(openSums(files, '/gone/sums', owner), null);
+});
