@@ -1,10 +1,10 @@
 // The master target daemon: everything in the order in which it starts, and the other way round when it
 // stops.
 import { join, resolve } from 'node:path';
+import { makeDataDirectory, stopAll, type Stops } from '../core/daemon-life.ts';
 import { hostClock, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { ensureDirectorySync } from '../core/directory.ts';
-import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
+import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { BackgroundMerger } from '../core/extents/background-merger.ts';
 import { acquireLock, type Lock } from '../core/lock.ts';
 import type { Log } from '../core/log.ts';
@@ -45,10 +45,10 @@ export interface DaemonOptions {
 /** Resolves when the daemon serves; `stop` resolves when everything acknowledged is durable and closed. */
 export async function startDaemon(options: DaemonOptions): Promise<{ stop(): Promise<void> }> {
   const { data, retention, replicas, config, log } = options;
-  const stops: (() => Promise<void> | void)[] = [];
+  const stops: Stops = [];
   try {
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
-    makeData(data);
+    makeDataDirectory(data);
     hold(stops, acquireLock(data, 'master target'));
     takeVolumes(stops, options);
 
@@ -146,23 +146,11 @@ export const defaultPlaces = (data: string): { retention: string; replicas: stri
   control: join(data, 'control.sock'),
 });
 
-function makeData(data: string): void {
-  try {
-    ensureDirectorySync(data);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOTDIR') throw error;
-    throw new HomewardError('not-a-volume', `${data} is not a directory`, {
-      cause: error,
-      hint: 'Give --data a directory.',
-    });
-  }
-}
-
 /**
  * In this order: 1 both are looked at, since nothing may be created where a volume is not mounted; 2 both are
  * locked; 3 both are recorded as ours, so that a start that is refused leaves no record.
  */
-function takeVolumes(stops: (() => void)[], { data, retention, replicas }: DaemonOptions): void {
+function takeVolumes(stops: Stops, { data, retention, replicas }: DaemonOptions): void {
   const volumes = [
     { data, directory: retention, kind: 'retention' },
     { data, directory: replicas, kind: 'replicas' },
@@ -180,10 +168,6 @@ function takeVolumes(stops: (() => void)[], { data, retention, replicas }: Daemo
   for (const volume of volumes) ensureVolume(volume);
 }
 
-function hold(stops: (() => void)[], lock: Lock): void {
+function hold(stops: Stops, lock: Lock): void {
   stops.push(() => lock.release());
-}
-
-async function stopAll(stops: (() => Promise<void> | void)[]): Promise<void> {
-  for (const stop of stops.splice(0).reverse()) await stop();
 }

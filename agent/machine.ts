@@ -10,6 +10,7 @@ import { History } from './replica/history.ts';
 import { boundaryTags } from './replica/points.ts';
 import { HeadReader } from './ingest/head-reader.ts';
 import type { Journal } from './journal/journal.ts';
+import { openBreaks, type LedgerBreak } from './journal/ledger-breaks.ts';
 import { Ledger } from './journal/ledger.ts';
 import { RedoHeal } from './journal/redo-heal.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
@@ -29,6 +30,7 @@ import { growReplicas, openReplicas, replicaPath } from './replica/replicas.ts';
 import { UndoLog } from './replica/undo/undo-log.ts';
 import type { LentDisk } from './replica/undo/undo-step.ts';
 import type { HeldContent, ViewDisk } from './replica/view-content.ts';
+import { longestKeptMs, machinePolicy } from './retention/machine-policy.ts';
 import { WriteRates } from './retention/write-rates.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
 
@@ -239,6 +241,14 @@ export class Machine {
 
   #sumsPath(disk: number): string {
     return join(this.paths.derived, `sums-${disk}`);
+  }
+
+  /** Where its account was damaged at a start, as far as that concerns what is kept. */
+  get ledgerBreaks(): LedgerBreak[] {
+    const { config, clock } = this.#context;
+    const { oldestLsn } = this;
+    const longestMs = longestKeptMs(machinePolicy(this.file, config));
+    return openBreaks(this.ledger.breaks, { oldestLsn, longestMs, now: clock.now() });
   }
 
   /** The LSN that WHEN, as typed, means now. What is appended is made durable first. */

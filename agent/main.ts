@@ -1,4 +1,5 @@
 // The master target as a program: from options to a running daemon, until the signal aborts.
+import { aborted } from '../core/daemon-life.ts';
 import { placeOf, readDaemonConfig } from '../core/daemon-config.ts';
 import { letHeapGrow } from '../core/heap-growth.ts';
 import { usualControl } from '../core/usual-places.ts';
@@ -57,11 +58,4 @@ export async function start(options: MasterTargetOptions, signal: AbortSignal): 
   log.info('stopping');
   await daemon.stop();
   log.info('stopped');
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

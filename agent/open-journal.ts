@@ -1,6 +1,7 @@
 // The journal of a machine as its files say it has to be opened.
 import { hostFiles } from '../core/files/host-files.ts';
 import { limits } from '../core/limits.ts';
+import { machineBytes } from '../core/record/record.ts';
 import { Journal } from './journal/journal.ts';
 import type { MachineContext } from './machine-context.ts';
 import { machinePaths } from './machine-paths.ts';
@@ -17,7 +18,7 @@ export function openJournal(context: MachineContext, file: MachineFile, cursor: 
     log: context.log,
     merger: context.merger,
     directory: machinePaths(context.retention, file.id).redo,
-    machine: Buffer.from(file.id.replaceAll('-', ''), 'hex'),
+    machine: machineBytes(file.id),
     generation: cursor.generation,
     segmentBytes: config.segmentBytes,
     reserveBytes: () => (context.noRoom?.has(file.id) ? Infinity : config.retentionReserveBytes),

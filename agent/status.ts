@@ -228,7 +228,7 @@ function failures(machine: Machine, trouble: Error | null): Problem[] {
   return problems;
 }
 
-function damages({ journal, ledger }: Machine): Problem[] {
+function damages({ journal, ledgerBreaks }: Machine): Problem[] {
   const [lost] = journal.catalogue.lost;
   const [unknown] = journal.catalogue.unknown;
   const [damaged] = journal.catalogue.damaged;
@@ -247,7 +247,7 @@ function damages({ journal, ledger }: Machine): Problem[] {
       detail: `${detail}${more > 0 ? `, and ${more} more` : ''}; see verify`,
     });
   }
-  const [account] = ledger.breaks;
+  const [account] = ledgerBreaks;
   if (account !== undefined) {
     const detail = `the account of its history was damaged or gone from line ${account.line} on; see verify`;
     problems.push({ state: 'damaged', detail });

@@ -1,5 +1,6 @@
 // The configuration server: everything in the order in which it starts, the other way round when it stops.
 import path from 'node:path';
+import { stopAll, type Stops } from '../core/daemon-life.ts';
 import { hostClock } from '../core/clock.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { signAssignment } from '../core/identity/assignment.ts';
@@ -58,8 +59,6 @@ export interface RunningServer {
   passphraseFile: string;
   stop(): Promise<void>;
 }
-
-type Stops = (() => Promise<void> | void)[];
 
 export async function startDaemon(options: DaemonOptions): Promise<RunningServer> {
   const stops: Stops = [];
@@ -165,8 +164,4 @@ function keepCertificate(
     }
   };
   return setInterval(() => void renew(), limits.certificateCheckMs).unref();
-}
-
-async function stopAll(stops: Stops): Promise<void> {
-  for (const stop of stops.splice(0).reverse()) await stop();
 }

@@ -1,4 +1,5 @@
 // The configuration server as a program: from options to a running daemon, until the signal aborts.
+import { aborted } from '../core/daemon-life.ts';
 import { readDaemonConfig } from '../core/daemon-config.ts';
 import { readVersion } from '../core/version.ts';
 import { startDaemon, type RunningServer } from './daemon.ts';
@@ -45,10 +46,3 @@ export async function start(options: ConfigServerOptions, signal: AbortSignal): 
 /** The usual port is not insisted on: where it may not be had there is another. */
 const usualPort = 443;
 const configuredPlace = (port: number): string | null => (port === usualPort ? null : `0.0.0.0:${port}`);
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}

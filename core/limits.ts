@@ -23,13 +23,10 @@ export const limits = {
   /** A group is closed behind the request that takes it past this. */
   groupBytesUsual: 4 * MiB,
   segmentBytes: 64 * MiB,
-  segmentBytesLeast: 64 * KiB,
-  segmentBytesMost: GiB,
   /** Received bytes that may be in memory before they are durable, all machines together. */
   unsyncedBytes: 96 * MiB,
-  /** A background sync starts when this much is unsynced, or after `syncIntervalMs`. */
+  /** A background sync starts when this much is unsynced, or after `SyncIntervalMs`. */
   syncBytes: 8 * MiB,
-  syncIntervalMs: 200,
   /** Apply flushes the replica after this much, so that a waiting commit gets its turn. */
   applyFlushBytes: 32 * MiB,
   /** One call of apply writes at most about this much. */

@@ -3,8 +3,6 @@ import { HomewardError } from './errors.ts';
 
 /** A place in one machine's sequence of writes; 0 is the state before the first. */
 export type Lsn = number & { readonly unit: 'lsn' };
-/** A byte position on one protected disk. */
-export type DiskOffset = number & { readonly unit: 'disk offset' };
 /** An amount of bytes. */
 export type ByteCount = number & { readonly unit: 'bytes' };
 /** Microseconds since 1970-01-01T00:00:00Z. */
@@ -21,7 +19,6 @@ const natural = (value: number, unit: string): number => {
 };
 
 export const lsn = (value: number): Lsn => natural(value, 'LSN') as Lsn;
-export const diskOffset = (value: number): DiskOffset => natural(value, 'disk offset') as DiskOffset;
 export const byteCount = (value: number): ByteCount => natural(value, 'byte count') as ByteCount;
 export const microseconds = (value: number): Microseconds => natural(value, 'time') as Microseconds;
 

@@ -1,9 +1,9 @@
 // The mobility service: everything in the order in which it starts, and the other way round when it stops.
 import path from 'node:path';
+import { makeDataDirectory, stopAll, type Stops } from '../core/daemon-life.ts';
 import { hostClock, type Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
-import { ensureDirectorySync } from '../core/directory.ts';
-import { errnoOf, HomewardError, toHomewardError } from '../core/errors.ts';
+import { toHomewardError } from '../core/errors.ts';
 import { openAssignmentBook, type SignedAssignment } from '../core/identity/assignment.ts';
 import { readIdentity, type HostIdentity } from '../core/identity/host-identity.ts';
 import { listenError } from '../core/listen-error.ts';
@@ -46,13 +46,13 @@ export interface Daemon {
 
 /** Resolves when the disks are served and, at the very first start, an enrolment was tried. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const stops: (() => Promise<void> | void)[] = [];
+  const stops: Stops = [];
   try {
     const { data, log, config } = options;
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
     const listen = options.listen === null ? null : parseListen(options.listen);
     const address = listen === null ? null : frontAddress(listen);
-    makeData(data);
+    makeDataDirectory(data);
     const lock = acquireLock(data, 'mobility service');
     stops.push(() => lock.release());
 
@@ -158,20 +158,4 @@ function takeAssignments(
     return machine.protection.end();
   }
   machine.protection.assign(identity, assignment, text);
-}
-
-function makeData(data: string): void {
-  try {
-    ensureDirectorySync(data);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOTDIR') throw error;
-    throw new HomewardError('not-a-volume', `${data} is not a directory`, {
-      cause: error,
-      hint: 'Give --data a directory.',
-    });
-  }
-}
-
-async function stopAll(stops: (() => Promise<void> | void)[]): Promise<void> {
-  for (const stop of stops.splice(0).reverse()) await stop();
 }

@@ -12,6 +12,7 @@ import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { SourceReport } from '../core/registration/messages.ts';
 import type { ResyncOutcome } from '../core/registration/resync-words.ts';
+import { machineBytes } from '../core/record/record.ts';
 import { regionBytes } from './capture/captured-disks.ts';
 import { claimDisk } from './capture/claim-disk.ts';
 import { FrontDisks } from './capture/front-disks.ts';
@@ -239,7 +240,7 @@ async function openMachine(options: MachineOptions, file: string, prepared: Prep
   forgetOtherWays(data, disks.map(nameOf), scanned.map(nameOf));
   const front = await FrontDisks.open({
     disks,
-    machine: machineBytes(state),
+    machine: machineBytes(state.machine),
     data,
     before: outbox.recording ? { clean: true, headLsn: outbox.headLsn } : { clean: false },
     recorder: outbox,
@@ -262,8 +263,6 @@ async function openMachine(options: MachineOptions, file: string, prepared: Prep
   return new Machine({ options, numbering, outbox, front, scans, disks: captured, protection });
 }
 
-const machineBytes = ({ machine }: SourceState): Buffer => Buffer.from(machine.replaceAll('-', ''), 'hex');
-
 /** Null where no disk is scanned. */
 async function takeUpScans(
   { data, clock, log, files = hostFiles }: MachineOptions,
@@ -275,7 +274,7 @@ async function takeUpScans(
   let changedMs = -Infinity;
   const scans = await openScans({
     data,
-    machine: machineBytes(state),
+    machine: machineBytes(state.machine),
     disks: scanned,
     commands,
     recorder: outbox,

@@ -1,4 +1,5 @@
 // The mobility service as a program: from options to a running daemon, until the signal aborts.
+import { aborted } from '../core/daemon-life.ts';
 import { readDaemonConfig, serverOf } from '../core/daemon-config.ts';
 import { letHeapGrow } from '../core/heap-growth.ts';
 import { checkDiskName, checkMachineName } from '../core/names.ts';
@@ -67,11 +68,4 @@ function checked(named: NamedMachine): NamedMachine {
   for (const { name } of [...named.disks, ...(named.scan?.disks ?? [])]) checkDiskName(name);
   if (named.scan !== undefined) checkOrder(named.scan);
   return named;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

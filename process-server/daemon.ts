@@ -2,6 +2,7 @@
 // stops.
 import os from 'node:os';
 import path from 'node:path';
+import { stopAll, type Stops } from '../core/daemon-life.ts';
 import { hostClock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
 import { ensureDirectorySync } from '../core/directory.ts';
@@ -51,7 +52,7 @@ export interface Daemon {
 /** Resolves when it serves: it has a certificate by then, and its spools are open. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { data, config, log } = options;
-  const stops: (() => Promise<void> | void)[] = [];
+  const stops: Stops = [];
   try {
     const clock = hostClock((movedUs) => log.warn('clock-stepped', { movedUs }));
     ensureDirectorySync(data);
@@ -145,8 +146,4 @@ function takeAssignments(signed: readonly SignedAssignment[], parts: Parts & { l
       log.warn('assignment-refused', { error: toHomewardError(error) });
     }
   }
-}
-
-async function stopAll(stops: (() => Promise<void> | void)[]): Promise<void> {
-  for (const stop of stops.splice(0).reverse()) await stop();
 }

@@ -1,4 +1,5 @@
 // The process server as a program: from options to a running daemon, until the signal aborts.
+import { aborted } from '../core/daemon-life.ts';
 import { natNames, readDaemonConfig, serverOf } from '../core/daemon-config.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Address } from '../core/identity/address.ts';
@@ -91,11 +92,4 @@ function parseListenAddress(text: string): Address {
     );
   }
   return { host, port };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -66,6 +66,8 @@ export class Catalogue {
   unknown: number[] = [];
   /** Found since the start by whoever read it; bounded. */
   damaged: DamagedPlace[] = [];
+  /** Told of each such place once. */
+  hearsDamage: ((place: DamagedPlace) => void) | null = null;
 
   /** The newest sync, while it goes on. */
   sync: OpenSync | null = null;
@@ -121,6 +123,7 @@ export class Catalogue {
     );
     if (isKnown || this.damaged.length >= limits.damagedPlaces) return false;
     this.damaged.push(place);
+    this.hearsDamage?.(place);
     return true;
   }
 

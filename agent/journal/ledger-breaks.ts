@@ -8,6 +8,8 @@ import { tornEnd, type LedgerLine } from './ledger-line.ts';
 export interface LedgerBreak {
   /** The line that could not be read any more, or 1 of a ledger that was not there. */
   line: number;
+  /** When it was found; microseconds. */
+  time: number;
   why: string;
   /** What the sound lines told of ends at `from`, what was there at the start at `to`. */
   from: number;
@@ -25,14 +27,31 @@ export class LedgerBreaks {
   /** The largest LSN that was told of. */
   told = 0;
 
-  take({ n, event, to = 0, from = 0, why = '', file = null }: BreakLine): void {
+  take({ n, time, event, to = 0, from = 0, why = '', file = null }: BreakLine): void {
     if (event === 'rotated') this.list.length = 0;
-    if (event === 'cut' && why !== tornEnd) this.list.push({ line: n, why, from, to, aside: file });
+    if (event === 'cut' && why !== tornEnd) this.list.push({ line: n, time, why, from, to, aside: file });
     this.told = Math.max(this.told, to);
   }
 }
 
-type BreakLine = Pick<LedgerLine, 'n' | 'event' | 'to' | 'from' | 'why'> & { file?: string | null };
+type BreakLine = Pick<LedgerLine, 'n' | 'time' | 'event' | 'to' | 'from' | 'why'> & { file?: string | null };
+
+/** What of the history is left, and for how long anything was kept at the most. */
+export interface StillKept {
+  /** Null while there is no point. */
+  oldestLsn: number | null;
+  longestMs: number;
+  /** Microseconds. */
+  now: number;
+}
+
+/** Those that may concern what can still be had: of all other history no file is missed any more. */
+export function openBreaks(
+  breaks: readonly LedgerBreak[],
+  { oldestLsn, longestMs, now }: StillKept,
+): LedgerBreak[] {
+  return breaks.filter(({ time, to }) => to >= (oldestLsn ?? 0) || now < time + longestMs * 1000);
+}
 
 /** The largest LSN in the names of what lies there. */
 export function namedUpTo(files: Files, directory: string): number {

@@ -116,11 +116,12 @@ export class Ledger {
   append(entry: LedgerEntry): void {
     const told = entry.file === undefined ? entry : this.#below({ ...entry, file: entry.file });
     const { n, hash: prev } = this.#last;
-    const bytes = formatLine({ n: n + 1, time: this.#options.clock.now(), ...told, prev });
+    const time = this.#options.clock.now();
+    const bytes = formatLine({ n: n + 1, time, ...told, prev });
     this.#last = { n: n + 1, hash: hashLine(bytes) };
     this.#unsynced.push({ bytes, head: this.#last });
     this.#files.take(told);
-    this.#breaks.take({ n: n + 1, ...told });
+    this.#breaks.take({ n: n + 1, time, ...told });
   }
 
   /**

@@ -63,19 +63,16 @@ export class RedoHeal {
 
   constructor(options: RedoHealOptions) {
     this.#options = options;
+    options.journal.catalogue.hearsDamage = ({ file }) => this.#inBackground(this.mend([file]));
   }
 
-  /** Who can be asked, or null while nobody can. What was found lost at the start is asked for at once. */
+  /** Who can be asked, or null while nobody can. What is known to be lost or damaged is asked for at once. */
   attach(have: HaveAgain | null): void {
     this.#have = have;
     if (have === null) return;
     this.#attached?.();
-    const { journal, log, name } = this.#options;
-    const lost = journal.catalogue.lost.map(({ file }) => file);
-    if (lost.length === 0) return;
-    this.heal(lost).catch((error: unknown) =>
-      log.warn('redo-not-healed', { machine: name, error: toHomewardError(error) }),
-    );
+    const { lost, damaged } = this.#options.journal.catalogue;
+    this.#inBackground(this.heal([...lost, ...damaged].map(({ file }) => file)));
   }
 
   /** What is under way ends with 'interrupted', and so does every later call. */
@@ -94,6 +91,12 @@ export class RedoHeal {
     return (await this.heal(hoped)).length > 0;
   }
 
+  /** Whether nothing of these files is known to be damaged any more, once they were asked for. */
+  async settle(files: ReadonlySet<string>): Promise<boolean> {
+    await this.mend(files);
+    return !this.#options.journal.catalogue.damaged.some(({ file }) => files.has(file));
+  }
+
   /** Of the segments with these paths, those that are better now. Throws 'interrupted'. */
   heal(files: Iterable<string>): Promise<Healed[]> {
     const wanted = new Set(files);
@@ -101,6 +104,13 @@ export class RedoHeal {
     const work = this.#work.catch(() => undefined).then(() => this.#healAll(wanted));
     this.#work = work;
     return work;
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    const { log, name } = this.#options;
+    work.catch((error: unknown) =>
+      log.warn('redo-not-healed', { machine: name, error: toHomewardError(error) }),
+    );
   }
 
   async #healAll(wanted: ReadonlySet<string>): Promise<Healed[]> {

@@ -26,7 +26,7 @@ export type CrewTask = Omit<ExportTask, 'todo' | 'turns'> & {
 };
 
 /** What the threads say of stretches; nothing else reaches the caller. */
-export type CrewReply = Exclude<ExportReply, { idle: true } | { failed: unknown }>;
+export type CrewReply = Exclude<ExportReply, { idle: true } | { found: unknown } | { failed: unknown }>;
 
 interface Running {
   heard(reply: CrewReply): void;
@@ -41,12 +41,14 @@ interface Running {
 export class ExportCrew {
   readonly #workers: Worker[];
   readonly #exits: Promise<void>[];
+  readonly #damaged: HeldContent['damaged'];
   #running: Running | null = null;
 
   constructor(contents: readonly HeldContent[]) {
     this.#workers = contents.map(
       ({ content, transfer }) => new Worker(workerFile, { workerData: content, transferList: transfer }),
     );
+    this.#damaged = contents[0]?.damaged;
     this.#exits = this.#workers.map((worker) => this.#watch(worker));
   }
 
@@ -90,6 +92,10 @@ export class ExportCrew {
   }
 
   #hear(reply: ExportReply): void {
+    if ('found' in reply) {
+      this.#damaged?.(reply.found);
+      return;
+    }
     const running = this.#running;
     if (running === null || running.failure !== null) return;
     if ('failed' in reply) {

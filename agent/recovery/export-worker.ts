@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import fs from 'node:fs';
 import { assert, toHomewardError, type ErrorCode } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
-import type { ViewContent } from '../replica/view-content.ts';
+import type { DamagedRead, ViewContent } from '../replica/view-content.ts';
 import { ViewReader } from '../replica/view-reader.ts';
 import { compareStretch } from './formats/compare-stretch.ts';
 import { DiskSource, type ByteRange } from './formats/disk-source.ts';
@@ -40,10 +40,11 @@ export type ExportReply =
   | { differing: { index: number; ranges: ByteRange[] } }
   | { counted: { index: number; dataBytes: number } }
   | { idle: true }
+  | { found: DamagedRead }
   | { failed: { code: ErrorCode; message: string; hint: string } };
 
 const say = (reply: ExportReply): void => parentPort?.postMessage(reply);
-const reader = new ViewReader(workerData as ViewContent);
+const reader = new ViewReader(workerData as ViewContent, { damaged: (found) => say({ found }) });
 
 parentPort?.on('message', (task: ExportTask) => {
   carryOut(task).then(

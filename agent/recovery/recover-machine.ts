@@ -4,13 +4,19 @@ import { toHomewardError } from '../../core/errors.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
 import type { OnProgress, RecoverPlan, RecoverReport, RecoverRequest } from '../control/service.ts';
-import type { HeldContent } from '../replica/view-content.ts';
+import type { RedoHeal } from '../journal/redo-heal.ts';
+import type { DamagedRead, HeldContent } from '../replica/view-content.ts';
 import { ExportCrew, recoveryThreads } from './export-crew.ts';
 import { stretchesOf } from './formats/stretch.ts';
-import { executeRecovery } from './recover.ts';
+import { executeRecovery, type RecoverOutcome } from './recover.ts';
 
 export interface MachineRecovery {
-  machine: { id: string; name: string; hold(lsn: number): HeldContent };
+  machine: {
+    id: string;
+    name: string;
+    hold(lsn: number): HeldContent;
+    readonly heal?: Pick<RedoHeal, 'settle'>;
+  };
   plan: RecoverPlan;
   request: RecoverRequest;
   /** The directory of the notes of recoveries onto devices. */
@@ -22,14 +28,12 @@ export interface MachineRecovery {
 }
 
 export async function recoverMachine(recovery: MachineRecovery): Promise<RecoverReport> {
-  const { machine, plan, request, notes, clock, log, progress, signal } = recovery;
+  const { machine, plan, clock, log } = recovery;
   const { lsn } = plan;
   const begun = clock.monotonicMs();
-  const contents = holdForThreads(machine, plan);
   log.info('recovery-begins', { machine: machine.name, lsn, to: plan.disks.map(({ to }) => to).join(' ') });
   try {
-    const execution = { plan, machine: machine.id, contents, notes, options: request, progress, signal };
-    const outcome = await executeRecovery(execution);
+    const outcome = await recoverHealing(recovery);
     const { bytesWritten, damaged, differing } = outcome;
     log.info('recovery-done', {
       machine: machine.name,
@@ -43,8 +47,39 @@ export async function recoverMachine(recovery: MachineRecovery): Promise<Recover
     const error = toHomewardError(thrown);
     log.warn('recovery-failed', { machine: machine.name, lsn, code: error.code, error });
     throw error;
+  }
+}
+
+/** Goes on once more where it met damage that was healed by then. */
+async function recoverHealing(recovery: MachineRecovery): Promise<RecoverOutcome> {
+  const damaged = new Set<string>();
+  try {
+    return await recoverOnce(recovery, damaged);
+  } catch (error) {
+    const { machine, request, signal } = recovery;
+    const isDamaged = toHomewardError(error).code === 'damaged' && damaged.size > 0;
+    if (!isDamaged || machine.heal === undefined || signal.aborted) throw error;
+    if (!(await machine.heal.settle(damaged))) throw error;
+    // What was written before is not begun anew.
+    return await recoverOnce({ ...recovery, request: { ...request, fresh: false } }, damaged);
+  }
+}
+
+/** What does not fit its checksums is told, and its files are added to `damaged`. */
+async function recoverOnce(recovery: MachineRecovery, damaged: Set<string>): Promise<RecoverOutcome> {
+  const { machine, plan, request: options, notes, progress, signal } = recovery;
+  const held = holdForThreads(machine, plan);
+  const contents = held.map((one) => ({
+    ...one,
+    damaged: (found: DamagedRead) => {
+      damaged.add(found.file);
+      one.damaged?.(found);
+    },
+  }));
+  try {
+    return await executeRecovery({ plan, machine: machine.id, contents, notes, options, progress, signal });
   } finally {
-    for (const held of contents) held.release();
+    for (const { release } of held) release();
   }
 }
 

@@ -11,11 +11,13 @@ export interface Books {
   paths: { machineFile: string; cursorFile: string; ledger: string };
   file: Pick<MachineFile, 'id' | 'disks'>;
   cursor: Readonly<Cursor>;
-  ledger: Pick<Ledger, 'head' | 'breaks'>;
+  ledger: Pick<Ledger, 'head'>;
+  /** Of the ledger, as far as they concern what is kept. */
+  ledgerBreaks: readonly LedgerBreak[];
 }
 
 /** Nothing is awaited: what is in the files and what is known belong to one moment. */
-export function checkBooks({ paths, file, cursor, ledger }: Books): Finding[] {
+export function checkBooks({ paths, file, cursor, ledger, ledgerBreaks }: Books): Finding[] {
   const found = (where: 'cursor' | 'ledger' | 'machine', path: string, what: string | null): Finding[] =>
     what === null
       ? []
@@ -31,11 +33,11 @@ export function checkBooks({ paths, file, cursor, ledger }: Books): Finding[] {
     ...found('machine', previousFile(machineFile), checkMachineFile(previousFile(machineFile), file)),
     ...found('cursor', cursorFile, checkCursor(cursorFile, cursor)),
     ...found('ledger', paths.ledger, checkLedger(paths.ledger, ledger)),
-    ...ledger.breaks.map((one) => brokenAccount(paths.ledger, one)),
+    ...ledgerBreaks.map((one) => brokenAccount(paths.ledger, one)),
   ];
 }
 
-/** Told of for as long as the ledger does: files that are gone since then may be missed by nobody. */
+/** Told of for as long as history of then may be kept: files that are gone since then may be missed by nobody. */
 function brokenAccount(path: string, { line, why, from, to, aside }: LedgerBreak): Finding {
   const rest = aside === null ? '' : `; what stood there is in ${aside}`;
   const what =

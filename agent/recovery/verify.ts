@@ -4,6 +4,7 @@ import { limits } from '../../core/limits.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import type { DiskRange, OnProgress, VerifyRequest } from '../control/service.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { LedgerBreak } from '../journal/ledger-breaks.ts';
 import type { Ledger } from '../journal/ledger.ts';
 import type { Healed, RedoHeal } from '../journal/redo-heal.ts';
 import type { Cursor } from '../replica/cursor.ts';
@@ -36,7 +37,8 @@ export interface Verifiable {
     readonly source: Pick<Journal['source'], 'machine'>;
   };
   readonly cursor: Readonly<Cursor>;
-  readonly ledger: Pick<Ledger, 'head' | 'cut' | 'breaks' | 'expected' | 'settle'>;
+  readonly ledger: Pick<Ledger, 'head' | 'cut' | 'expected' | 'settle'>;
+  readonly ledgerBreaks: readonly LedgerBreak[];
   readonly history: {
     readonly undo: Pick<UndoLog, 'steps' | 'holes' | 'leftovers' | 'lend' | 'openFileOf'>;
     /** Odd while a step is open. */

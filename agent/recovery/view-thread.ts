@@ -27,6 +27,9 @@ export class ViewThread {
         resolve();
       });
     });
+    worker.on('message', (reply: ViewReply) => {
+      if ('damaged' in reply) held.damaged?.(reply.damaged);
+    });
     worker.on('error', (error) => log.error('view-failed', { id, error: toHomewardError(error) }));
   }
 

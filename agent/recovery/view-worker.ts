@@ -10,7 +10,7 @@ import { limits } from '../../core/limits.ts';
 import { listenError } from '../../core/listen-error.ts';
 import type { Listen } from '../../core/names.ts';
 import { ViewReader } from '../replica/view-reader.ts';
-import type { ViewContent } from '../replica/view-content.ts';
+import type { DamagedRead, ViewContent } from '../replica/view-content.ts';
 import { openScratch } from './scratch.ts';
 import { viewExport, writableViewExport } from './view-export.ts';
 import { viewStore, type ViewState } from './view-store.ts';
@@ -29,7 +29,8 @@ export type ViewReply =
   | { listening: NbdAddress }
   | { failed: { code: ErrorCode; message: string; hint: string } }
   /** Nothing of the content is read after this. */
-  | { broken: true };
+  | { broken: true }
+  | { damaged: DamagedRead };
 
 if (parentPort !== null) await serve(parentPort, workerData as ViewJob);
 
@@ -37,7 +38,7 @@ async function serve(port: MessagePort, job: ViewJob): Promise<void> {
   const log = createLog(job.logLevel);
   const say = (reply: ViewReply): void => port.postMessage(reply);
   const state: ViewState = { broken: null };
-  const reader = new ViewReader(job.content, { log });
+  const reader = new ViewReader(job.content, { log, damaged: (damaged) => say({ damaged }) });
   let stores: BlockStore[] = [];
   let server: NbdServer | null = null;
   // Plans that nobody takes would pile up under a view that nobody reads.

@@ -8,7 +8,7 @@ import { LiveViews, type HeldPlan } from './live-views.ts';
 import { denseFrom, keptBelow, type Boundary, type PointFacts } from './points.ts';
 import { Timeline, type TimelineParts } from './timeline.ts';
 import type { UndoLog } from './undo/undo-log.ts';
-import type { HeldContent, ViewDisk } from './view-content.ts';
+import type { DamagedRead, HeldContent, ViewDisk } from './view-content.ts';
 
 export interface HistoryParts extends Omit<TimelineParts, 'stepOpens' | 'stepEnded' | 'journal' | 'machine'> {
   /** What people call the machine. */
@@ -113,7 +113,16 @@ export class History {
 
   #hold(lsn: number, disks: ViewDisk[]): HeldContent {
     const { machine, mark } = this.#parts.journal.source;
-    return this.#live.hold({ mark, machine, lsn, disks }, () => this.#plan(lsn), this.#cursor.lsn);
+    const held = this.#live.hold({ mark, machine, lsn, disks }, () => this.#plan(lsn), this.#cursor.lsn);
+    return { ...held, damaged: (found) => this.#noteDamage(found, disks) };
+  }
+
+  /** What lay in a file that was healed meanwhile is not damaged any more. */
+  #noteDamage({ fd, file, ...found }: DamagedRead, disks: readonly ViewDisk[]): void {
+    const { journal } = this.#parts;
+    const segment = journal.segments.find(({ path }) => path === file);
+    if (segment !== undefined && segment.fd !== fd) return;
+    journal.noteDamage({ ...found, file, disk: disks[found.disk]?.name ?? null });
   }
 
   #plan(lsn: number): HeldPlan {

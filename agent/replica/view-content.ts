@@ -81,10 +81,23 @@ export interface ViewContent {
   live: LiveFeed | null;
 }
 
+/** Records [fromLsn, toLsn] of a file that do not fit their checksums: bytes [start, end) of a disk. */
+export interface DamagedRead {
+  file: string;
+  fd: number;
+  fromLsn: number;
+  toLsn: number;
+  disk: number;
+  start: number;
+  end: number;
+}
+
 /** A view's content, with everything it needs held until `release`. */
 export interface HeldContent {
   content: ViewContent;
   /** Goes into the `transferList` of what carries the content to its thread; posted once only. */
   transfer: MessagePort[];
   release(): void;
+  /** To be told what its reader finds damaged. */
+  damaged?(found: DamagedRead): void;
 }

@@ -8,9 +8,10 @@ import { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
 import { hostFiles } from '../../core/files/host-files.ts';
 import type { Log } from '../../core/log.ts';
+import type { Wanted } from '../../core/segment-log/read-record.ts';
 import { RecordReader } from './record-reader.ts';
 import { findRecordsAhead, positionOf, wantedUntil } from './view-ahead.ts';
-import { firstUndoOrdinal, type ViewContent } from './view-content.ts';
+import { firstUndoOrdinal, type DamagedRead, type ViewContent, type ViewSegment } from './view-content.ts';
 import { PlanFeed } from './view-feed.ts';
 import { ViewLayers, type LayersOf } from './view-layers.ts';
 import { touches, ViewReplicas } from './view-replica.ts';
@@ -19,6 +20,8 @@ export interface ViewReaderOptions {
   files?: Files;
   /** Hears of derived tables that had to be done without. */
   log?: Log;
+  /** Hears of records that cannot be read, each time they are asked for. */
+  damaged?(found: DamagedRead): void;
 }
 
 /**
@@ -40,9 +43,13 @@ export class ViewReader {
   readonly #ahead = { next: 0, from: 0, to: 0 };
   /** The piece that is being read. */
   #at = 0;
+  /** What the read that fails has met; null when that was no record. */
+  #damaged: DamagedRead | null = null;
+  readonly #hearsDamage: ((found: DamagedRead) => void) | undefined;
 
-  constructor(content: ViewContent, { files = hostFiles, log }: ViewReaderOptions = {}) {
+  constructor(content: ViewContent, { files = hostFiles, log, damaged }: ViewReaderOptions = {}) {
     this.content = content;
+    this.#hearsDamage = damaged;
     this.#layersOf = { content, files, log: log ?? null };
     this.#feed = new PlanFeed(content.plan, content.live);
     this.#records = new RecordReader(content.mark, files);
@@ -57,12 +64,15 @@ export class ViewReader {
       } catch (error) {
         // What is damaged may have been healed meanwhile: then it lies in another file.
         const isDamaged = error instanceof HomewardError && error.code === 'damaged';
-        if (!isDamaged || this.#takePlan() !== 'replaced') throw error;
+        if (isDamaged && this.#takePlan() === 'replaced') continue;
+        if (isDamaged && this.#damaged !== null) this.#hearsDamage?.(this.#damaged);
+        throw error;
       }
     }
   }
 
   #read(disk: number, offset: number, target: Buffer): void {
+    this.#damaged = null;
     const base = machineAddress(disk, offset);
     let wanted = [base, base + target.length];
     for (;;) {
@@ -190,7 +200,12 @@ export class ViewReader {
       start: offset,
       end: offset + target.length,
     };
-    this.#records.read(segment, target, wanted, this.#until);
+    try {
+      this.#records.read(segment, target, wanted, this.#until);
+    } catch (error) {
+      this.#damaged = damagedRead(segment, wanted);
+      throw error;
+    }
   }
 
   #readAhead(fd: number): void {
@@ -214,4 +229,13 @@ export class ViewReader {
       `${where} are unknown at lsn:${this.content.lsn}: a record that may have written them is lost`,
     );
   }
+}
+
+function damagedRead(
+  { ordinal, fd, path: file, firstLsn, lastLsn }: ViewSegment,
+  { lsn, disk, start, end }: Wanted,
+): DamagedRead {
+  const isUndo = ordinal >= firstUndoOrdinal;
+  const [fromLsn, toLsn] = isUndo ? [firstLsn, lastLsn] : [lsn, lsn];
+  return { file, fd, fromLsn, toLsn, disk, start, end };
 }

@@ -16,6 +16,10 @@ export interface MachinePolicy {
   keep: KeepRules;
 }
 
+/** For how long anything is kept, but for locks. */
+export const longestKeptMs = ({ windowMs, keep }: Pick<MachinePolicy, 'windowMs' | 'keep'>): number =>
+  Math.max(windowMs, ...Object.values(keep));
+
 export type RetentionDefaults = Pick<Config, 'windowMs' | 'windowMaxBytes' | 'keepRules' | 'floorMs'>;
 export type RetentionFields = Pick<MachineFile, 'name' | 'windowMs' | 'retention'>;
 

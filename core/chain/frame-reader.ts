@@ -23,11 +23,6 @@ export class FrameReader {
     this.#waiting += chunk.length;
   }
 
-  /** Whether bytes of a frame are there that is not whole. */
-  get isInFrame(): boolean {
-    return this.#waiting > 0 || this.#header !== null;
-  }
-
   /** The next whole frame, or null; throws 'chain-broken' when what is there is none. */
   next(): Frame | null {
     if (this.#header === null) {

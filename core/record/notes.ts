@@ -51,11 +51,6 @@ export function decodeSyncBegin(payload: Buffer): Required<SyncBeginNote> {
   };
 }
 
-/** The reason in the payload of a `sync-begin`; *unknown* when it cannot be read. */
-export function decodeSyncReason(payload: Buffer): string {
-  return decodeSyncBegin(payload).reason;
-}
-
 function isDisk(value: unknown): value is { name: string; size: number } {
   if (typeof value !== 'object' || value === null || !('name' in value) || !('size' in value)) return false;
   return typeof value.name === 'string' && Number.isSafeInteger(value.size) && Number(value.size) >= 0;

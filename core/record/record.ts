@@ -1,6 +1,7 @@
 // The record codec: 64 bytes of header, the same on the wire and in every log (docs/journal-format.md,
 // section 2).
 import { crc32 } from 'node:zlib';
+import { HomewardError } from '../errors.ts';
 
 export const RecordKind = { write: 1, zero: 2, tag: 3, syncBegin: 4, syncEnd: 5, unknown: 6 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
@@ -23,6 +24,13 @@ export interface RecordHeader {
   generation: number;
   payloadBytes: number;
   payloadCrc: number;
+}
+
+/** A machine's UUID as records and frames have it, 16 bytes. */
+export function machineBytes(id: string): Buffer {
+  const bytes = Buffer.from(id.replaceAll('-', ''), 'hex');
+  if (bytes.length !== 16) throw new HomewardError('bug', `${id} is not a UUID`);
+  return bytes;
 }
 
 /** The first 8 bytes of a machine's UUID, as the two words that a header holds. */

@@ -1,7 +1,7 @@
 // The outbox: numbers the changes of a machine and keeps their records until the process server has them.
 import type { Welcome } from '../../core/chain/messages.ts';
 import { encodeNote, type SyncBeginNote, type TagNote } from '../../core/record/notes.ts';
-import { RecordKind } from '../../core/record/record.ts';
+import { machineBytes, RecordKind } from '../../core/record/record.ts';
 import { HeldRecords, type HeldRecordsOptions } from './held-records.ts';
 import type { Numbering } from './numbering.ts';
 import type { Change, Recorder } from './recorder.ts';
@@ -51,7 +51,7 @@ export class Outbox implements Recorder {
   private constructor(options: OutboxOptions) {
     this.#options = options;
     const { state } = options.numbering;
-    const machine = Buffer.from(state.machine.replaceAll('-', ''), 'hex');
+    const machine = machineBytes(state.machine);
     this.#held = new HeldRecords({ ...options, machine });
     this.#held.onPressure = (pressed) => this.onPressure(pressed);
     this.#stoppedTime = state.time;

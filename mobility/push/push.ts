@@ -7,7 +7,7 @@ import { limits } from '../../core/limits.ts';
 import type { Assignment, SignedAssignment } from '../../core/identity/assignment.ts';
 import type { HostIdentity } from '../../core/identity/host-identity.ts';
 import type { Log } from '../../core/log.ts';
-import { machineMark } from '../../core/record/record.ts';
+import { machineBytes, machineMark } from '../../core/record/record.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { Backoff } from './backoff.ts';
 import { PushStream } from './push-stream.ts';
@@ -81,11 +81,6 @@ export class Push {
     return true;
   }
 
-  /** Ends the stream of the moment; another is opened. */
-  reconnect(reason: HomewardError): void {
-    this.#stream?.end(reason);
-  }
-
   async stop(): Promise<void> {
     this.#ended.abort();
     this.#stream?.end(null);
@@ -127,7 +122,7 @@ export class Push {
         connection,
         hello: this.#hello(),
         outbox,
-        machine: machineMark(Buffer.from(assignment.machine.replaceAll('-', ''), 'hex')),
+        machine: machineMark(machineBytes(assignment.machine)),
         log,
         describe: () => listener.describe(),
         asOf: (lsn, time) => listener.asOf(lsn, time),

@@ -10,6 +10,7 @@ import type { Log } from '../../core/log.ts';
 import { decodeSyncBegin } from '../../core/record/notes.ts';
 import type { RecordRun } from '../../core/record/record-run.ts';
 import {
+  machineBytes,
   machineMark,
   recordHeaderBytes,
   RecordKind,
@@ -125,7 +126,7 @@ export class Spool {
     const found: Found = { generation: 0, syncs: [], last: state.prunedTo, lost: [] };
     const log = await SegmentLog.open({
       ...options,
-      machine: uuidBytes(machine),
+      machine: machineBytes(machine),
       appliedLsn: state.prunedTo,
       durableLsn: state.spooled,
       visitor: visitorOf(marks, found),
@@ -316,12 +317,6 @@ export class Spool {
     this.#unsaved = false;
     this.#savedAt = this.#options.clock.monotonicMs();
   }
-}
-
-function uuidBytes(machine: string): Buffer {
-  const bytes = Buffer.from(machine.replaceAll('-', ''), 'hex');
-  if (bytes.length !== 16) throw new HomewardError('bug', `${machine} is not a UUID`);
-  return bytes;
 }
 
 /** Without a sound spool.json the files say where the spool begins; nothing is known of the master target. */

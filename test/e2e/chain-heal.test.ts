@@ -100,6 +100,8 @@ t.test('the spool has what rots while the master target runs, and while it is do
   t.match(healed.out, /Healed record \d+ of .*the process server still had that/);
   await isExact(t, all, 9, 10, 30, 63);
 
+  await whatIsReadIsHealed(t, all);
+
   await site.masterTarget.stop();
   rotInContent(writes[20]);
   rotInHeader(writes[40]);
@@ -115,6 +117,23 @@ t.test('the spool has what rots while the master target runs, and while it is do
   t.equal((await site.run('verify', 'web')).status, 0);
   t.same(syncsOf(source).slice(1), [], 'the source was not asked for anything');
 });
+
+/** What a view or a recovery meets is had again, too. */
+async function whatIsReadIsHealed(t: Test, all: Begun): Promise<void> {
+  const { site, writes } = all;
+  rotInContent(writes[15]);
+  const { lsn } = writes[63]!.header;
+  await until('a view to be right', async () => {
+    const { unreadable } = await readPoint(site, 'web', `lsn:${lsn}`, 'disk');
+    return unreadable.length === 0;
+  });
+  await isExact(t, all, 15, 63);
+  rotInContent(writes[25]);
+  const to = site.at('recovered');
+  const recovered = await site.run('recover', 'web', '--at', `lsn:${lsn}`, '--to', `raw:${to}`);
+  t.equal(recovered.status, 0, recovered.out);
+  t.same(differences(fs.readFileSync(`${to}/disk.raw`), imageAfter(all, 63)), [], 'the recovery went on');
+}
 
 t.test('without the spool it is an error, and the source sends what is missing', { skip }, async (t) => {
   const all = await begun(t);

@@ -5,7 +5,7 @@ import { HomewardError } from '../../../core/errors.ts';
 import { machineAddress } from '../../../core/extents/address.ts';
 import type { Files } from '../../../core/files/files.ts';
 import { silentLog } from '../../../core/log.ts';
-import { machineMark } from '../../../core/record/record.ts';
+import { machineBytes, machineMark } from '../../../core/record/record.ts';
 import { recoverSegments } from '../../../core/segment-log/recover.ts';
 import { SegmentFiles } from '../../../core/segment-log/segment-files.ts';
 import { isEmpty, type Segment } from '../../../core/segment-log/segment.ts';
@@ -69,7 +69,7 @@ export class RescuedMachine {
     this.fileDamage = damage;
     refuseReleased(this.file);
     this.cursor = readCursor(this.paths.cursorFile);
-    const machine = Buffer.from(this.file.id.replaceAll('-', ''), 'hex');
+    const machine = machineBytes(this.file.id);
     this.#source = { files, machine, mark: machineMark(machine) };
     const found = listUndoFiles(files, this.paths.undo, machine, silentLog);
     const chain = chainOf<UndoFile>(found, this.cursor.lsn);

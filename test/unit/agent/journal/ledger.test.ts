@@ -1,6 +1,7 @@
 // The ledger: what it says must be there, and that no change to it, of any kind, goes unseen.
 import { join } from 'node:path';
 import t from 'tap';
+import { openBreaks } from '../../../../agent/journal/ledger-breaks.ts';
 import { LedgerFiles, matchFiles } from '../../../../agent/journal/ledger-files.ts';
 import {
   formatLine,
@@ -351,4 +352,18 @@ t.test('files that are missing and files that nobody speaks of are told apart', 
   t.same(unspoken, [{ file: 'undo/x.seg' }]);
   t.same(noHead, { n: 0, hash: '' });
   t.end();
+});
+
+t.test('a break counts as long as a point of then can be had, or could be', async (t) => {
+  const files = await someHistory();
+  const sound = contentOf(files);
+  replace(files, flipped(sound, sound.indexOf(10) + 5));
+  const { breaks } = await open(files);
+  const { time, to } = breaks[0]!;
+  const counts = (oldestLsn: number | null, longestMs: number, afterMs: number): boolean =>
+    openBreaks(breaks, { oldestLsn, longestMs, now: time + afterMs * 1000 }).length === 1;
+  t.ok(counts(to, 1000, 2000), 'the point can still be had');
+  t.ok(counts(null, 1000, 2000), 'nobody knows yet what can be had');
+  t.ok(counts(to + 1, 1000, 999), 'a rule may want what was there');
+  t.notOk(counts(to + 1, 1000, 1000));
 });

@@ -33,7 +33,7 @@ async function makeSubject(t: Test): Promise<Verified> {
   });
   const subject: Verifiable = {
     name: file.name,
-    ...{ file, paths, cursor, ledger },
+    ...{ file, paths, cursor, ledger, ledgerBreaks: ledger.breaks },
     journal: {
       segments,
       catalogue: new Catalogue(),

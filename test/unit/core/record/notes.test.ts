@@ -1,11 +1,6 @@
 // The JSON payloads of tags and syncs: what is written is read, and what cannot be read is no tag.
 import t from 'tap';
-import {
-  decodeSyncBegin,
-  decodeSyncReason,
-  decodeTagNote,
-  encodeNote,
-} from '../../../../core/record/notes.ts';
+import { decodeSyncBegin, decodeTagNote, encodeNote } from '../../../../core/record/notes.ts';
 import { limits } from '../../../../core/limits.ts';
 
 t.test('a tag comes back as it went', async (t) => {
@@ -25,14 +20,6 @@ t.test("members that are not known are ignored, a consistency that is not known 
 t.test('what is no tag is none', async (t) => {
   for (const text of ['', '{', 'null', '[]', '7', '{}', '{"name":7}'])
     t.equal(decodeTagNote(Buffer.from(text)), null, text);
-});
-
-t.test('the reason of a sync is read, or unknown', async (t) => {
-  t.equal(
-    decodeSyncReason(encodeNote({ reason: 'initial sync', disks: [{ name: 'root', size: 512 }] })),
-    'initial sync',
-  );
-  t.equal(decodeSyncReason(Buffer.from('?')), 'unknown');
 });
 
 t.test('a sync-begin comes back as it went, and what cannot be read of it is nothing', async (t) => {
