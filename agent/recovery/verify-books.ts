@@ -37,7 +37,9 @@ export function checkBooks({ paths, file, cursor, ledger, ledgerBreaks }: Books)
   ];
 }
 
-/** Told of for as long as history of then may be kept: files that are gone since then may be missed by nobody. */
+/**
+ * Told of for as long as history of then may be kept: files that are gone since then may be missed by nobody.
+ */
 function brokenAccount(path: string, { line, why, from, to, aside }: LedgerBreak): Finding {
   const rest = aside === null ? '' : `; what stood there is in ${aside}`;
   const what =
