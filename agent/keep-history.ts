@@ -1,6 +1,8 @@
 // The janitor of a daemon: what is asked of every machine at each look, by its policy and the space there is.
 import type { Clock } from '../core/clock.ts';
 import type { Config } from '../core/config.ts';
+import { toHomewardError } from '../core/errors.ts';
+import { giveBack } from '../core/give-back.ts';
 import type { Log } from '../core/log.ts';
 import type { Chores } from './chores.ts';
 import type { Machine } from './machine.ts';
@@ -39,6 +41,9 @@ export function janitorOf(keeping: HistoryKeeping): Janitor<Machine> {
       return orders.map(({ order }) => order);
     },
     afterwards: (machine) => chores.look(machine),
+    rests: () => {
+      giveBack().catch((error: unknown) => log.warn('memory-kept', { error: toHomewardError(error) }));
+    },
     endWork: () => work.close(),
     clock,
     log,

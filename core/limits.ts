@@ -311,6 +311,8 @@ export const limits = {
   tablePageExtents: 512,
   /** Pages of table files that a thread keeps, all tables together. */
   tablePagesBytes: 32 * MiB,
+  /** A thread that had nothing to do for so long gives memory back. */
+  threadRestMs: 1_000,
   /** The JSON of a table file: the segments that it is of, and what a restart wants to know of them. */
   tableMetaBytes: 16 * MiB,
   ...historyLimits,

@@ -144,6 +144,11 @@ export function sendDatagram(path: string, text: string): void {
   }
 }
 
+/** What was freed goes back to the system. */
+export function trimMalloc(): void {
+  library().mallocTrim(0);
+}
+
 type Settle = (error: unknown, result: number) => void;
 
 /** The library refuses calls beyond a bound of its own; those above this one wait here. */
@@ -190,6 +195,7 @@ interface Library {
     address: Buffer,
     addressLength: number,
   ) => number | bigint;
+  mallocTrim: (pad: number) => number;
   lastErrno: () => number;
 }
 
@@ -230,6 +236,7 @@ function load(): Library {
     sendto: libc.func(
       'int64_t sendto(int fd, void *data, size_t length, int flags, void *address, uint32_t addressLength)',
     ),
+    mallocTrim: libc.func('int malloc_trim(size_t pad)'),
     lastErrno: () => native.errno(),
   };
 }

@@ -2,8 +2,12 @@
 import { parentPort } from 'node:worker_threads';
 import { toHomewardError } from '../../core/errors.ts';
 import { hostFiles } from '../../core/files/host-files.ts';
+import { RestingThread } from '../../core/give-back.ts';
+import { limits } from '../../core/limits.ts';
 import type { StepReply } from './step-thread.ts';
 import { runStepRequest, type StepRequest } from './step-work.ts';
+
+const thread = new RestingThread(limits.threadRestMs);
 
 parentPort?.on('message', (request: StepRequest) => {
   runStepRequest(hostFiles, request).then(
@@ -17,4 +21,5 @@ parentPort?.on('message', (request: StepRequest) => {
 
 function answer(reply: StepReply): void {
   parentPort?.postMessage(reply);
+  thread.ended();
 }

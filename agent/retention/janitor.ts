@@ -30,12 +30,16 @@ export interface JanitorOptions<M extends Kept> {
   orders(machines: readonly M[], now: number): KeepOrder[];
   /** Work that may wait for everything else: tables of undo, hashes. */
   afterwards(machine: M): void;
+  /** Nothing has been written to any machine for some looks, after something was. */
+  rests(): void;
   /** Ends the thread that carries out steps: one under way is left open. */
   endWork(): Promise<void>;
   clock: Clock;
   log: Log;
   intervalMs: number;
 }
+
+const looksToRest = 3;
 
 export class Janitor<M extends Kept> {
   readonly #options: JanitorOptions<M>;
@@ -47,6 +51,8 @@ export class Janitor<M extends Kept> {
   #running: Promise<void> | null = null;
   #again = false;
   #isUnread = false;
+  /** Looks in a row at which nothing had been written; null before anything was. */
+  #idleLooks: number | null = null;
   #stopped = false;
 
   constructor(options: JanitorOptions<M>) {
@@ -95,7 +101,16 @@ export class Janitor<M extends Kept> {
         const order = wanted[at];
         if (order !== undefined) await this.#tidy(machine, order);
       }
+      this.#noteRest();
     }
+  }
+
+  #noteRest(): void {
+    if (this.#idleLooks === null) return;
+    this.#idleLooks += 1;
+    if (this.#idleLooks < looksToRest) return;
+    this.#idleLooks = null;
+    this.#options.rests();
   }
 
   /** Null while the volume cannot be read, which is told once. */
@@ -179,6 +194,7 @@ export class Janitor<M extends Kept> {
       machine.noteDurable();
       machine.journal.trimSpares();
     }
+    if (this.#heads.get(machine.id) !== headLsn) this.#idleLooks = 0;
     this.#heads.set(machine.id, headLsn);
   }
 }
