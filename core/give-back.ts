@@ -1,5 +1,5 @@
-// Gives memory back when there is nothing to do: V8 does not count what threads share, nor collects in a thread
-// that rests, and malloc keeps what is freed.
+// Gives memory back when there is nothing to do: V8 does not count what threads share, nor collects in a
+// thread that rests, and malloc keeps what is freed.
 import { setTimeout as startTimer } from 'node:timers';
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -20,8 +20,8 @@ export function collectGarbage(): void {
 }
 
 /**
- * The same, and what this process has freed goes back to the system. Buffers are freed behind a collection, by
- * another thread, and the last of them with the next one: so there are two.
+ * The same, and what this process has freed goes back to the system. Buffers are freed behind a collection,
+ * by another thread, and the last of them with the next one: so there are two.
  */
 export async function giveBack(): Promise<void> {
   collectGarbage();
@@ -30,7 +30,7 @@ export async function giveBack(): Promise<void> {
   trimMalloc();
 }
 
-/** For a thread that does one job after the other: once it has rested for so long, its garbage is collected. */
+/** For a thread that does one job after the other: it collects its garbage once it has rested for so long. */
 export class RestingThread {
   readonly #restMs: number;
   #timer: NodeJS.Timeout | null = null;
