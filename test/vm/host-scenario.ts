@@ -49,6 +49,9 @@ t.test('a host, from its first check to the removal', { skip, timeout: 40 * minu
     ['an upgrade keeps everything', (t) => upgrade(t, machine, workload)],
     ['uninstalling leaves history and replicas', (t) => uninstall(t, machine)],
     ['a configuration server runs there without root', (t) => installServer(t, machine)],
+    ['so does a process server, beside another one', (t) => serve(t, machine, server, processServer)],
+    ['a mobility service, which sees the disks', (t) => serve(t, machine, server, mobility)],
+    ['all of them in one', (t) => serveAllInOne(t, machine)],
   ];
   for (const [name, step] of steps) {
     const from = performance.now();
@@ -251,6 +254,66 @@ async function uninstall(t: Test, machine: Machine): Promise<void> {
     t.not((await machine.run(`test -e ${gone}`)).status, 0, `${gone} is gone`);
   t.not((await machine.run(`systemctl is-active -q ${unit}`)).status, 0);
   await machine.ok('test -e /retention/homeward-volume.json && ls /retention/*/machine.json');
+}
+
+interface ServedRole {
+  flag: string;
+  /** As the configuration server calls it. */
+  role: string;
+  user: string;
+}
+const processServer: ServedRole = { flag: 'ProcessServer', role: 'process-server', user: 'homeward' };
+const mobility: ServedRole = { flag: 'Agent', role: 'mobility', user: 'root' };
+
+/** Installed silently, in place of what ran there before: its unit starts and stops as it should. */
+async function serve(t: Test, machine: Machine, server: ServerBeside, served: ServedRole): Promise<void> {
+  const { flag, role, user } = served;
+  const approved = server.approve();
+  const flags = `-q -r ${flag} -i 10.0.2.2 -p ${server.port} -P /root/passphrase`;
+  await anew(t, machine, flags);
+  await approved;
+  await runsAs(t, machine, `homeward-${role}.service`, user);
+  await server.untilHeard('homeward', role);
+  await stops(t, machine, `homeward-${role}.service`);
+}
+
+async function serveAllInOne(t: Test, machine: Machine): Promise<void> {
+  await machine.ok(`
+    disk=/dev/disk/by-id/${byId('retention')}; uuid=$(blkid -o value -s UUID $disk)
+    umount /retention && mkfs.xfs -qf -m uuid=$uuid $disk && mount /retention
+  `);
+  const accepted = '--accept all --because "the disk is a scratch disk"';
+  await anew(t, machine, `-q -r AllInOne --retention-volume /retention ${accepted}`);
+  const service = 'homeward-all-in-one.service';
+  await runsAs(t, machine, service, 'root');
+  await machine.ok('homeward status --json 2>/dev/null');
+  await stops(t, machine, service);
+}
+
+async function anew(t: Test, machine: Machine, flags: string): Promise<void> {
+  const release = `/root/homeward-${newer}`;
+  await machine.ok(`${release}/uninstall.sh -Y && rm -f /usr/local/ASR/Vx/etc/drscout.conf`, 5 * minutes);
+  const { status, out } = await machine.run(`${release}/install.sh ${flags}`, 15 * minutes);
+  t.equal(status, 0, out);
+}
+
+async function runsAs(t: Test, machine: Machine, service: string, user: string): Promise<void> {
+  t.equal((await machine.ok(`systemctl is-active ${service}`)).trim(), 'active');
+  const shown = await machine.ok(`systemctl show -p StatusText,NRestarts,WatchdogUSec ${service}`);
+  t.match(shown, /StatusText=serving/);
+  t.match(shown, 'NRestarts=0\n');
+  t.match(shown, 'WatchdogUSec=1min 30s\n');
+  const pid = (await machine.ok(`systemctl show -p MainPID --value ${service}`)).trim();
+  t.equal((await machine.ok(`ps -o user= -p ${pid}`)).trim(), user);
+  const exposure = await machine.ok(`systemd-analyze security --no-pager ${service} | tail -n 1`);
+  t.ok(Number(/: ([\d.]+) /.exec(exposure)?.[1]) < 4, exposure);
+}
+
+async function stops(t: Test, machine: Machine, service: string): Promise<void> {
+  await machine.ok(`systemctl stop ${service}`, 5 * minutes);
+  const shown = await machine.ok(`systemctl show -p Result,ExecMainStatus ${service}`);
+  t.match(shown, 'Result=success\n');
+  t.match(shown, 'ExecMainStatus=0\n');
 }
 
 async function installServer(t: Test, machine: Machine): Promise<void> {

@@ -55,6 +55,17 @@ t.test('a checkout keeps it beside the packages', async (t) => {
   t.equal(say({ HOME: directory })[1], `cache=${directory}/node_modules/.cache/homeward`);
 });
 
+t.test('WebAssembly is not optimized while threads begin: V8 may abort over it', async (t) => {
+  for (const program of ['bin/homeward', 'bin/hostconfigcli']) {
+    const flags = 'data:text/javascript,process.stderr.write(process.execArgv.join())';
+    const { stderr } = spawnSync(path.join(root, program), ['--version'], {
+      env: { ...process.env, NODE_OPTIONS: `--import=${flags}` },
+      encoding: 'utf8',
+    });
+    t.match(stderr, /^--no-wasm-tier-up/, program);
+  }
+});
+
 t.test('without a Node it says what to do', async (t) => {
   const directory = temporaryDirectory(t);
   fs.mkdirSync(path.join(directory, 'bin'));
