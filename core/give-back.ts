@@ -19,15 +19,21 @@ export function collectGarbage(): void {
   collect();
 }
 
+/** Resident bytes after the last time. */
+let kept = 0;
+
 /**
- * The same, and what this process has freed goes back to the system. Buffers are freed behind a collection,
- * by another thread, and the last of them with the next one: so there are two.
+ * The same, where memory has grown since the last time; and what this process has freed goes back to the
+ * system. Buffers are freed behind a collection, by another thread, and the last of them with the next one: so
+ * there are two.
  */
 export async function giveBack(): Promise<void> {
+  if (process.memoryUsage.rss() < kept + limits.grownBytes) return;
   collectGarbage();
   await setTimeout(limits.threadRestMs, undefined, { ref: false });
   collectGarbage();
   trimMalloc();
+  kept = process.memoryUsage.rss();
 }
 
 /** For a thread that does one job after the other: it collects its garbage once it has rested for so long. */

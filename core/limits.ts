@@ -313,6 +313,8 @@ export const limits = {
   tablePagesBytes: 32 * MiB,
   /** A thread that had nothing to do for so long gives memory back. */
   threadRestMs: 1_000,
+  /** A daemon that rests gives memory back when it has come to so much more. */
+  grownBytes: 32 * MiB,
   /** The JSON of a table file: the segments that it is of, and what a restart wants to know of them. */
   tableMetaBytes: 16 * MiB,
   ...historyLimits,
