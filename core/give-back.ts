@@ -24,8 +24,8 @@ let kept = 0;
 
 /**
  * The same, where memory has grown since the last time; and what this process has freed goes back to the
- * system. Buffers are freed behind a collection, by another thread, and the last of them with the next one: so
- * there are two.
+ * system. Buffers are freed behind a collection, by another thread, and the last of them with the next one:
+ * so there are two.
  */
 export async function giveBack(): Promise<void> {
   if (process.memoryUsage.rss() < kept + limits.grownBytes) return;
