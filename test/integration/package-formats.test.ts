@@ -115,7 +115,7 @@ async function liveOnce(t: Test, kind: Kind, { first, second }: Packages): Promi
     t.ok(root.exists(`/usr/share/${place}`), place);
   }
   const started = await run('chroot', [root.directory, '/usr/local/ASR/Vx/bin/homeward', 'status']);
-  t.match(started, { status: 0, out: `node of a test: ${vx}/releases/${older}/cli/main.ts status` });
+  t.match(started, { status: 0, out: `${vx}/releases/${older}/cli/main.ts status` });
   const calls = root.calls();
   t.ok(calls.includes('systemctl daemon-reload'));
   t.ok(calls.some((call) => call.startsWith('systemd-sysusers')));
