@@ -45,11 +45,9 @@ async function filesRun(t: Test, kind: FileSystem, size: string): Promise<void> 
       const { checked, wrong } = load.truth.compare(disk, lsn);
       t.same(wrong, [], `lsn:${lsn}: ${checked} files are as they were flushed`);
       await unmount();
-      t.match(
-        await checkFileSystem(kind, device),
-        { status: 0 },
-        'the file system is clean after the replay of its journal',
-      );
+      const { status, said } = await checkFileSystem(kind, device);
+      t.equal(status, 0, 'the file system is clean after the replay of its journal');
+      if (status !== 0) t.comment(said);
     },
   });
 }
