@@ -203,11 +203,10 @@ export class Machine {
     const { durableLsn: durable, generation, catalogue } = this.journal;
     const cursor = { ...this.#cursor, durable, generation, ...change };
     const gap = catalogue.gapAt(cursor.lsn);
-    const tag = catalogue.tags.find(({ lsn }) => lsn === cursor.lsn);
     const isLater = gap !== null && gap.from > (cursor.firstPoint ?? Infinity);
     const moved: Cursor = {
       ...cursor,
-      tag: tag === undefined ? null : { name: tag.name, consistency: tag.consistency },
+      tag: catalogue.tagAt(cursor.lsn),
       gap: isLater ? { from: gap.from, time: gap.fromTime, reason: gap.reason } : null,
     };
     writeCursor(this.paths.cursorFile, moved);

@@ -2,10 +2,16 @@
 import fs from 'node:fs';
 import { Parser, type Result } from 'tap-parser';
 
+export interface Failure {
+  /** From the file down to the test. */
+  name: string;
+  /** The first assertion that failed, with what it said. */
+  why?: string;
+}
+
 export interface Counts {
   passed: number;
-  /** Names, from the file down to the test. */
-  failed: string[];
+  failed: Failure[];
   skipped: { name: string; reason: string }[];
 }
 
@@ -16,6 +22,7 @@ interface Level {
   passedAsserts: number;
   failedAsserts: number;
   skips: number;
+  why?: string;
 }
 
 /**
@@ -27,9 +34,11 @@ export function countTests(tap: string): Counts {
   const parser = new Parser();
   watchLevel(parser, counts);
   parser.end(tap);
-  if (parser.bailedOut !== false) counts.failed.push(`the run as a whole: bailed out: ${parser.bailedOut}`);
+  if (parser.bailedOut !== false)
+    counts.failed.push({ name: `the run as a whole: bailed out: ${parser.bailedOut}` });
   const nothing = counts.passed + counts.failed.length + counts.skipped.length === 0;
-  if (nothing || (!parser.ok && counts.failed.length === 0)) counts.failed.push('the run as a whole');
+  if (nothing || (!parser.ok && counts.failed.length === 0))
+    counts.failed.push({ name: 'the run as a whole' });
   return counts;
 }
 
@@ -45,6 +54,7 @@ function watchLevel(parser: Parser, counts: Counts): Level {
       counts.skipped.push({ name: nameOf(result), reason: reasonOf(result) });
     } else if (inside === null) {
       level[result.ok ? 'passedAsserts' : 'failedAsserts'] += 1;
+      if (!result.ok) level.why ??= whyOf(result);
     } else {
       level.subtests += 1;
       if (!result.ok) level.failedSubtests += 1;
@@ -59,7 +69,7 @@ function countTest(result: Result, inside: Level, counts: Counts): void {
   const ownFailure = inside.failedSubtests === 0 || inside.failedAsserts > 0;
   const onlySkips = inside.skips > 0 && inside.passedAsserts === 0;
   if (!result.ok) {
-    if (ownFailure) counts.failed.push(nameOf(result));
+    if (ownFailure) counts.failed.push(failureOf(result, inside.why));
   } else if (inside.subtests === 0 && !onlySkips) {
     counts.passed += 1;
   }
@@ -67,6 +77,19 @@ function countTest(result: Result, inside: Level, counts: Counts): void {
 
 function nameOf({ fullname, name }: Result): string {
   return fullname === '' || fullname.endsWith(name) ? fullname || name : `${fullname} > ${name}`;
+}
+
+function failureOf(result: Result, why = whyOf(result)): Failure {
+  return why === '' ? { name: nameOf(result) } : { name: nameOf(result), why };
+}
+
+const longestWhy = 2_000;
+
+/** The assertion's message and what tap adds to it, cut short. */
+function whyOf({ name, diag }: Result): string {
+  if (diag === null) return '';
+  const text = `${name}\n${JSON.stringify(diag, null, 1)}`;
+  return text.length > longestWhy ? `${text.slice(0, longestWhy)} …` : text;
 }
 
 function reasonOf({ skip, todo }: Result): string {
@@ -78,12 +101,12 @@ function reasonOf({ skip, todo }: Result): string {
 export function countCheck(check: string, counts: Counts): void {
   const at = check.lastIndexOf('=');
   if (check.slice(at + 1) === '0') counts.passed += 1;
-  else counts.failed.push(check.slice(0, at));
+  else counts.failed.push({ name: check.slice(0, at) });
 }
 
 /** The runner's own exit status must not be lost when no test says why. */
 function countRunner(status: string, counts: Counts): void {
-  if (status !== '0' && counts.failed.length === 0) counts.failed.push('the run as a whole');
+  if (status !== '0' && counts.failed.length === 0) counts.failed.push({ name: 'the run as a whole' });
 }
 
 export function formatCounts({ passed, failed, skipped }: Counts): string {
@@ -94,7 +117,10 @@ export function formatCounts({ passed, failed, skipped }: Counts): string {
       'Skipped',
       skipped.map(({ name, reason }) => `${name}: ${reason}`),
     ) +
-    list('Failed', failed) +
+    list(
+      'Failed',
+      failed.flatMap(({ name, why }) => [name, ...(why?.split('\n').map((line) => `  ${line}`) ?? [])]),
+    ) +
     `${passed} passed, ${failed.length} failed, ${skipped.length} skipped\n`
   );
 }

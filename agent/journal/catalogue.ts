@@ -145,6 +145,11 @@ export class Catalogue {
     this.tags.sort((one, other) => one.lsn - other.lsn);
   }
 
+  tagAt(lsn: number): TagNote | null {
+    const tag = this.tags.find((one) => one.lsn === lsn);
+    return tag === undefined ? null : { name: tag.name, consistency: tag.consistency };
+  }
+
   findTag(name: string): Tag | null {
     return this.tags.findLast((tag) => tag.name === name) ?? null;
   }

@@ -14,6 +14,7 @@ export interface Noted {
 /** The note of the step from the cursor to `to`. */
 export function noteOfStep(machine: Noted, to: number): UndoNote {
   const { cursor } = machine;
+  const { catalogue } = machine.journal;
   const next = firstAfter(machine, cursor.lsn);
   assert(next !== null && next <= to, 'a step has records');
   return {
@@ -22,8 +23,8 @@ export function noteOfStep(machine: Noted, to: number): UndoNote {
     fromTime: cursor.time,
     toTime: timeOf(machine, to),
     firstTime: timeOf(machine, next),
-    tag: tagAt(machine, to),
-    fromTag: tagAt(machine, cursor.lsn),
+    tag: catalogue.tagAt(to),
+    fromTag: catalogue.tagAt(cursor.lsn),
     fromPoint: isPoint(machine, cursor.lsn),
     point: isPoint(machine, to),
   };
@@ -34,7 +35,7 @@ export function middleAt(machine: Noted, lsn: number): Middle {
   const next = firstAfter(machine, lsn);
   const toTime = timeOf(machine, lsn);
   const nextTime = next === null ? toTime + 1 : timeOf(machine, next);
-  return { toTime, nextTime, tag: tagAt(machine, lsn), point: isPoint(machine, lsn) };
+  return { toTime, nextTime, tag: machine.journal.catalogue.tagAt(lsn), point: isPoint(machine, lsn) };
 }
 
 /** The record behind `lsn`: not always the next number, since a sync may skip some. */
@@ -47,9 +48,4 @@ const timeOf = (machine: Noted, lsn: number): number => machine.timeOf(lsn) ?? m
 
 function isPoint({ journal, cursor }: Noted, lsn: number): boolean {
   return journal.catalogue.gapAt(lsn) === null && lsn >= (cursor.firstPoint ?? Infinity);
-}
-
-function tagAt({ journal }: Noted, lsn: number): UndoNote['tag'] {
-  const tag = journal.catalogue.tags.find((candidate) => candidate.lsn === lsn);
-  return tag === undefined ? null : { name: tag.name, consistency: tag.consistency };
 }

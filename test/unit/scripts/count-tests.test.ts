@@ -34,6 +34,10 @@ t.test('a failure is counted once, where it happened', async (t) => {
       '# Subtest: a.test.ts',
       '    # Subtest: leaf',
       '        not ok 1 - x',
+      '          ---',
+      '          wanted: 1',
+      '          found: 2',
+      '          ...',
       '        not ok 2 - y',
       '        1..2',
       '    not ok 1 - leaf',
@@ -44,7 +48,8 @@ t.test('a failure is counted once, where it happened', async (t) => {
   );
   t.equal(counts.passed, 0);
   t.equal(counts.failed.length, 1);
-  t.match(counts.failed[0], /a\.test\.ts.*leaf/);
+  t.match(counts.failed[0]?.name, /a\.test\.ts.*leaf/);
+  t.match(counts.failed[0]?.why, /^x\n[^]*"found": 2/, 'the first assertion says why');
 });
 
 t.test('a file that dies after tests that passed is a failure', async (t) => {
@@ -65,7 +70,7 @@ t.test('a file that dies after tests that passed is a failure', async (t) => {
   );
   t.equal(counts.passed, 1);
   t.equal(counts.failed.length, 1);
-  t.match(counts.failed[0], /a\.test\.ts/);
+  t.match(counts.failed[0], { name: /a\.test\.ts/, why: /"exitCode": 3/ });
 });
 
 t.test('skips are listed with their reason, also single assertions and whole files', async (t) => {
@@ -103,11 +108,19 @@ t.test('a run that was cut off, or never was, is a failure', async (t) => {
 });
 
 t.test('the last line is the sum, with the checks that are no TAP', async (t) => {
-  const counts = { passed: 3, failed: ['a > b'], skipped: [{ name: 'c', reason: 'no KVM here' }] };
+  const counts = {
+    passed: 3,
+    failed: [{ name: 'a > b', why: 'x\n{}' }],
+    skipped: [{ name: 'c', reason: 'no KVM here' }],
+  };
   countCheck('types (tsc)=0', counts);
   countCheck('lint (oxlint)=1', counts);
   t.equal(
     formatCounts(counts),
-    'Skipped:\n  c: no KVM here\nFailed:\n  a > b\n  lint (oxlint)\n4 passed, 2 failed, 1 skipped\n',
+    [
+      'Skipped:\n  c: no KVM here\n',
+      'Failed:\n  a > b\n    x\n    {}\n  lint (oxlint)\n',
+      '4 passed, 2 failed, 1 skipped\n',
+    ].join(''),
   );
 });
