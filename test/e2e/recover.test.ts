@@ -6,6 +6,7 @@ import type { RecoverPlan, RecoverReport } from '../../agent/control/client.ts';
 import { MiB } from '../../core/units.ts';
 import { MasterTarget, run, runOk, until } from '../support/homeward.ts';
 import { loopDevice, loopDeviceMissing } from '../support/loop-device.ts';
+import { unmount } from '../support/mounted-disk.ts';
 import { skipUnless } from '../support/needs.ts';
 import { Oracle } from '../support/oracle.ts';
 import { OracleWriter, readExport } from '../support/oracle-writer.ts';
@@ -120,7 +121,7 @@ t.test(
     await runOk('mount', ['-o', 'ro,noload', device, mount]);
     t.teardown(() => run('umount', [mount]));
     t.match(await target.refused(...recover(device, '--yes')), { status: 6, code: 'target-mounted' });
-    await runOk('umount', [mount]);
+    await unmount(device, mount);
 
     const signed = await target.refused(...recover(device, '--yes'));
     t.match(signed, { status: 6, code: 'target-signature', message: /carries ext4; its WWID is \S+$/ });

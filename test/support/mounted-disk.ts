@@ -62,9 +62,27 @@ export async function mount(
   // Two images of one disk carry one UUID, which XFS would refuse.
   await runOk('mount', ['-t', kind, ...(kind === 'xfs' ? ['-o', 'nouuid'] : []), device, at]);
   t.teardown(() => run('umount', [at]));
-  return async () => {
-    await runOk('umount', [at]);
-  };
+  return () => unmount(device, at);
+}
+
+/**
+ * Unmounts and waits for the device: a test beside that has made a mount namespace of its own (`unshare -m`)
+ * holds the mount on there, and until it ends the journal of the file system is not clean.
+ */
+export async function unmount(device: string, at: string): Promise<void> {
+  await runOk('umount', [at]);
+  await until(`${device} to be free`, () => isFree(device), 120_000);
+}
+
+/** The kernel gives a block device exclusively to nobody while it is mounted in any namespace. */
+function isFree(device: string): boolean {
+  try {
+    fs.closeSync(fs.openSync(device, fs.constants.O_RDONLY | fs.constants.O_EXCL));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
+  }
 }
 
 /** What the file system's checker says about an unmounted one: its exit status, 0 when nothing is wrong. */
