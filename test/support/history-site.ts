@@ -103,9 +103,10 @@ export class HistorySite {
    * was never recorded.
    */
   async writeUntilKilled(views: readonly View[] = []): Promise<void> {
-    const writer = await this.writer();
     const isOver = (): boolean => !this.target.process.running;
     try {
+      // Also this connection may meet the end.
+      const writer = await this.writer();
       while (await writer.writeMore(40)) {
         if (views.length > 0) await this.check(this.random.pick(views), 'while it is written');
       }
