@@ -105,6 +105,12 @@ export class Janitor<M extends Kept> {
     }
   }
 
+  /** The cursor moves: there may be more to do, and this is no rest. */
+  #lookAgain(): void {
+    this.#again = true;
+    this.#idleLooks = 0;
+  }
+
   #noteRest(): void {
     if (this.#idleLooks === null) return;
     this.#idleLooks += 1;
@@ -131,10 +137,13 @@ export class Janitor<M extends Kept> {
     const { log } = this.#options;
     try {
       machine.journal.retrySpace();
-      await this.#follow(machine, order);
+      const moved = await this.#follow(machine, order);
       await this.#retain(machine, order);
-      this.#noteIdle(machine);
-      this.#options.afterwards(machine);
+      if (moved) this.#lookAgain();
+      else {
+        this.#noteIdle(machine);
+        this.#options.afterwards(machine);
+      }
       this.#problems.delete(machine.id);
     } catch (error) {
       const problem = toHomewardError(error);
@@ -145,18 +154,18 @@ export class Janitor<M extends Kept> {
     }
   }
 
-  async #follow(machine: M, order: KeepOrder): Promise<void> {
+  /** At most one step, so that the others have their turn and the next one is of a new order. */
+  async #follow(machine: M, order: KeepOrder): Promise<boolean> {
     const { clock, log } = this.#options;
     const follower = this.#followers.get(machine) ?? new Follower(machine, log);
     this.#followers.set(machine, follower);
     this.#holdBack(machine, follower, order);
     await follower.finish();
     await machine.lookAtSignal?.();
-    while (!this.#stopped && (await follower.step(order.follow, clock.now()))) {
-      await machine.lookAtSignal?.();
-      this.#holdBack(machine, follower, order);
-      await this.#retain(machine, order);
-    }
+    if (this.#stopped || !(await follower.step(order.follow, clock.now()))) return false;
+    await machine.lookAtSignal?.();
+    this.#holdBack(machine, follower, order);
+    return true;
   }
 
   /** Ingest is not slowed by apply until it is late by too much. */

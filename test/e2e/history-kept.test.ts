@@ -1,7 +1,7 @@
 // Points that are kept below the dense window: tags and locks stay exact while what lies between them goes.
 import fs from 'node:fs';
 import path from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { readCursor } from '../../agent/replica/cursor.ts';
 import type { KeptReport } from '../../agent/control/client.ts';
 import { until } from '../support/homeward.ts';
@@ -58,14 +58,22 @@ t.test('kept points stay exact through thinning and kill -9; between them nothin
   t.notMatch(target.log, /level=error/);
 });
 
-t.test('a tag stays by its name where redo begins, although its own record is pruned', async (t) => {
-  const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
-  const { target } = site;
+/** A tag that is the last thing written and the end of a single step; only then does history grow old. */
+async function tagLast(t: Test, name: string): Promise<{ site: HistorySite; tag: number }> {
+  const settings = { ...hastySettings, KeepRules: 'tags=4w' };
+  const site = await HistorySite.start(t, { ...settings, WindowHours: '1h', ReplicaLag: '1h' });
   await site.write(150);
-  const tag = await site.tag('edge');
-  await target.kill();
-  await site.comeBack(); // which begins a new file of redo
+  const tag = await site.tag(name);
   await site.applyAll();
+  await site.target.kill();
+  site.target.configure(settings);
+  await site.comeBack(); // which begins a new file of redo
+  return { site, tag };
+}
+
+t.test('a tag stays by its name where redo begins, although its own record is pruned', async (t) => {
+  const { site, tag } = await tagLast(t, 'edge');
+  const { target } = site;
   await site.write(60);
   // It is read from redo behind the tag, so that is as far as redo goes.
   const view = await target.view(machineName, `lsn:${tag + 30}`);
@@ -82,13 +90,8 @@ t.test('a tag stays by its name where redo begins, although its own record is pr
 });
 
 t.test('so does one that is the last thing that was written', async (t) => {
-  const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
+  const { site, tag } = await tagLast(t, 'last');
   const { target } = site;
-  await site.write(150);
-  const tag = await site.tag('last');
-  await site.applyAll();
-  await target.kill();
-  await site.comeBack(); // which begins a new file
   await until('all redo to go', () => prunedOf(site) === tag && redoFiles(site) <= 1);
   await target.kill();
   await site.comeBack();
@@ -115,6 +118,8 @@ async function lockedPointStays(site: HistorySite, locked: number): Promise<void
   const unlock = await target.refused('points', 'unlock', machineName, '--at', `lsn:${locked}`);
   t.match(unlock, { status: 6, code: 'locked' });
   t.match(await target.refused(...lock(`lsn:${locked}`, '1m')), { status: 6, code: 'locked' });
+  // Then there is no step to be done, which would be what the kill meets.
+  await site.applyAll();
   const stop = killWhen(site, (room, name) => room === 'undo' && name.endsWith('.seg'));
   const change = target.command(['retention', machineName, '--keep', 'none', '--json']);
   await until('the kill', () => !target.process.running);
