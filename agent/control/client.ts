@@ -7,6 +7,7 @@ import type { MasterTargetService, OnProgress } from './service.ts';
 
 /** Whoever asks a master target needs its words, and nothing else of it. */
 export type * from './service.ts';
+export { refuseIdleOptions } from './recover-options.ts';
 
 export interface ControlClient extends MasterTargetService {
   close(): Promise<void>;

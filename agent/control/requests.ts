@@ -9,6 +9,7 @@ import {
   checkTagName,
   parseListen,
 } from '../../core/names.ts';
+import { refuseIdleOptions } from './recover-options.ts';
 import type {
   DiskRequest,
   HandOverRequest,
@@ -106,7 +107,7 @@ const target: z.ZodType<RecoverTarget> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('in-place') }),
 ]);
 
-export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
+const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
   machine: text,
   at: text,
   target,
@@ -116,6 +117,13 @@ export const recoverSchema: z.ZodType<RecoverRequest> = z.strictObject({
   allowDamaged: z.boolean().optional(),
   count: z.boolean().optional(),
 });
+
+/** Throws 'usage' also where an option does nothing for the target. */
+export function parseRecover(value: unknown): RecoverRequest {
+  const request = parseRequest(recoverSchema, value);
+  refuseIdleOptions(request);
+  return request;
+}
 
 const handOverSchema: z.ZodType<HandOverRequest> = z.strictObject({
   machine: text,

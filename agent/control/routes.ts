@@ -8,10 +8,10 @@ import {
   parseHandOver,
   parseLock,
   parseOpenIngest,
+  parseRecover,
   parseRequest,
   parseView,
   pointsQuery,
-  recoverSchema,
   retentionSchema,
   seedsSchema,
   tagSchema,
@@ -77,9 +77,9 @@ function addViewRoutes(app: FastifyInstance, { service }: RouteContext): void {
 }
 
 function addLongRoutes(app: FastifyInstance, { service, stopping, report }: RouteContext): void {
-  app.post('/v1/recovery-plans', ({ body }) => service.planRecovery(parseRequest(recoverSchema, body)));
+  app.post('/v1/recovery-plans', ({ body }) => service.planRecovery(parseRecover(body)));
   app.post('/v1/recoveries', async ({ body }, reply) => {
-    const request = parseRequest(recoverSchema, body);
+    const request = parseRecover(body);
     await streamWork(
       reply,
       (progress, signal) => service.recover(request, progress, signal),

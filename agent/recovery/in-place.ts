@@ -60,11 +60,13 @@ export interface InPlace {
 
 /** Resolves when the replica is the state at the plan's LSN. Interrupted, the pin is taken away again. */
 export async function recoverInPlace(recovery: InPlace): Promise<RecoverReport> {
-  const { plan, clock, log } = recovery;
+  const { machine, plan, clock, log } = recovery;
   const begun = clock.monotonicMs();
+  const before = machine.history.writtenBytes;
   await movePinned(recovery);
-  log.info('recovered-in-place', { machine: plan.machine, lsn: plan.lsn });
-  return { ...plan, bytesWritten: 0, seconds: (clock.monotonicMs() - begun) / 1000 };
+  const bytesWritten = machine.history.writtenBytes - before;
+  log.info('recovered-in-place', { machine: plan.machine, lsn: plan.lsn, bytesWritten });
+  return { ...plan, bytesWritten, seconds: (clock.monotonicMs() - begun) / 1000 };
 }
 
 async function movePinned({ machine, plan, keeper, progress, signal }: InPlace): Promise<void> {

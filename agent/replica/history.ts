@@ -27,6 +27,7 @@ export class History {
   readonly timeline: Timeline;
   readonly #parts: HistoryParts;
   readonly #live = new LiveViews();
+  #writtenBytes = 0;
 
   constructor(parts: HistoryParts) {
     this.#parts = parts;
@@ -34,7 +35,10 @@ export class History {
       ...parts,
       machine: parts.journal.source.machine,
       stepOpens: () => this.#live.stepOpens(),
-      stepEnded: () => this.#live.stepEnded(this.#cursor.lsn),
+      stepEnded: ({ bytes }) => {
+        this.#writtenBytes += bytes;
+        this.#live.stepEnded(this.#cursor.lsn);
+      },
     });
   }
 
@@ -64,6 +68,10 @@ export class History {
   /** LSNs that open views show. */
   get shownLsns(): number[] {
     return this.#live.shown;
+  }
+  /** What steps have written to the replica since the start, forward and back. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
   }
   /** Odd while a step is open; for readers in this thread. */
   get counter(): number {

@@ -2,7 +2,14 @@
 import type { Files } from '../../core/files/files.ts';
 import type { Cursor } from './cursor.ts';
 import type { UndoLog } from './undo/undo-log.ts';
-import type { DamagedPlace, LentDisk, LentRedo, StepWork, UndoNote } from './undo/undo-step.ts';
+import type {
+  DamagedPlace,
+  LentDisk,
+  LentRedo,
+  ReplicaWritten,
+  StepWork,
+  UndoNote,
+} from './undo/undo-step.ts';
 
 /** What steps need of a journal. */
 export interface StepJournal {
@@ -52,8 +59,8 @@ export interface TimelineParts {
   moveCursor(change: Partial<Cursor>): void;
   /** A step is about to change the replica: every reader knows of it when this returns. */
   stepOpens(): void;
-  /** The replica is whole again. */
-  stepEnded(): void;
+  /** The replica is whole again; so much was written to it. */
+  stepEnded(written: ReplicaWritten): void;
   flushBytes: number;
   /** Sees whether damaged redo can be had again; true when some was, and the step is worth repeating. */
   mend?(damaged: readonly DamagedPlace[]): Promise<boolean>;

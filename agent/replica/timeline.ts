@@ -271,7 +271,7 @@ export class Timeline {
       time: toTime ?? time,
       pruned: stepTo === null ? pruned : to,
     });
-    this.#parts.stepEnded();
+    this.#parts.stepEnded(written);
     await journal.cursorMoved(to);
     return written;
   }
@@ -288,10 +288,10 @@ export class Timeline {
       await ledger.settle();
       undo.removeNewest();
       this.#gone.unlink(step.path);
+      this.#parts.stepEnded(written);
     } finally {
       lent.release();
     }
-    this.#parts.stepEnded();
   }
 
   #move(change: Partial<Cursor>): void {

@@ -1,11 +1,12 @@
 // `homeward recover`: a machine's disks as of a moment, into files or onto devices.
 import readline from 'node:readline/promises';
-import type {
-  ControlClient,
-  DiskRange,
-  RecoverPlan,
-  RecoverReport,
-  RecoverRequest,
+import {
+  refuseIdleOptions,
+  type ControlClient,
+  type DiskRange,
+  type RecoverPlan,
+  type RecoverReport,
+  type RecoverRequest,
 } from '../../agent/control/client.ts';
 import { ExitStatus, HomewardError } from '../../core/errors.ts';
 import { formatSize } from '../../core/units.ts';
@@ -37,6 +38,7 @@ export const recover: Verb<RecoverOptions> = async (session, operands, options) 
     verify: options.verify ?? false,
     allowDamaged: options.allowDamaged ?? false,
   };
+  refuseIdleOptions(request);
   return session.withClient(async (client) => {
     if (options.plan) {
       const plan = await client.planRecovery({ ...request, count: true });

@@ -77,6 +77,11 @@ t.test('the replica goes back and forward while views are read and writes arrive
   }
   for (const view of views) await site.check(view);
   await site.checkAll();
+  await pinAt(site, b);
+  const there = ['recover', machineName, '--at', `lsn:${c}`, '--to', 'in-place'];
+  const { result } = await target.ask<{ result: { bytesWritten: number } }>(...there);
+  t.ok(result.bytesWritten > 0, `${result.bytesWritten} bytes were written on the way`);
+  t.match(await target.ask(...there), { result: { bytesWritten: 0 } }, 'it is there already');
 
   t.same(await target.ask('unpin', machineName), { machine: machineName, changed: true });
   t.same(await target.ask('unpin', machineName), { machine: machineName, changed: false });

@@ -94,12 +94,12 @@ t.test(
     t.same(await asked('view close close --all'), ['closeViews', { machine: 'close', at: null }]);
     const verify = { machine: 'web', part: { n: 2, of: 7 }, forMs: 3_600_000 };
     t.same(await asked('verify web --part 2/7 --for 1h'), ['verify', verify]);
-    const target = { kind: 'qcow2', directory: '/somewhere/out' };
+    const target = { kind: 'block', devices: [{ disk: 'root', device: '/dev/somewhere' }] };
     const recovery = { machine: 'web', at: '2026-01-31T14:05:00+09:00', target, overwrite: ['3600'] };
     const plain = { ...recovery, fresh: false, verify: false, allowDamaged: false };
-    const typed = 'recover web --at 2026-01-31T14:05:00 --to qcow2:out --overwrite-disk 3600';
+    const typed = 'recover web --at 2026-01-31T14:05:00 --to block:root=/dev/somewhere --overwrite-disk 3600';
     t.same(await asked(`${typed} --plan`), ['planRecovery', { ...plain, count: true }]);
-    t.equal((await fixture.homeward(`${typed} --fresh --verify --allow-damaged`)).status, 0);
+    t.equal((await fixture.homeward(`${typed} --yes --fresh --verify --allow-damaged`)).status, 0);
     const all = { ...recovery, fresh: true, verify: true, allowDamaged: true };
     t.same(fixture.service.calls.splice(0), [
       ['planRecovery', all],
@@ -225,6 +225,13 @@ t.test('what cannot be understood is a usage error, in the form that was asked f
   }
   t.equal((await homeward('verify web --for soon')).status, 2);
   t.equal((await homeward('recover web --at latest --to in-place --to raw:x')).status, 2);
+  for (const idle of ['--verify', '--overwrite-disk x', '--allow-damaged', '--fresh'])
+    for (const plan of ['', ' --plan']) {
+      const { status, err } = await homeward(`--json recover web --at lsn:1 --to in-place ${idle}${plan}`);
+      t.equal(status, 2, `${idle} does nothing there`);
+      t.match(errorOf(err), { code: 'usage', message: `${idle.split(' ')[0]} has no meaning` });
+    }
+  t.equal((await homeward('recover web --at lsn:1 --to raw:x --overwrite-disk x')).status, 2);
   t.same(service.calls, [], 'and the daemon is not asked');
 });
 

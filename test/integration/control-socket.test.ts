@@ -199,6 +199,7 @@ t.test('what nobody foresaw is answered as a bug and logged once with its stack'
 
 t.test('a request of the wrong shape is a usage error in one sentence', async (t) => {
   const { socket, service } = await serve(t);
+  const inPlace = { ...recovery, target: { kind: 'in-place' } };
   const cases = [
     [
       'POST',
@@ -211,6 +212,8 @@ t.test('a request of the wrong shape is a usage error in one sentence', async (t
     ['POST', '/v1/machines/web/tags', '{"name":"a","force":true}', /force/],
     ['POST', '/v1/machines/web/verify', '{"part":{"n":3,"of":2},"forMs":null}', /part: n may not be above t/],
     ['POST', '/v1/recoveries', JSON.stringify({ ...recovery, target: { kind: 'tape' } }), /target/],
+    ['POST', '/v1/recoveries', JSON.stringify({ ...inPlace, verify: true }), /^--verify has no meaning/],
+    ['POST', '/v1/recovery-plans', JSON.stringify({ ...inPlace, overwrite: ['x'] }), /^--overwrite-disk/],
   ] as const;
   for (const [method, url, body, expected] of cases) {
     const { status, text } = await ask(socket, method, url, body);
