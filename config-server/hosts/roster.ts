@@ -106,12 +106,17 @@ function waitingReport(host: PendingHost): HostReport {
   };
 }
 
-/** `which` is an entry, an id or a name. Throws 'no-such-host', or 'conflict' when several wait. */
+/**
+ * `which` is an entry, an id or a name. One that was approved before is meant only where no other waits.
+ * Throws 'no-such-host', or 'conflict' when several wait.
+ */
 export function approveHost(registry: Registry, which: string): Promise<HostReport> {
   return registry.turns.run(async () => {
-    const found = registry.pending.list().filter(({ keyHash, hostId, name }) => {
+    const fitting = registry.pending.list().filter(({ keyHash, hostId, name }) => {
       return entryOf(keyHash) === which || hostId === which || name === which;
     });
+    const waiting = fitting.filter(({ approved }) => !approved);
+    const found = waiting.length === 0 ? fitting : waiting;
     const [host, another] = found;
     if (host === undefined) {
       const joined = registry.hosts.list().find(({ id, name }) => id === which || name === which);

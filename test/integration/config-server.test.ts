@@ -11,6 +11,8 @@ import { checkIssued, createKey, createRequest } from '../../core/identity/autho
 import { ensureHostId } from '../../core/identity/host-identity.ts';
 import { httpClient } from '../../core/identity/http-client.ts';
 import { parseAddress } from '../../core/identity/address.ts';
+import { silentLog } from '../../core/log.ts';
+import { ensureEnrolled } from '../../core/registration/registration.ts';
 import { microseconds } from '../../core/units.ts';
 import { verifyAssignment } from '../../core/identity/assignment.ts';
 import { ConfigSite, GiB, sourceReport } from '../support/config-site.ts';
@@ -32,6 +34,24 @@ t.test('a mobility service joins at once, others wait for an operator', async (t
   t.match(await site.client.approveHost('ps'), { state: 'joined', id: joined.hostId }, 'again is no harm');
   const kinds = (await site.client.events({ limit: 10 })).map(({ kind }) => kind);
   t.same(kinds, ['registered', 'approval-wanted', 'approved', 'registered']);
+});
+
+t.test('one that was approved and did not come back is not in the way of another of its name', async (t) => {
+  const site = await ConfigSite.start(t);
+  const gone = new AbortController();
+  const asked = ensureEnrolled({
+    ...{ role: 'master-target', name: 'mt', data: path.join(site.directory, 'gone') },
+    ...{ configServer: site.address, passphraseFile: path.join(site.data, 'passphrase') },
+    ...{ clock: hostClock(), log: silentLog, signal: gone.signal },
+  });
+  await until('it to ask', async () => (await site.client.hosts()).length === 1);
+  gone.abort();
+  await t.rejects(asked, { code: 'interrupted' });
+  t.match(await site.client.approveHost('mt'), { state: 'approved' });
+  const second = site.enrol('master-target', 'mt');
+  await until('the other to ask', async () => (await site.client.hosts()).length === 2);
+  t.match(await site.client.approveHost('mt'), { name: 'mt', state: 'approved' });
+  t.equal((await second).name, 'mt');
 });
 
 t.test('who does not know the passphrase is refused, and stopped after some attempts', async (t) => {
