@@ -15,7 +15,7 @@ import {
   withdrawAcceptance,
   type ContextOptions,
 } from '../../agent/prerequisites/client.ts';
-import { ExitStatus, HomewardError } from '../../core/errors.ts';
+import { errnoOf, ExitStatus, HomewardError } from '../../core/errors.ts';
 import { createLog } from '../../core/log.ts';
 import { required } from '../operands.ts';
 import type { Session, Verb } from '../session.ts';
@@ -88,18 +88,26 @@ function contextOptions(session: Session, options: CheckOptions): ContextOptions
   };
 }
 
-/** On an installed host nobody has to name it; who may not read it goes by what is usual. */
+/**
+ * On an installed host nobody has to name it. Throws 'not-writable' where it is not for us to read: without it
+ * another role, and other places than those of this host, would be judged.
+ */
 function configFile(session: Session, named: string | undefined): string | null {
   if (named !== undefined) return session.resolve(required(named, '--config'));
-  return usualConfigs.find(isReadable) ?? null;
+  return usualConfigs.find(isThere) ?? null;
 }
 
-function isReadable(file: string): boolean {
+function isThere(file: string): boolean {
   try {
     fs.accessSync(file, fs.constants.R_OK);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    const errno = errnoOf(error) ?? 'unknown';
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') return false;
+    throw new HomewardError('not-writable', `${file} cannot be read: ${errno}`, {
+      cause: error,
+      hint: 'It says which role this host has, and where its places are: run this as root (sudo).',
+    });
   }
 }
 

@@ -15,8 +15,9 @@ import { createLog } from '../../core/log.ts';
 import { readCheckSummary, writeCheckSummary } from '../../core/registration/check-summary.ts';
 import { capturedIo } from '../support/captured-io.ts';
 import { ConfigSite } from '../support/config-site.ts';
-import { DaemonProcess } from '../support/daemon-process.ts';
-import { MasterTarget, until } from '../support/homeward.ts';
+import { bin, DaemonProcess } from '../support/daemon-process.ts';
+import { MasterTarget, run as runProgram, until } from '../support/homeward.ts';
+import { skipUnless } from '../support/needs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 interface Ended {
@@ -102,6 +103,27 @@ t.test('what makes no sense is refused with what would', async (t) => {
   }
   t.same(readAccepted(data), []);
 });
+
+t.test(
+  'who may not read the configuration of this host is told so, and no other role is judged',
+  { skip: skipUnless({ root: true, commands: ['unshare', 'setpriv'] }) },
+  async (t) => {
+    const file = '/usr/local/ASR/Vx/etc/drscout.conf';
+    const asSomebody = async (mode: string): Promise<Ended> => {
+      const script = [
+        `mount -t tmpfs none /usr/local && mkdir -p ${path.dirname(file)}`,
+        `printf '[vxagent]\\nRole=ProcessServer\\n' >${file} && chmod ${mode} ${file}`,
+        `exec setpriv --reuid 65534 --regid 65534 --clear-groups ${bin} check --offline --json`,
+      ];
+      return runProgram('unshare', ['--mount', 'sh', '-c', script.join(' && ')]);
+    };
+    const { status, out, err } = await asSomebody('0640');
+    t.match({ status, out }, { status: 6, out: '' });
+    t.match(err, `${file} cannot be read: EACCES`);
+    t.match(err, 'as root');
+    t.match(JSON.parse((await asSomebody('0644')).out), { role: 'process-server' });
+  },
+);
 
 t.test('a list of accepted checks that is damaged is said, and not written over', async (t) => {
   const data = temporaryDirectory(t);
