@@ -63,7 +63,9 @@ ask_everything() {
   say "Homeward $new_version"
   find_installed "${flag_directory:-$default_directory}"
   refuse_package upgrade
+  refuse_foreign "$(ini_value INSTALL_DIR "$root$version_file")"
   settle_where_and_role
+  refuse_foreign "$directory"
   refuse_own_directory "$directory"
   require_places "$directory"
   settle_change

@@ -37,7 +37,7 @@ main() {
   [ -z "$flag_purge" ] || purge
   remove_programs "$directory"
   say ''
-  say 'Homeward is removed.'
+  if [ -n "$programs" ]; then say 'Homeward is removed.'; else say 'What it had left is removed.'; fi
   say_what_stays
 }
 
@@ -87,19 +87,43 @@ find_what_is_here() {
   refuse_package remove
   directory=${flag_directory:-$installed_directory}
   role=$installed_role
+  refuse_what_is_not_ours
   if [ -z "$directory" ] || [ ! -d "$root$directory/Vx" ]; then
     say 'Homeward is not installed here: nothing to remove.'
     exit 0
   fi
+  programs=yes
+  has_programs "$directory" || programs=
+  [ -z "$programs" ] && [ -z "$flag_purge" ] || return 0
+  say 'Homeward is not installed here: nothing to remove. --purge removes configuration, identity and logs.'
+  find_what_stays
+  say_what_stays
+  exit 0
+}
+
+# Another product may be what lies there; it may also have got ours beside it.
+refuse_what_is_not_ours() {
+  local found
+  found=$(foreign_in "$directory") || return 0
+  if [ ! -d "$root$directory/Vx/releases" ]; then
+    say "Homeward is not installed here: $found is not Homeward's. Nothing to remove."
+    exit 0
+  fi
+  [ -z "$flag_purge" ] || fail "$exit_conflict" "$found is not Homeward's, so the files beside it may not be either" \
+    'Nothing was removed. Leave --purge out: it removes configuration and identity.'
 }
 
 say_what_goes() {
-  say "Homeward ${installed_version:-(a beginning of it)} in $directory${role:+, $role}"
-  say "  goes:   services, programs in $directory/Vx, /usr/local/bin/homeward, $version_file"
+  local path what=${installed_version:-(a beginning of it)}
+  [ -n "$programs" ] || what='(removed before)'
+  say "Homeward $what in $directory${role:+, $role}"
+  [ -z "$programs" ] ||
+    say "  goes:   services, programs in $directory/Vx, /usr/local/bin/homeward, $version_file"
   if [ -n "$flag_purge" ]; then
     say "  goes:   $directory/Vx/etc, $directory/Vx/private, /var/log/homeward, the identity of this host"
   fi
   say '  stays:  history, replicas, and what /var/lib/homeward has of them'
+  while IFS= read -r path; do say "  stays:  $path"; done < <(drop_ins_of_others)
 }
 
 confirm_removal() {
@@ -110,11 +134,10 @@ confirm_removal() {
 
 # A unit stops within its own limit; beyond that the service manager is asked to end it. Every wait has an end.
 stop_services() {
-  local path unit
+  local unit
   has_systemd || return 0
-  for path in "$root$unit_directory"/homeward-*.service; do
-    [ -f "$path" ] || continue
-    unit=$(basename "$path")
+  for unit in $(our_units); do
+    [ -f "$root$unit_directory/$unit" ] || continue
     timeout 60 systemctl disable "$unit" >/dev/null 2>&1
     timeout 180 systemctl stop "$unit" >/dev/null 2>&1 && continue
     warn "$unit does not stop; it is ended"
@@ -141,8 +164,9 @@ purge() {
 
 # Everything that a later installation goes on with, or that somebody has to remove by hand.
 find_what_stays() {
-  local key config=$directory/Vx/etc/drscout.conf
+  local key path config=$directory/Vx/etc/drscout.conf
   may_stay=("$config" /var/lib/homeward /var/log/homeward)
+  while IFS= read -r path; do may_stay+=("$path"); done < <(drop_ins_of_others)
   for key in RetentionVolume ReplicaDirectory DataDirectory; do
     may_stay+=("$(ini_value $key "$root$config")")
   done

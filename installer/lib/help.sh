@@ -36,7 +36,8 @@ Exit status:
     1  a check of the host failed, and was not accepted
     2  a flag is wrong, missing, or contradicts another
     3  a question was answered with no, or the input ended
-    5  another installation runs here, or this host has another role or directory
+    5  another installation runs here, this host has another role or directory, or the software that
+       Homeward replaces is still here
     6  refused for safety: the system is too old, an older version over a newer one, a master target
        newer than its configuration server, run from the install directory
     7  installed, but the configuration server could not be reached or did not let this host in

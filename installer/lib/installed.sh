@@ -3,6 +3,8 @@
 
 readonly version_file=/usr/local/.vx_version
 readonly unit_directory=/etc/systemd/system
+# What `homeward config service` writes beside a unit.
+readonly our_drop_in=retention.conf
 readonly default_directory=/usr/local/ASR
 # Where the rpm and the deb put the same programs; their package manager upgrades and removes them.
 readonly package_directory=/opt/homeward
@@ -36,6 +38,36 @@ refuse_package() {
   [ "$installed_directory" = "$package_directory" ] || return 0
   fail "$exit_conflict" "Homeward is installed here as a package of the distribution, in $package_directory" \
     "Use its package manager: dnf or apt $1 homeward. Data stays."
+}
+
+# foreign_in DIR: names what is there in place of ours, or fails. What of ours lies around the releases are
+# links; the version file comes after their directory, and goes before it.
+foreign_in() {
+  local name vx=$1/Vx
+  [ -n "$1" ] && [ -d "$root$vx" ] || return 1
+  for name in bin runtime; do
+    [ -e "$root$vx/$name" ] && [ ! -L "$root$vx/$name" ] && echo "$vx/$name" && return
+  done
+  [ "$(ini_value INSTALL_DIR "$root$version_file")" = "$1" ] && [ ! -d "$root$vx/releases" ] &&
+    echo "$version_file"
+}
+
+# Two products in one place are none: what leads to the programs of one would lead to those of the other.
+refuse_foreign() {
+  local found
+  found=$(foreign_in "$1") || return 0
+  fail "$exit_conflict" "$found is there, and is not Homeward's: the software that it replaces, or another" \
+    'Nothing was changed. Remove it first, with its own uninstaller; what that leaves of it by hand.'
+}
+
+# has_programs DIR: more of Homeward than what a removal leaves.
+has_programs() {
+  local unit vx=$root$1/Vx
+  [ ! -d "$vx/releases" ] && [ ! -L "$vx/current" ] && [ ! -L "$vx/bin" ] || return 0
+  for unit in $(our_units); do
+    [ ! -e "$root$unit_directory/$unit" ] || return 0
+  done
+  return 1
 }
 
 # compare_versions A B: -1, 0 or 1, by the rules of semantic versioning; 2.28 is 2.28.0.
@@ -93,6 +125,23 @@ role_title() {
 
 unit_of() {
   echo "homeward-$(role_word "$1").service"
+}
+
+# By name: somebody may have units of their own that are called alike.
+our_units() {
+  local role
+  for role in Agent MasterTarget ConfigServer ProcessServer AllInOne; do unit_of "$role"; done
+}
+
+# What somebody else has put beside our drop-in.
+drop_ins_of_others() {
+  local unit path
+  for unit in $(our_units); do
+    for path in "$root$unit_directory/$unit.d"/*; do
+      [ -e "$path" ] && [ "$(basename "$path")" != "$our_drop_in" ] && echo "${path#"$root"}"
+    done
+  done
+  return 0
 }
 
 # data_of ROLE CONFIG-FILE: where this role keeps who it is.

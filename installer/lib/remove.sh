@@ -8,18 +8,24 @@ remove_programs() {
   remove_units
   remove_links "$1"
   rm -f "$vx/current" "$vx/.current.new"
-  rm -rf "$vx/releases"
+  rm -rf "$vx/releases"/* "$vx/releases"/.*.new
   forget_labels "$1"
   rm -f "$root$version_file" "$root$version_file.new"
+  # Last: the version file without it would be that of another product.
+  rmdir "$vx/releases" 2>/dev/null
   rmdir "$vx/etc" "$vx/private" "$vx" "$root$1" 2>/dev/null
   return 0
 }
 
+# Drop-ins of others stay: who wrote them may want them for the next installation.
 remove_units() {
-  local name path
-  rm -f "$root$unit_directory"/homeward-*.service "$root$unit_directory"/homeward-*.service.new
-  rm -rf "$root$unit_directory"/homeward-*.service.d
-  rm -f "$root$unit_directory"/*.wants/homeward-*.service
+  local name path unit
+  for unit in $(our_units); do
+    path=$root$unit_directory/$unit
+    rm -f "$path" "$path.new" "$root$unit_directory"/*.wants/"$unit"
+    rm -f "$path.d/$our_drop_in" "$path.d/$our_drop_in.new"
+    rmdir "$path.d" 2>/dev/null
+  done
   while read -r name path; do rm -f "$root$path" "$root$path.new"; done < <(system_files)
   if has_systemd; then systemctl daemon-reload >/dev/null 2>&1; fi
   return 0

@@ -1,5 +1,6 @@
 // Removing what was installed, never what it keeps; and the installer with the programs of this checkout.
 import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { run } from '../support/homeward.ts';
 import { InstallerSite, passphrase } from '../support/installer-site.ts';
@@ -71,6 +72,86 @@ t.test(
     }
   },
 );
+
+t.test('what others have put beside a unit of ours stays, and so does a unit that is not ours', async (t) => {
+  const site = new InstallerSite(t);
+  await site.install(['-q', '-r', 'PS']);
+  const units = 'etc/systemd/system';
+  const dropIns = `${units}/homeward-process-server.service.d`;
+  const theirs = [`${dropIns}/my-own.conf`, `${units}/homeward-backup.service`];
+  fs.mkdirSync(site.at(dropIns), { recursive: true });
+  for (const file of [...theirs, `${dropIns}/retention.conf`]) fs.writeFileSync(site.at(file), '[Service]\n');
+  const look = await site.uninstall(['--dry-run']);
+  t.match(look.out, `stays:  /${dropIns}/my-own.conf`);
+  const { status, out, err } = await site.uninstall(['-Y']);
+  t.equal(status, 0, err);
+  t.match(out, `still here: /${dropIns}/my-own.conf`);
+  t.notMatch(site.calls().join('\n'), 'homeward-backup');
+  const left = site.snapshot().filter((line) => line.startsWith(units) && !line.endsWith('/'));
+  t.same(left.map((line) => line.split(':')[0]).toSorted(), theirs.toSorted());
+});
+
+t.test('a second removal says what the first has left, and what takes it off', async (t) => {
+  const site = new InstallerSite(t);
+  await site.install(['-q', '-r', 'MT']);
+  t.match((await site.uninstall(['-Y'])).out, 'Homeward is removed.');
+  const before = site.snapshot();
+  const { status, out } = await site.uninstall(['-Y']);
+  t.equal(status, 0);
+  t.match(out, 'is not installed here: nothing to remove. --purge removes configuration');
+  t.match(out, 'still here: /usr/local/ASR/Vx/etc/drscout.conf');
+  t.notMatch(out, /is removed|beginning/);
+  t.same(site.snapshot(), before);
+  t.match((await site.uninstall(['-Y', '--purge'])).out, 'What it had left is removed.');
+  t.equal(site.read('usr/local/ASR/Vx/etc/drscout.conf'), null);
+});
+
+t.test('the product that is replaced is neither installed over nor removed', async (t) => {
+  const site = new InstallerSite(t);
+  const theirs = {
+    'usr/local/ASR/Vx/bin/svagents': 'a program',
+    'usr/local/ASR/Vx/etc/drscout.conf': '[vxagent]\nHostId="abc"\nRole=MasterTarget\n',
+    'usr/local/.vx_version': 'VERSION=9.62.1.1\nROLE=MasterTarget\nINSTALL_DIR=/usr/local/ASR\n',
+  };
+  for (const [file, text] of Object.entries(theirs)) {
+    fs.mkdirSync(path.dirname(site.at(file)), { recursive: true });
+    fs.writeFileSync(site.at(file), text);
+  }
+  const all = ['--accept', 'all', '--because', 'x', '--offline'];
+  const there = { status: 5, why: "/usr/local/ASR/Vx/bin is there, and is not Homeward's" };
+  await site.refuses(t, ['-q', '-r', 'MT', ...all], there);
+  await site.refuses(t, ['-r', 'MT', '--dry-run'], there);
+  // Beside it, with a version file and a command that both want, is no better.
+  await site.refuses(t, ['-q', '-r', 'MT', '-d', '/srv/asr'], there);
+  const before = site.snapshot();
+  for (const flags of [['-Y'], ['-Y', '--purge']]) {
+    const { status, out } = await site.uninstall(flags);
+    t.equal(status, 0);
+    t.match(out, "Vx/bin is not Homeward's. Nothing to remove.");
+  }
+  t.same(site.snapshot(), before);
+  // Half removed: its version file is what is left of it.
+  fs.rmSync(site.at('usr/local/ASR/Vx/bin'), { recursive: true });
+  await site.refuses(t, ['-q', '-r', 'MT', ...all], {
+    status: 5,
+    why: '/usr/local/.vx_version is there, and',
+  });
+  fs.rmSync(site.at('usr/local/.vx_version'));
+  t.equal((await site.install(['-q', '-r', 'MT', ...all])).status, 0);
+});
+
+t.test('ours beside programs of others can be removed, but not purged', async (t) => {
+  const site = new InstallerSite(t);
+  await site.install(['-q', '-r', 'MT']);
+  fs.rmSync(site.at('usr/local/ASR/Vx/bin'));
+  fs.mkdirSync(site.at('usr/local/ASR/Vx/bin'));
+  const purged = await site.uninstall(['-Y', '--purge']);
+  t.equal(purged.status, 5);
+  t.match(purged.err, 'so the files beside it may not be either');
+  t.equal((await site.uninstall(['-Y'])).status, 0);
+  t.ok(fs.existsSync(site.at('usr/local/ASR/Vx/bin')));
+  t.notOk(fs.existsSync(site.at('usr/local/ASR/Vx/releases')));
+});
 
 t.test('the programs of this checkout do their part', async (t) => {
   const site = new InstallerSite(t);
