@@ -16,15 +16,9 @@ import { readCheckSummary, writeCheckSummary } from '../../core/registration/che
 import { capturedIo } from '../support/captured-io.ts';
 import { ConfigSite } from '../support/config-site.ts';
 import { bin, DaemonProcess } from '../support/daemon-process.ts';
-import { MasterTarget, run as runProgram, until } from '../support/homeward.ts';
+import { MasterTarget, run as runProgram, until, type Ended } from '../support/homeward.ts';
 import { skipUnless } from '../support/needs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-
-interface Ended {
-  status: number;
-  out: string;
-  err: string;
-}
 
 async function check(data: string, ...args: string[]): Promise<Ended> {
   const io = capturedIo({ env: { PATH: process.env['PATH'], HOMEWARD_DATA_DIRECTORY: data } });
