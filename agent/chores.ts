@@ -1,5 +1,5 @@
 // What may wait for everything else: tables of undo, hashes of sealed segments, lines of the ledger that
-// a crash kept from being written.
+// a crash kept from being written, checksums of replicas.
 import { toHomewardError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { isEmpty, type Segment } from '../core/segment-log/segment.ts';
@@ -7,7 +7,7 @@ import type { Machine } from './machine.ts';
 import type { StepThread } from './replica/step-thread.ts';
 
 export interface ChoresOptions {
-  work: Pick<StepThread, 'buildNode' | 'hashFile'>;
+  work: Pick<StepThread, 'buildNode' | 'hashFile' | 'fillSums'>;
   log: Log;
 }
 
@@ -68,6 +68,7 @@ export class Chores {
       await this.#seal(machine, segment);
     }
     await ledger.settle();
+    if (!this.#stopped) await machine.sums.look(machine, this.#options.work);
   }
 
   /** Of what lay there at the start nobody saw how it was written: it has no hash, only its own checksums. */

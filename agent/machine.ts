@@ -17,6 +17,7 @@ import { machinePaths, type MachinePaths } from './machine-paths.ts';
 import type { MachineContext } from './machine-context.ts';
 import { makeMachineFiles, removeMachineFiles, type NewMachine } from './make-machine.ts';
 import { openJournal, seedingReason } from './open-journal.ts';
+import { SumsKeeper } from './sums-keeper.ts';
 import { openCursor, writeCursor, type Cursor } from './replica/cursor.ts';
 import {
   disksAt,
@@ -57,6 +58,7 @@ export class Machine {
   readonly openedLsn: number;
   readonly signal: SignalWatch;
   /** What of `journal.taken` the rates know. */
+  readonly sums = new SumsKeeper();
   #rated = { records: 0, bytes: 0, flushes: 0 };
   readonly #context: MachineContext;
   #cursor: Cursor;
@@ -234,7 +236,9 @@ export class Machine {
   get lentDisks(): LentDisk[] {
     return this.file.disks.map(({ size }, index) => {
       const store = this.replicas[index];
-      return { fd: store?.fd ?? -1, size, sparse: store?.kind === 'file', sums: this.#sumsPath(index) };
+      const sparse = store?.kind === 'file';
+      const blank = sparse && this.#cursor.firstPoint === 0;
+      return { fd: store?.fd ?? -1, size, sparse, sums: this.#sumsPath(index), blank };
     });
   }
 

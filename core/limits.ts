@@ -170,6 +170,8 @@ export const limits = {
   progressIntervalMs: 100,
   /** How long nbdfuse may take to show a disk, and to end. */
   mountEndMs: 15_000,
+  /** A view that is mounted ends so long after the command that mounts it was heard of last. */
+  mountLeaseMs: 60_000,
   /** Hosts that have proved the passphrase and wait for an operator. */
   pendingHosts: 1000,
   /** Enrolments under way at a configuration server; each ends by itself when nobody asks for it. */
@@ -328,6 +330,11 @@ export const limits = {
   healRetryMs: 500,
   /** A step does not ask again for what could not be had within this. */
   healAgainMs: 60_000,
+  /** What is read at a time to make checksums of a replica that are not known; pages of sums looked at. */
+  fillSumsBytes: 64 * MiB,
+  fillSumsPages: 4096,
+  /** How often it is looked whether there are such. */
+  sumsLookMs: 60_000,
   /** What a line of the ledger says in words. */
   ledgerWhyCharacters: 200,
   /** Extents in one resync of extents, and in one command that is offered. */

@@ -25,8 +25,10 @@ export interface PieceResult {
   findings: Finding[];
   /** Where to go on in the file when the time was up; null when all of the piece was looked at. */
   stoppedAt: number | null;
-  /** Bytes of a replica whose checksum is not known. */
+  /** Bytes of a replica that has no checksums, or those of another LSN: nothing was looked at. */
   uncheckedBytes: number;
+  /** Bytes of a replica whose own checksum is not known; they are not in `bytes`. */
+  unknownBytes?: number;
 }
 
 export const unfit = 'content does not fit its checksum';

@@ -23,7 +23,8 @@ const pieceBytes = MiB;
 
 /**
  * Looks until `isTimeUp` says so, but at one piece at least. What it finds counts when no step was open
- * meanwhile. Where checksums are missing, or are those of another LSN, nothing was checked.
+ * meanwhile. Where checksums are missing, or are those of another LSN, nothing was checked; single blocks
+ * without one are counted.
  */
 export function checkReplica(job: ReplicaJob, isTimeUp: () => boolean, files: Files): PieceResult {
   const { machine, disk, replica, start, end } = job;
@@ -63,7 +64,14 @@ function check(job: ReplicaJob, reader: SumsReader, isTimeUp: () => boolean): Pi
     findings.push(...found(job, reader.check(at, piece.subarray(0, read))));
     at = stop;
   }
-  return { ...nothing, bytes: at - start, findings, stoppedAt: at < end ? at : null };
+  const { unknownBytes } = reader;
+  return {
+    ...nothing,
+    bytes: at - start - unknownBytes,
+    unknownBytes,
+    findings,
+    stoppedAt: at < end ? at : null,
+  };
 }
 
 /** Both are whole blocks, so that a block that is data in part is read as a whole. */

@@ -157,6 +157,7 @@ export class Sweep {
       }
       if (result.uncheckedBytes > 0) continue; // a step began: once more
       const { findings } = result;
+      this.covered.replica.uncheckedBytes += result.unknownBytes ?? 0;
       this.#count('replica', { ...result, findings: isSure ? findings : await this.#confirm(findings) });
       at = result.stoppedAt ?? piece.end;
       if (at < piece.end && performance.now() >= this.#deadline) return at - piece.start;

@@ -48,6 +48,8 @@ export interface Verifiable {
   replicaPathOf(disk: ProtectedDisk): string;
   /** Has damaged redo of a machine that is pulled from its process server again. */
   readonly heal?: Pick<RedoHeal, 'heal'>;
+  /** Makes checksums that are missing. */
+  readonly sums?: { wake(): void };
 }
 
 /** A thread in production. */
@@ -78,6 +80,7 @@ export async function verifyMachine(
   const sweep = new Sweep(sweepHistory(machine), checker, { ...request, place });
   try {
     await sweep.run((done, total) => progress({ done, total, what: machine.name }));
+    if (sweep.covered.replica.uncheckedBytes > 0) machine.sums?.wake();
     findings.push(...sweep.findings);
     healed = await healFound(machine, findings, checker);
   } finally {

@@ -42,17 +42,25 @@ export interface SumsState {
   low: number;
   high: number;
   open: boolean;
+  rest: number;
 }
+
+/**
+ * What a page that is not there says of its blocks. Any other number is that of a pass through the replica
+ * that is under way: nothing yet.
+ */
+export const Rest = { unknown: 0, zeros: 1, leastPass: 2 } as const;
 
 /** The sums of `sumsPerPage` blocks as they were read or changed. */
 export class SumsPage {
   readonly words = new Uint32Array(pageBytes / 4);
   readonly bytes = Buffer.from(this.words.buffer);
 
-  /** A page that is not sound, or not there, says nothing. */
-  settle(read: number): void {
-    const sound = read === pageBytes && this.words[sumsPerPage] === this.#crc();
-    if (!sound) this.words.fill(notKnown);
+  /** A page that is not sound says nothing; of one that is not there, each block has the sum `absent`. */
+  settle(read: number, absent: number): void {
+    if (read === pageBytes && this.words[sumsPerPage] === this.#crc()) return;
+    const isThere = this.words.subarray(0, Math.ceil(read / 4)).some((word) => word !== 0);
+    this.words.fill(isThere ? notKnown : absent);
   }
 
   seal(): void {
@@ -69,6 +77,8 @@ export class SumsFile {
   readonly fd: number;
   readonly #files: Files;
   readonly #owner: SumsOwner;
+  /** The sum of each block of a page that is not there, by the state that was read or written last. */
+  absent: number = notKnown;
 
   constructor(files: Files, fd: number, owner: SumsOwner) {
     this.#files = files;
@@ -78,17 +88,20 @@ export class SumsFile {
 
   /** Null when the header is not a sound one of this owner. */
   readState(): SumsState | null {
+    this.absent = notKnown;
     const header = Buffer.alloc(headerBytes);
     if (this.#tryRead(header, 0) < headerBytes) return null;
     if (magic.compare(header, 0, magic.length) !== 0) return null;
     if (header.readUInt32LE(60) !== crc32(header.subarray(0, 60))) return null;
     const { machine, disk } = this.#owner;
     if (!header.subarray(8, 24).equals(machine) || header.readUInt32LE(24) !== disk) return null;
-    return { open: header.readUInt32LE(28) !== 0, low: readU64(header, 32), high: readU64(header, 40) };
+    const rest = header.readUInt32LE(48);
+    this.absent = absentOf(rest);
+    return { open: header.readUInt32LE(28) !== 0, low: readU64(header, 32), high: readU64(header, 40), rest };
   }
 
   /** 64 bytes at the beginning of a sector, which is written whole or not at all. */
-  writeState({ low, high, open }: SumsState): void {
+  writeState({ low, high, open, rest }: SumsState): void {
     const header = Buffer.alloc(headerBytes);
     magic.copy(header, 0);
     header.set(this.#owner.machine, 8);
@@ -96,12 +109,14 @@ export class SumsFile {
     header.writeUInt32LE(open ? 1 : 0, 28);
     writeU64(header, 32, low);
     writeU64(header, 40, high);
+    header.writeUInt32LE(rest, 48);
     header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
     this.#files.write(this.fd, [header], 0);
+    this.absent = absentOf(rest);
   }
 
   readPage(index: number, page: SumsPage): void {
-    page.settle(this.#tryRead(page.bytes, placeOf(index)));
+    page.settle(this.#tryRead(page.bytes, placeOf(index)), this.absent);
   }
 
   writePage(index: number, page: SumsPage): void {
@@ -136,6 +151,7 @@ export class SumsFile {
   }
 }
 
+const absentOf = (rest: number): number => (rest === Rest.zeros ? zeroSum : notKnown);
 const placeOf = (page: number): number => (page + 1) * pageBytes;
 
 /**
@@ -159,6 +175,8 @@ const pagesKept = 256;
  * each step, and what was checked counts when no step has begun by the time it was.
  */
 export class SumsReader {
+  /** Bytes that were to be checked, and of which nothing is known. */
+  unknownBytes = 0;
   readonly #sums: SumsFile;
   readonly #pages = new Map<number, SumsPage>();
 
@@ -183,7 +201,10 @@ export class SumsReader {
     const first = Math.ceil(offset / sumBlockBytes);
     for (let block = first; (block + 1) * sumBlockBytes <= end; block++) {
       const known = this.#page(block).words[block % sumsPerPage]!;
-      if (known === notKnown) continue;
+      if (known === notKnown) {
+        this.unknownBytes += sumBlockBytes;
+        continue;
+      }
       const at = block * sumBlockBytes;
       if (sumOf(bytes.subarray(at - offset, at - offset + sumBlockBytes)) !== known) pushBlock(bad, at);
     }
@@ -197,12 +218,14 @@ export class SumsReader {
     for (let block = Math.ceil(start / sumBlockBytes); block < last;) {
       const page = Math.floor(block / sumsPerPage);
       // Holes may be vast, and so may be the part of the file that says nothing of them.
-      const filled = last - block > sumsPerPage ? this.#sums.nextPage(page) : page;
-      if (filled === null) break;
-      block = Math.max(block, filled * sumsPerPage);
+      const filled = last - block > sumsPerPage ? (this.#sums.nextPage(page) ?? Infinity) : page;
+      const told = Math.min(Math.max(block, filled * sumsPerPage), last);
+      if (this.#sums.absent === notKnown) this.unknownBytes += (told - block) * sumBlockBytes;
+      block = told;
       for (const stop = Math.min((filled + 1) * sumsPerPage, last); block < stop; block++) {
         const known = this.#page(block).words[block % sumsPerPage]!;
-        if (known !== notKnown && known !== zeroSum) pushBlock(bad, block * sumBlockBytes);
+        if (known === notKnown) this.unknownBytes += sumBlockBytes;
+        else if (known !== zeroSum) pushBlock(bad, block * sumBlockBytes);
       }
     }
     return bad;

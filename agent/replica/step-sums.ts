@@ -6,6 +6,7 @@ import type { KnownSums } from './known-sums.ts';
 import {
   notKnown,
   openSums,
+  Rest,
   sumBlockBytes,
   sumOf,
   sumPageSpan,
@@ -40,6 +41,8 @@ export class StepSums {
   #file: SumsFile | null;
   /** Its name is not durable: an older file, deleted while we ran, could be there again after a power cut. */
   #isNew = false;
+  /** At the beginning of the step the disk is all zeros. */
+  readonly #isBlank: boolean;
   #mixed = false;
   #full = false;
   #begun = false;
@@ -52,7 +55,8 @@ export class StepSums {
   constructor(files: Files, disk: LentDisk, owner: SumsOwner, step: { from: number; to: number }) {
     this.#files = files;
     this.#disk = disk;
-    this.#state = { low: step.from, high: step.to, open: true };
+    this.#state = { low: step.from, high: step.to, open: true, rest: Rest.unknown };
+    this.#isBlank = disk.blank === true && step.from === 0;
     this.#file = openFor(files, disk, owner);
     if (this.#file !== null) return;
     this.#file = openFor(files, disk, owner, true);
@@ -67,7 +71,9 @@ export class StepSums {
     const found = file.readState();
     const { low, high } = this.#state;
     const fits = found !== null && found.low >= low && found.high <= high;
-    this.#mixed = fits && found.open;
+    // Where a file of sums begins with a step that was tried before, that has left what it has left.
+    this.#mixed = fits ? found.open : this.#isBlank;
+    this.#state.rest = fits ? found.rest : this.#restAtFirst;
     if (!fits) await file.clear();
     this.#try(() => file.writeState(this.#state));
     if (this.#full) await file.clear();
@@ -93,14 +99,14 @@ export class StepSums {
     }
   }
 
-  /** [start, end) is going to be zeros. Of whole pages nothing is known from here on: zeros may be vast. */
+  /** [start, end) is going to be zeros. Pages that are not there are not made for it: zeros may be vast. */
   zeroed(start: number, end: number): void {
     if (this.#idle) return;
     for (let at = start; at < end;) {
       const block = Math.floor(at / sumBlockBytes);
       const stop = Math.min((block + 1) * sumBlockBytes, end);
       if (block % sumsPerPage === 0 && end - at >= sumPageSpan) {
-        at = this.#forget(block, Math.floor((end - at) / sumPageSpan));
+        at = this.#fillPages(block, Math.floor((end - at) / sumPageSpan), zeroSum);
         continue;
       }
       if (stop - at === sumBlockBytes) this.#set(block, zeroSum);
@@ -117,7 +123,8 @@ export class StepSums {
     for (let block = Math.floor(start / sumBlockBytes); block < last;) {
       if (block % sumsPerPage === 0 && last - block >= sumsPerPage) {
         const pages = Math.floor((last - block) / sumsPerPage);
-        block = this.#forget(block, pages) / sumBlockBytes;
+        block = this.#fillPages(block, pages, notKnown) / sumBlockBytes;
+        this.#forgetRest();
       } else if (this.#part?.index === block) {
         this.#part.sum = 'given-up';
         block += 1;
@@ -134,7 +141,7 @@ export class StepSums {
     else {
       if (!this.#idle) this.#leavePage();
       if (!this.#full) await file.sync().catch((error: unknown) => this.#giveUp(error));
-      if (!this.#full) this.#try(() => file.writeState({ low: lsn, high: lsn, open: false }));
+      if (!this.#full) this.#try(() => file.writeState(this.#closedAt(lsn, this.#state.rest)));
     }
     if (this.#full) await file.clear();
     else await file.sync();
@@ -151,7 +158,7 @@ export class StepSums {
     const { low, high } = this.#state;
     const fits = found !== null && !found.open && found.low >= low && found.high <= high;
     if (!fits) await file.clear();
-    this.#try(() => file.writeState({ low: lsn, high: lsn, open: false }));
+    this.#try(() => file.writeState(this.#closedAt(lsn, fits ? found.rest : this.#restAtFirst)));
   }
 
   async #settleName(): Promise<void> {
@@ -162,6 +169,20 @@ export class StepSums {
       });
     }
     this.#isNew = false;
+  }
+
+  get #restAtFirst(): number {
+    return this.#isBlank ? Rest.zeros : Rest.unknown;
+  }
+
+  #closedAt(lsn: number, rest: number): SumsState {
+    return { low: lsn, high: lsn, open: false, rest };
+  }
+
+  /** What no page tells of is not known from here on, and a pass that is under way has to begin anew. */
+  #forgetRest(): void {
+    this.#state.rest = Rest.unknown;
+    this.#try(() => this.#file?.writeState(this.#state));
   }
 
   get #idle(): boolean {
@@ -206,15 +227,15 @@ export class StepSums {
     }
   }
 
-  /** Pages from the one that begins with `block` say nothing any more; gives back the offset behind them. */
-  #forget(block: number, pages: number): number {
+  /** Pages that are there, from the one that begins with `block`; gives back the offset behind them all. */
+  #fillPages(block: number, pages: number, sum: number): number {
     const first = block / sumsPerPage;
     this.#leavePage();
     for (let page = first; page < first + pages;) {
       const next = this.#file?.nextPage(page) ?? null;
       if (next === null || next >= first + pages) break;
       this.#turnTo(next);
-      this.#page.words.fill(notKnown);
+      this.#page.words.fill(sum);
       this.#pageChanged = true;
       page = next + 1;
     }

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { endThread } from '../../core/end-thread.ts';
 import { HomewardError, toHomewardError, type ErrorCode } from '../../core/errors.ts';
+import type { FillSumsDone, FillSumsJob } from './fill-sums.ts';
 import type { StepRequest, StepTasks } from './step-work.ts';
 import type { NodeJob } from './undo/build-node.ts';
 import type {
@@ -75,6 +76,11 @@ export class StepThread implements StepWork {
   /** The hash of a sealed file, when no step waits. */
   hashFile(fd: number, bytes: number): Promise<string> {
     return this.#add(this.#background, 'hashFile', { fd, bytes });
+  }
+
+  /** A part of the checksums that are not known, when no step waits. */
+  fillSums(job: FillSumsJob): Promise<FillSumsDone> {
+    return this.#add(this.#background, 'fillSums', job);
   }
 
   /** Ends the thread. What was under way has to be repeated, a step stays open. */

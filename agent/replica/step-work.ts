@@ -1,6 +1,7 @@
 // The heavy part of steps as functions over the file system seam, for the thread and for whoever calls them.
 import type { Files } from '../../core/files/files.ts';
 import { hashFile } from '../journal/ledger-hash.ts';
+import { fillSums, type FillSumsDone, type FillSumsJob } from './fill-sums.ts';
 import { findOnset } from './signal/find-onset.ts';
 import { saveUndo } from './step-save.ts';
 import { rollBack, writeReplica } from './step-write.ts';
@@ -14,6 +15,7 @@ export interface StepTasks extends StepWork {
   /** A table of neighbouring undo segments. */
   buildNode(job: NodeJob): Promise<void>;
   hashFile(job: { fd: number; bytes: number }): Promise<string>;
+  fillSums(job: FillSumsJob): Promise<FillSumsDone>;
 }
 
 /** One of the tasks and its job, as it is posted. */
@@ -32,6 +34,7 @@ export function directStepWork(files: Files): StepTasks {
     findOnset: (job) => findOnset(files, job),
     buildNode: async (job) => buildNode(files, job),
     hashFile: async ({ fd, bytes }) => hashFile(fd, bytes),
+    fillSums: (job) => fillSums(files, job),
   };
 }
 
@@ -57,5 +60,7 @@ export function runStepRequest(
       return tasks.buildNode(request.job);
     case 'hashFile':
       return tasks.hashFile(request.job);
+    case 'fillSums':
+      return tasks.fillSums(request.job);
   }
 }

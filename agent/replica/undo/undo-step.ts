@@ -62,6 +62,8 @@ export interface LentDisk {
   sparse: boolean;
   /** Where its checksums are, which steps make when they are not there; without it there are none. */
   sums?: string | null;
+  /** It was all zeros at LSN 0. */
+  blank?: boolean;
 }
 
 /**

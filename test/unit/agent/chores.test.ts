@@ -5,6 +5,7 @@ import { Chores } from '../../../agent/chores.ts';
 import { LedgerFiles } from '../../../agent/journal/ledger-files.ts';
 import type { LedgerEntry } from '../../../agent/journal/ledger-line.ts';
 import type { Machine } from '../../../agent/machine.ts';
+import { SumsKeeper } from '../../../agent/sums-keeper.ts';
 import { silentLog } from '../../../core/log.ts';
 
 const directory = '/retention/m';
@@ -34,7 +35,8 @@ function machineWith(cursor: { pruned: number }): {
   const undo = { leftovers: [], nodesWanted: () => [], steps: [] };
   const machine = {
     ...{ id: 'm', name: 'web', openedLsn: 0, ledger, cursor, paths: { directory } },
-    ...{ history: { undo }, journal: { segments, durableLsn: 30 } },
+    ...{ history: { undo }, journal: { segments, durableLsn: 30, source: {} } },
+    ...{ sums: new SumsKeeper(), file: {}, lentDisks: [] },
   };
   return { machine: machine as unknown as Machine, lines, files };
 }
@@ -46,6 +48,7 @@ async function round(machine: Machine, whileHashing: () => void = () => undefine
       whileHashing();
       return 'aa';
     },
+    fillSums: async () => ({ next: null, lost: false, bytes: 0 }),
   };
   const chores = new Chores({ work, log: silentLog });
   chores.look(machine);

@@ -7,7 +7,7 @@ import { Ledger } from '../../../../agent/journal/ledger.ts';
 import { machinePaths, type MachinePaths } from '../../../../agent/machine-paths.ts';
 import { writeCursor, type Cursor } from '../../../../agent/replica/cursor.ts';
 import { writeMachineFile, type MachineFile } from '../../../../agent/replica/machine-file.ts';
-import { openSums, sumOf, SumsPage, zeroSum } from '../../../../agent/replica/replica-sums.ts';
+import { openSums, Rest, sumOf, SumsPage, zeroSum } from '../../../../agent/replica/replica-sums.ts';
 import { undoFileName } from '../../../../agent/replica/undo/undo-names.ts';
 import type { UndoNote, UndoStep } from '../../../../agent/replica/undo/undo-step.ts';
 import { UndoWriter } from '../../../../agent/replica/undo/undo-writer.ts';
@@ -109,7 +109,7 @@ async function writeSums(path: string): Promise<void> {
     page.words[block] = sumOf(disk.subarray(block * blockBytes, (block + 1) * blockBytes));
   if (page.words[blocks - 1] !== zeroSum) throw new Error('the last block is zeros');
   sums.writePage(0, page);
-  sums.writeState({ low: cursorLsn, high: cursorLsn, open: false });
+  sums.writeState({ low: cursorLsn, high: cursorLsn, open: false, rest: Rest.unknown });
   await sums.sync();
   hostFiles.close(sums.fd);
 }

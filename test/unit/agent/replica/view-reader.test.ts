@@ -9,7 +9,7 @@ import {
   type ViewPlan,
   type ViewSegment,
 } from '../../../../agent/replica/view-content.ts';
-import { SumsPage, openSums, sumOf } from '../../../../agent/replica/replica-sums.ts';
+import { openSums, Rest, sumOf, SumsPage } from '../../../../agent/replica/replica-sums.ts';
 import { ViewReader } from '../../../../agent/replica/view-reader.ts';
 import type { LayerSource } from '../../../../agent/replica/undo/undo-step.ts';
 import { UndoWriter } from '../../../../agent/replica/undo/undo-writer.ts';
@@ -273,7 +273,7 @@ t.test('a replica is checked against its sums while no step is open', async (t) 
   const page = new SumsPage();
   for (let at = 0; at < 8; at++) page.words[at] = sumOf(fill(100 + at));
   sums.writePage(0, page);
-  sums.writeState({ low: 9, high: 9, open: false });
+  sums.writeState({ low: 9, high: 9, open: false, rest: Rest.unknown });
   world.files.write(world.replica, [Buffer.from('rot')], 3 * block + 5);
   const { port1, port2 } = new MessageChannel();
   const counter = new SharedArrayBuffer(4);
@@ -301,7 +301,7 @@ t.test('a replica is checked against its sums while no step is open', async (t) 
   reader.read(0, 3 * block + 1000, part);
   page.words[4] = sumOf(fill(33));
   sums.writePage(0, page);
-  sums.writeState({ low: 10, high: 10, open: false });
+  sums.writeState({ low: 10, high: 10, open: false, rest: Rest.unknown });
   port1.postMessage({ ended: 2, cursor: 10 } satisfies PlanMessage);
   raise(2);
   reader.read(0, 0, part);

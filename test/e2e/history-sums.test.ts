@@ -1,0 +1,72 @@
+// Rot anywhere in a replica is found: where nobody ever wrote, and after checksums were removed or damaged.
+import fs from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { limits } from '../../core/limits.ts';
+import { MiB } from '../../core/units.ts';
+import { diskName, hastySettings, HistorySite, machineName, verified } from '../support/history-site.ts';
+import { until } from '../support/homeward.ts';
+import { sectorBytes } from '../support/oracle.ts';
+
+t.setTimeout(240_000);
+
+async function siteOf(t: Test): Promise<{ site: HistorySite; replica: string; sums: string }> {
+  const site = await HistorySite.start(t, { ...hastySettings, WindowHours: '1h' });
+  const replica = path.join(site.target.inData('replicas'), path.basename(site.directory), `${diskName}.raw`);
+  return { site, replica, sums: path.join(site.directory, 'derived', 'sums-0') };
+}
+
+const sectorOf = (offset: number): number => offset / sectorBytes;
+
+function rot(file: string, at: number): void {
+  const fd = fs.openSync(file, 'r+');
+  fs.writeSync(fd, 'ROT', at);
+  fs.closeSync(fd);
+}
+
+t.test('rot where nobody wrote is found, and neither shown nor made a part of history', async (t) => {
+  const { site, replica } = await siteOf(t);
+  const { target, oracle } = site;
+  const writer = await site.writer();
+  await writer.change(oracle.add('write', sectorOf(MiB), 8));
+  await writer.flush();
+  await site.applyAll();
+  t.match((await verified(target)).covered.replica, { uncheckedBytes: 0 });
+  await target.kill();
+  rot(replica, 5 * MiB);
+  await site.comeBack();
+  const report = await verified(target);
+  t.match(report, { ok: false, damaged: [{ in: 'replica', disk: diskName, start: 5 * MiB }] });
+  const recover = ['recover', machineName, '--at', 'lsn:1', '--to', `raw:${target.inDirectory('out')}`];
+  t.match(await target.refused(...recover), { code: 'damaged' });
+  const again = await site.writer();
+  await again.change(oracle.add('write', sectorOf(5 * MiB) + 1, 1));
+  await again.flush();
+  await site.applyAll();
+  t.match(await target.refused(...recover), { code: 'damaged' }, 'undo has it as unknown');
+});
+
+t.test('checksums that were removed or damaged are made again', async (t) => {
+  const { site, replica, sums } = await siteOf(t);
+  const { target } = site;
+  await site.write(200);
+  await site.applyAll();
+  const complete = async (): Promise<boolean> => {
+    const { replica: seen } = (await verified(target)).covered;
+    return seen !== undefined && seen.uncheckedBytes === 0 && seen.bytes > 0;
+  };
+  t.ok(await complete());
+  fs.rmSync(path.dirname(sums), { recursive: true });
+  t.notOk(await complete(), 'what has no checksum is not said to be sound');
+  await until('all sums to be there again', complete, 2 * limits.sumsLookMs);
+  for (let at = 4096; at < fs.statSync(sums).size; at += 4096) rot(sums, at + 8);
+  t.notOk(await complete(), 'nor what has none that can be read');
+  await until('all sums to be there again', complete, 2 * limits.sumsLookMs);
+  await target.kill();
+  rot(replica, 3 * MiB);
+  await site.comeBack();
+  t.match(await verified(target), {
+    ok: false,
+    damaged: [{ in: 'replica', disk: diskName, start: 3 * MiB }],
+  });
+});
