@@ -4,10 +4,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { loadConfig, type Config } from '../../core/config.ts';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
-import { parseAddress } from '../../core/identity/address.ts';
+import { parseAddress, type Address } from '../../core/identity/address.ts';
 import { openAssignmentBook } from '../../core/identity/assignment.ts';
 import { HostRole, readIdentity, type HostIdentity } from '../../core/identity/host-identity.ts';
 import type { Log } from '../../core/log.ts';
+import { askPublicVersion } from '../../core/registration/public-version.ts';
 import { askSiteFacts, type SiteFacts } from '../../core/registration/site-facts.ts';
 import { usualData } from '../../core/usual-places.ts';
 import { readVersion } from '../../core/version.ts';
@@ -50,21 +51,22 @@ export async function readCheckContext(options: ContextOptions): Promise<CheckCo
   const role = roles[config.role];
   const places = placesOf(options, config);
   const identity = tryIdentity(places.data);
-  const site = identity === null || options.offline ? null : await trySite(identity, log);
-  const processServers = site?.processServers ?? [];
+  const configServer = serverOf(config, identity);
+  const site = options.offline ? null : await trySite(identity, configServer, log);
+  const processServers = site?.processServers ?? null;
   return {
     role,
     version: readVersion(),
     ...places,
     replicas: role === HostRole.masterTarget ? readReplicas(places) : [],
-    configServer: serverOf(config, identity),
+    configServer,
     processServers:
-      site === null ? assignedServers(places.data, identity) : processServers.flatMap(firstAddress),
+      processServers === null ? assignedServers(places.data, identity) : processServers.flatMap(firstAddress),
     versions: [
       ...(site === null
         ? []
-        : [{ role: HostRole.configServer, name: identity?.configServer.host ?? '', version: site.version }]),
-      ...processServers.map(({ name, version }) => ({ role: HostRole.processServer, name, version })),
+        : [{ role: HostRole.configServer, name: configServer?.host ?? '', version: site.version }]),
+      ...(processServers ?? []).map(({ name, version }) => ({ role: HostRole.processServer, name, version })),
     ],
     clockOffsetMs: site?.offsetMs ?? null,
     sourceFileSystems: [],
@@ -122,9 +124,35 @@ function tryIdentity(data: string): HostIdentity | null {
   }
 }
 
-async function trySite(identity: HostIdentity, log: Log): Promise<(SiteFacts & { offsetMs: number }) | null> {
+/** Null where only somebody who has enrolled is told. */
+interface KnownSite {
+  version: string;
+  processServers: SiteFacts['processServers'] | null;
+  offsetMs: number | null;
+}
+
+/**
+ * The server with which this host has enrolled has to prove who it is. Another, as an installer is given it,
+ * is believed its version.
+ */
+async function trySite(
+  identity: HostIdentity | null,
+  server: Address | null,
+  log: Log,
+): Promise<KnownSite | null> {
+  if (server === null) return null;
+  const proved =
+    identity === null ? null : await orNull(askSiteFacts({ ...identity, configServer: server }), log);
+  const known = identity?.configServer;
+  const isItsOwn = known?.host === server.host && known.port === server.port;
+  if (proved !== null || isItsOwn) return proved;
+  const version = await orNull(askPublicVersion(server), log);
+  return version === null ? null : { version, processServers: null, offsetMs: null };
+}
+
+async function orNull<T>(answer: Promise<T>, log: Log): Promise<T | null> {
   try {
-    return await askSiteFacts(identity);
+    return await answer;
   } catch (error) {
     // `ports` says why, as far as it is the network.
     log.debug('site-not-known', { error: error instanceof HomewardError ? error : String(error) });
@@ -132,7 +160,7 @@ async function trySite(identity: HostIdentity, log: Log): Promise<(SiteFacts & {
   }
 }
 
-function serverOf(config: Config, identity: HostIdentity | null): { host: string; port: number } | null {
+function serverOf(config: Config, identity: HostIdentity | null): Address | null {
   const { configServerAddress: host, configServerPort: port } = config;
   if (host !== '') return { host, port };
   return identity?.configServer ?? null;
