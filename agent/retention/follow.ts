@@ -1,19 +1,21 @@
 // Moves the cursor of one machine where it is wanted: behind the newest write by the lag, or to its pin.
+import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Cursor } from '../replica/cursor.ts';
 import { LagClock, nextStepEnd, redoBytesBetween } from '../replica/step-plan.ts';
-import type { Timeline } from '../replica/timeline.ts';
+import type { History } from '../replica/history.ts';
 import { middleAt, noteOfStep } from './boundary.ts';
 import { outsideGaps, unwantedUpTo } from './policy.ts';
+import { neededMoments, type Needing } from './retain.ts';
 
 /** A machine whose cursor moves. */
-export interface Followed {
+export interface Followed extends Needing {
   readonly name: string;
   readonly journal: Journal;
   readonly cursor: Readonly<Cursor>;
-  readonly history: { readonly timeline: Timeline; readonly shownLsns: readonly number[] };
+  readonly history: Pick<History, 'timeline' | 'shownLsns' | 'kept'>;
   moveCursor(change: Partial<Cursor>): void;
   timeOf(lsn: number): number | null;
 }
@@ -28,6 +30,12 @@ export interface FollowPolicy {
   /** Room is short: the cursor goes where redo may go then, and no further, since undo takes room as well. */
   short: boolean;
   floorMs: number;
+  /** Of redo, in one step, about: its undo needs as much room. */
+  stepBytes: number;
+  /** Without room for undo, what is older than the floor may be given up. */
+  mayShorten: boolean;
+  /** A point is locked. */
+  readonly locked: boolean;
   /** Points below the dense window are wanted, or may be. */
   keeps: boolean;
   /** LSNs that are to be boundaries besides tags and edges of gaps. */
@@ -64,21 +72,53 @@ export class Follower {
     if (cursor.pin !== null && cursor.lsn > cursor.pin) return await this.#stepBack(cursor.pin);
     const unwanted = this.#trailTarget(policy, now);
     const target = this.#target(policy, unwanted, now);
-    const end = nextStepEnd({
+    const end = this.#endOfStep(policy, target);
+    if (end === null || !this.#isDue({ target, unwanted }, policy, now)) return false;
+    const keepUndo =
+      end > (cursor.firstPoint ?? Infinity) && !(trailsByWindow(policy, cursor) && end <= unwanted);
+    try {
+      await this.#apply(end, keepUndo);
+    } catch (error) {
+      // Of a step that is open it is the replica that has no room.
+      if (!keepUndo || !isFull(error) || history.timeline.open !== null) throw error;
+      await this.#shorten(policy, now, error);
+    }
+    this.#stepped = now;
+    this.#isOnTheWay = cursor.lsn < target;
+    return true;
+  }
+
+  async #apply(to: number, keepUndo: boolean): Promise<void> {
+    const { name: machine, history } = this.#machine;
+    const { bytes } = await history.timeline.apply({ note: noteOfStep(this.#machine, to), keepUndo });
+    this.#log.debug('step-applied', { machine, to, bytes, undo: keepUndo });
+  }
+
+  #endOfStep(policy: FollowPolicy, target: number): number | null {
+    const { cursor, journal } = this.#machine;
+    return nextStepEnd({
       cursorLsn: cursor.lsn,
       target,
       segments: journal.segments,
       stops: [...this.#edges(), cursor.firstPoint ?? 0, ...policy.stops(cursor.lsn, target)],
-      maxBytes: limits.stepBytes,
+      maxBytes: policy.stepBytes,
     });
-    if (end === null || !this.#isDue({ target, unwanted }, policy, now)) return false;
-    const keepUndo =
-      end > (cursor.firstPoint ?? Infinity) && !(trailsByWindow(policy, cursor) && end <= unwanted);
-    const { bytes } = await history.timeline.apply({ note: noteOfStep(this.#machine, end), keepUndo });
-    this.#stepped = now;
-    this.#isOnTheWay = end < target;
-    this.#log.debug('step-applied', { machine: this.#machine.name, to: end, bytes, undo: keepUndo });
-    return true;
+  }
+
+  /** There is no room for undo: what is older than the floor goes, with all that leads there. */
+  async #shorten(policy: FollowPolicy, now: number, cause: unknown): Promise<void> {
+    const machine = this.#machine;
+    const { cursor, history, name } = machine;
+    const end = this.#endOfStep(policy, this.#floorTarget(policy, now));
+    const isFree = policy.mayShorten && !policy.locked && cursor.pin === null;
+    if (end === null || !isFree || neededMoments(machine).some((lsn) => lsn < end))
+      throw new HomewardError('no-space', 'the next step has no room for its undo on the retention volume', {
+        cause,
+        hint: 'Give it room: a larger volume, less history of other machines, locks that end, views closed.',
+      });
+    for (const { lsn } of history.kept) this.#log.warn('point-given-up', { machine: name, lsn });
+    this.#log.warn('history-shortened', { machine: name, lsn: end });
+    await this.#apply(end, false);
   }
 
   #target(policy: FollowPolicy, unwanted: number, now: number): number {
@@ -116,13 +156,15 @@ export class Follower {
   #floorTarget({ floorMs }: FollowPolicy, now: number): number {
     const { journal } = this.#machine;
     const then = now - floorMs * 1000;
-    const old = journal.segments.slice(0, -1).findLast((segment) => arrivedBy(segment, then));
+    const old = journal.segments.findLast((segment) => arrivedBy(segment, then));
     return Math.min(journal.durableLsn, old?.lastLsn ?? 0);
   }
 
-  /** Where the cursor may go without undo: up to what no wanted point needs. */
+  /** Where the cursor may go without undo: up to what no wanted point needs; without room, to the floor. */
   #trailTarget(policy: FollowPolicy, now: number): number {
     const { journal, cursor, history } = this.#machine;
+    const windowMs =
+      policy.short && policy.mayShorten ? Math.min(policy.windowMs, policy.floorMs) : policy.windowMs;
     const shown = history.shownLsns;
     const leastShownLsn = shown.length === 0 ? null : Math.min(...shown);
     const open = unwantedUpTo(
@@ -134,7 +176,7 @@ export class Follower {
         firstPoint: cursor.firstPoint,
         leastShownLsn,
       },
-      policy,
+      { ...policy, windowMs },
       now,
     );
     const { gaps, sync } = journal.catalogue;
@@ -181,6 +223,8 @@ export class Follower {
     return [...tags.map(({ lsn }) => lsn), ...edges];
   }
 }
+
+const isFull = (error: unknown): boolean => toHomewardError(error).code === 'no-space';
 
 /** When nothing of it tells, it may have come just now. */
 const arrivedBy = ({ lastArrival }: { lastArrival: number }, time: number): boolean =>

@@ -70,6 +70,11 @@ function orderFor(
       },
       short: freeBytes > 0 || volume.freeBytes < volume.reserveBytes + config.segmentBytes,
       floorMs,
+      stepBytes: Math.min(limits.stepBytes, Math.max(volume.freeBytes / 4, config.segmentBytes)),
+      mayShorten: config.whenFull === 'shorten',
+      get locked() {
+        return locks().length > 0;
+      },
       backlogBytes:
         config.applyBacklogBytes > 0
           ? config.applyBacklogBytes

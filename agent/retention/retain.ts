@@ -15,6 +15,13 @@ export interface Retained extends Noted {
   readonly ledger: Pick<Ledger, 'expected'>;
 }
 
+/** Who knows what must be shown still. */
+export interface Needing {
+  readonly history: Pick<History, 'shownLsns'>;
+  readonly journal: Noted['journal'];
+  readonly cursor: Noted['cursor'];
+}
+
 export interface RetainDemand {
   /** Asked whenever it matters: points are locked while others go. */
   locks(): readonly HeldPoint[];
@@ -163,7 +170,7 @@ function boundaries({ history, cursor, journal }: Retained): Boundary[] {
  * What views show, what a sync that goes on compares with, and the newest point before it, which however old
  * is all that could be recovered if the source were lost now.
  */
-function neededMoments({ history, journal, cursor }: Retained): number[] {
+export function neededMoments({ history, journal, cursor }: Needing): number[] {
   const { sync, gaps } = journal.catalogue;
   const compared = sync?.checksums === true ? [sync.before] : [];
   const newest = gaps.filter(({ to }) => to === null).map(({ from }) => from - 1);

@@ -1,8 +1,17 @@
 // The retention volume full, growing and failing: history shortens to its floor before a writer is refused.
+import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { MiB } from '../../core/units.ts';
 import { until } from '../support/homeward.ts';
-import { hastySettings, HistorySite, machineName, verified } from '../support/history-site.ts';
+import {
+  hastySettings,
+  historyDiskBytes,
+  HistorySite,
+  machineName,
+  verified,
+} from '../support/history-site.ts';
+import { sectorBytes } from '../support/oracle.ts';
 import { skipUnless } from '../support/needs.ts';
 import { memoryInPlace, mountInPlace } from '../support/volumes.ts';
 
@@ -20,6 +29,12 @@ const small = {
   RetentionReserveBytes: '8M',
   FloorHours: '1s',
 };
+
+/** All but `left` bytes. */
+function fillUp(file: string, left: number): void {
+  const { bavail, bsize } = fs.statfsSync(path.dirname(file));
+  fs.writeFileSync(file, Buffer.alloc(bavail * bsize - left, 1));
+}
 
 t.test('history shortens to its floor, and only then there is no space', { skip }, async (t) => {
   const site = await HistorySite.start(t, small);
@@ -60,6 +75,64 @@ t.test('history shortens to its floor, and only then there is no space', { skip 
   t.match(await verified(target), { ok: true, damaged: [] });
   t.notMatch(target.log, /level=error event=(?!append-failed|history-short)/);
 });
+
+t.test('a cursor that trails by the whole window goes to the floor as well', { skip }, async (t) => {
+  const site = await HistorySite.start(t, {
+    ...small,
+    KeepRules: 'none',
+    ReplicaLag: '1h',
+    FloorHours: '1h',
+  });
+  const { target } = site;
+  await target.stop();
+  memoryInPlace(t, target.inData('retention'), 32, () => target.kill());
+  await site.comeBack();
+  await site.writeUntilFull();
+  await target.ask('retention', machineName, '--floor', '1s');
+  await until('there to be room', async () => (await site.status()).state === 'ok');
+  await site.write(20);
+  await site.checkAll();
+});
+
+t.test(
+  'without room for undo steps are smaller; without any, history before the step goes',
+  { skip },
+  async (t) => {
+    const settings = { ...small, RetentionReserveBytes: '4M', ReplicaLag: '10m', FloorHours: '1h' };
+    const site = await HistorySite.start(t, { ...settings, KeepRules: 'none' });
+    const { target, oracle } = site;
+    const ask = (...args: string[]): Promise<unknown> => target.ask('retention', machineName, ...args);
+    await target.stop();
+    memoryInPlace(t, target.inData('retention'), 32, () => target.kill());
+    await site.comeBack();
+    await site.writeUntilFull();
+    // All of it is to be applied now, and its undo is larger than what is left.
+    await ask('--floor', '1s');
+    await until('there to be room', async () => (await site.status()).state === 'ok');
+    await site.write(20);
+    await site.checkAll();
+
+    // One record whose undo is the whole disk.
+    await ask('--floor', '1h');
+    await site.applyAll();
+    const writer = await site.writer();
+    // Nothing but the reserve is left, which is half of that.
+    fillUp(target.inData('retention', 'ballast'), 4 * MiB);
+    await writer.change(oracle.add('discard', 0, historyDiskBytes / sectorBytes));
+    await writer.flush();
+    await ask('--floor', '1s');
+    await until('it to be applied', async () => {
+      const { appliedLsn, durableLsn } = await site.status();
+      return appliedLsn === durableLsn;
+    });
+    t.ok(target.logged('history-shortened') > 0, 'it is told');
+    await site.checkAll();
+    await site.write(50);
+    await site.applyAll();
+    await site.checkAll();
+    t.match(await verified(target), { ok: true, damaged: [] });
+  },
+);
 
 t.test('a retention volume that fails gives back what it holds, and goes on mended', { skip }, async (t) => {
   const site = await HistorySite.start(t, small);
