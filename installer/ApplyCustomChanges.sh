@@ -34,7 +34,7 @@ Prepares the host of a master target: LVM, mdadm, multipath and automounters lea
   --revert           take back what an earlier run has changed
   --root DIR         work on the system below DIR; its initramfs is left alone unless --rebuild is given
   --rebuild PROGRAM  run this to rebuild the initramfs, in place of dracut or update-initramfs
-Exit status: 0 done, or applied already; 1 something failed; 2 usage.
+Exit status: 0 done, or applied already; 1 something failed; 2 usage; 77 not root.
 Changes are shown, and asked for, before they are made.
 TEXT
 }
@@ -67,7 +67,7 @@ read_options() {
   [ -d "$root" ] || fail "there is no directory $root" 2
   root=$(cd "$root" && pwd -P) || exit 1
   [ "$root" = / ] || [ -d "$root/etc" ] || fail "$root has no etc: it is no system" 2
-  [ "$root" != / ] || [ "$(id -u)" = 0 ] || fail 'this needs root: run it with sudo'
+  [ "$root" != / ] || [ "$(id -u)" = 0 ] || fail 'this needs root: run it with sudo' 77
   # Paths are written as $top/etc/fstab from here on.
   top=${root%/}
 }

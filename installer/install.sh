@@ -33,6 +33,8 @@ lib=$source_tree/installer/lib
 . "$lib/remove.sh"
 # shellcheck source=lib/upgrade.sh
 . "$lib/upgrade.sh"
+# shellcheck source=lib/plan.sh
+. "$lib/plan.sh"
 
 main() {
   settle_environment
@@ -66,6 +68,7 @@ ask_everything() {
   refuse_foreign "$(ini_value INSTALL_DIR "$root$version_file")"
   settle_where_and_role
   refuse_foreign "$directory"
+  check_for_role
   refuse_own_directory "$directory"
   require_places "$directory"
   settle_change
@@ -83,19 +86,6 @@ require_whole_package() {
       'Nothing was changed. Unpack the package once more, or fetch it again: its sums are in SHA256SUMS.'
 }
 
-say_plan() {
-  local vx=$directory/Vx
-  say ''
-  say "Would, as $(role_title "$role"), and did nothing of it:"
-  say "  copy the programs of $new_version to $vx/releases/$new_version, and link $vx/current to it"
-  [ -f "$root$vx/etc/drscout.conf" ] || say "  write $vx/etc/drscout.conf, and make $vx/private"
-  say "  write $version_file, and link /usr/local/bin/homeward"
-  say "  write $unit_directory/$(unit_of "$role")"
-  if [ -n "$flag_address" ]; then say "  connect to the configuration server $flag_address"; fi
-  if [ -n "$flag_firewall" ]; then say "  open in the firewall: $(ports_of_role)"; fi
-  if [ "$flag_start" != n ]; then say "  enable and start $(unit_of "$role")"; fi
-}
-
 say_where_it_stands() {
   local unit command
   unit=$(unit_of "$role")
@@ -110,7 +100,7 @@ say_where_it_stands() {
   say "  Configuration         $directory/Vx/etc/drscout.conf"
   say 'What to do next:'
   say_next "$unit" "$command"
-  [ "$connect_status" -eq 0 ] || [ -z "$flag_address" ] || exit "$exit_not_connected"
+  [ "$connect_status" -eq 0 ] || [ -z "$flag_passphrase" ] || exit "$exit_not_connected"
   [ "$service" != 'did not start' ] || exit "$exit_not_started"
 }
 
@@ -129,10 +119,15 @@ lacks_retention() {
   [ -z "$(ini_value RetentionVolume "$root$directory/Vx/etc/drscout.conf")" ]
 }
 
+# Where no service manager does it.
+line_to_start() {
+  echo "$directory/Vx/bin/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
+}
+
 say_next() {
   if [ "$service" = 'by hand' ]; then
     say '  There is no systemd here. Start it with:'
-    say "  $2/homeward $(role_word "$role") --config $directory/Vx/etc/drscout.conf"
+    say "  $(line_to_start)"
   fi
   case $role in
     ConfigServer | AllInOne)

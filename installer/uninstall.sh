@@ -109,8 +109,9 @@ refuse_what_is_not_ours() {
     say "Homeward is not installed here: $found is not Homeward's. Nothing to remove."
     exit 0
   fi
-  [ -z "$flag_purge" ] || fail "$exit_conflict" "$found is not Homeward's, so the files beside it may not be either" \
-    'Nothing was removed. Leave --purge out: it removes configuration and identity.'
+  [ -z "$flag_purge" ] ||
+    fail "$exit_conflict" "$found is not Homeward's, so the files beside it may not be either" \
+      'Nothing was removed. Leave --purge out: it removes configuration and identity.'
 }
 
 say_what_goes() {

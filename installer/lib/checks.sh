@@ -1,26 +1,46 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared with the files that it is sourced with
 # The checks of the host, from the unpacked release, before anything is changed. Sourced.
 
-# Sets `accepted`: ids of failed checks that somebody answers for, to be written down later.
+# Sets `accepted`: ids of failed checks that somebody answers for, to be written down later. What neither
+# packages nor the preparation of the host can mend is decided before either has changed anything.
 check_host() {
-  accepted=
+  local config=$root$directory/Vx/etc/drscout.conf
+  accepted='' installed_packages='' prepared='' will_prepare=''
+  if [ -f "$config" ] && [ ! -r "$config" ]; then
+    say "This host is not checked: only root can read $config."
+    return
+  fi
   say 'Checking this host. This can take a minute.'
   run_checks table
-  offer_packages
-  offer_custom_changes
   refuse_version
-  case " $failing " in
-    *' retention-volume '*)
-      ! is_retention_open ||
-        say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'
-      ;;
-  esac
-  put_off_retention
-  [ -z "$failing" ] || accept_or_stop "$failing"
+  if is_failing retention-volume && is_retention_open; then
+    say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'
+  fi
+  settle_preparation
+  settle_failing
+  offer_packages
+  prepare_host
+  [ -n "$installed_packages$prepared" ] || return 0
+  refuse_version
+  settle_failing
 }
 
-# run_checks table|again [FLAG …]: shows the table, and sets `failing`, `hard` and `missing` to ids of checks.
-# What is not configured yet is said by environment.
+# Ended after something was done that stays: it says so, whichever way it ends.
+say_kept() {
+  [ -z "$installed_packages" ] || say "Packages that were installed before stay: $installed_packages"
+  [ -z "$prepared" ] || say 'This host stays prepared; ApplyCustomChanges.sh --revert takes that back.'
+}
+
+nothing_changed() {
+  if [ -z "$installed_packages$prepared" ]; then
+    echo 'nothing was changed'
+  else
+    echo 'nothing of Homeward was changed'
+  fi
+}
+
+# run_checks table|again [FLAG …]: shows the table, and sets `failing`, `hard` and `missing` to ids of checks,
+# and `fixed` to what --fix has installed. What is not configured yet is said by environment.
 run_checks() {
   local how=$1 report
   shift
@@ -43,6 +63,7 @@ run_checks() {
     read -r failing
     read -r hard
     read -r missing
+    read -r fixed
     say "$(cat)"
   } <<<"$report"
 }
@@ -69,6 +90,8 @@ offer_packages() {
   fi
   say 'Installing what is missing'
   run_checks again --fix
+  installed_packages=$fixed
+  undo=say_kept
 }
 
 # On a terminal the retention volume of a new host is chosen after the checks, in the Host Config Interface.
@@ -85,40 +108,67 @@ is_retention_open() {
   is_interactive && [ -z "$flag_retention$flag_dry_run" ] && lacks_retention
 }
 
-# Keeps LVM, mdadm and automounters away from the disks of replicas.
-offer_custom_changes() {
-  local script=$source_tree/installer/ApplyCustomChanges.sh
-  case $role in MasterTarget | AllInOne) ;; *) return 0 ;; esac
-  case " $failing " in *' lvm-quiet '*) ;; *) return 0 ;; esac
-  [ -x "$script" ] && [ "$flag_custom_changes" != n ] || return 0
-  [ -z "$flag_dry_run" ] || { say "Would run $script" && return; }
+# Keeps LVM, mdadm and automounters away from the disks of replicas. Sets `will_prepare`.
+settle_preparation() {
+  is_failing lvm-quiet && [ -x "$source_tree/installer/ApplyCustomChanges.sh" ] || return 0
+  case $role,$flag_custom_changes in *,n) return 0 ;; MasterTarget,* | AllInOne,*) ;; *) return 0 ;; esac
   if [ -z "$flag_custom_changes$flag_yes" ]; then
     is_interactive || return 0
-    say 'LVM, mdadm or an automounter of this host would take hold of the disks of replicas.'
-    ask_yes 'Prepare this host with ApplyCustomChanges.sh ?' y || return 0
+    if [ -n "$flag_dry_run" ]; then
+      say 'Would ask whether to prepare this host with ApplyCustomChanges.sh.'
+    else
+      say 'LVM, mdadm or an automounter of this host would take hold of the disks of replicas.'
+      ask_yes 'Prepare this host with ApplyCustomChanges.sh ?' y || return 0
+    fi
   fi
+  will_prepare=yes
+}
+
+prepare_host() {
+  local script=$source_tree/installer/ApplyCustomChanges.sh
+  [ -n "$will_prepare" ] || return 0
+  will_prepare=
+  [ -z "$flag_dry_run" ] || { say "Would run $script" && return; }
+  prepared=yes
+  undo=say_kept
   "$script" --yes ${root:+--root "$root"} 9>&- || warn "$script ended with $?"
   run_checks again
 }
 
+is_failing() {
+  case " $failing " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
 # No reason is good enough: writes of a newer master target cannot be read by an older server.
 refuse_version() {
-  case " $failing " in *' version '*) ;; *) return 0 ;; esac
-  [ -z "$flag_dry_run" ] || return 0
+  local nothing
+  is_failing version || return 0
+  nothing=$(nothing_changed)
   fail "$exit_refused" "this $(role_title "$role") would be newer than its configuration server" \
-    'Nothing was changed. Upgrade in this order: configuration server, process servers, master targets.'
+    "${nothing^}. Upgrade in this order: configuration server, process servers, master targets."
+}
+
+# What has failed is accepted, or the end. What the preparation of this host will mend waits for it.
+settle_failing() {
+  local id open=''
+  put_off_retention
+  for id in $failing; do
+    [ "$id" = lvm-quiet ] && [ -n "$will_prepare" ] || open+=" $id"
+  done
+  if [ -n "$open" ]; then accept_or_stop "$open"; else accepted=''; fi
 }
 
 accept_or_stop() {
-  local id open=''
+  local id open='' before=$accepted
+  accepted=
   for id in $1; do
-    case ,$flag_accept, in
+    case ,$flag_accept,${before// /,}, in
       *,"$id",* | *,all,*) accepted+=" $id" ;;
       *) open+=" $id" ;;
     esac
   done
   if [ -z "$open" ]; then
-    say "Accepted:$accepted ($flag_because)"
+    [ "$accepted" = "$before" ] || say "Accepted:$accepted ($flag_because)"
   elif [ -n "$flag_dry_run" ]; then
     say "Would stop: these checks failed:$open"
     dry_status=$exit_check_failed
@@ -141,8 +191,14 @@ ask_to_accept() {
 
 stop_for_checks() {
   local ids=${1# }
-  fail "$exit_check_failed" "nothing was changed, since these checks failed:$1" \
+  hint_at_preparation
+  fail "$exit_check_failed" "$(nothing_changed), since these checks failed:$1" \
     "Put them right as the table says, or go on with: --accept ${ids// /,} --because TEXT"
+}
+
+hint_at_preparation() {
+  is_failing lvm-quiet && [ -z "$flag_custom_changes$prepared" ] || return 0
+  say 'What lvm-quiet has found is put right with: --apply-custom-changes y (or --yes)'
 }
 
 # Kept with the data of the role, shown in status. What cannot be accepted for good is looked at again when

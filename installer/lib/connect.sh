@@ -20,6 +20,10 @@ check_passphrase_file() {
   text=${text%"${text##*[![:space:]]}"}
   [ -n "$text" ] || usage_error "-P $1 is empty" \
     'Put there what `homeward passphrase show` prints on the configuration server.'
+  # What hostconfigcli refuses, when everything is installed already.
+  (LC_ALL=C && case $text in *[!\!-~]*) exit 1 ;; esac) ||
+    usage_error "-P $1 holds more than a passphrase: blanks or letters that none has, or a second line" \
+      'It has to be what `homeward passphrase show` prints on the configuration server, in one line.'
   [ ${#text} -ge $passphrase_characters ] ||
     usage_error "-P $1 holds ${#text} characters; a passphrase has $passphrase_characters" \
       'Copy all of what `homeward passphrase show` prints on the configuration server.'
@@ -35,8 +39,10 @@ connect() {
   connect_status=0
   connected=no
   before=$(configured_server)
-  if [ -n "$flag_address" ]; then
+  if [ -n "$flag_passphrase" ]; then
     connect_unattended
+  elif [ -n "$flag_address" ]; then
+    open_host_config --suggest-address "$flag_address" --suggest-port "${flag_port:-443}"
   elif [ -n "$before$flag_alone" ] || [ "$role" != MasterTarget ] || ! is_interactive; then
     :
   elif [ "$change" = upgrade ]; then
@@ -74,11 +80,11 @@ ask_connect() {
   done
 }
 
-# It saves what worked; leaving it without is an answer, too.
+# It saves what worked; leaving it without is an answer, too. What is suggested is in its fields.
 open_host_config() {
   local saved
   saved=$(stty -g 2>/dev/null)
-  host_config
+  host_config "$@"
   connect_status=$?
   [ -z "$saved" ] || stty "$saved" 2>/dev/null
   return 0

@@ -67,7 +67,7 @@ set_value() {
     --retention-volume) take flag_retention "$@" && check_retention_name ;;
     --apply-custom-changes) take flag_custom_changes "$@" && flag_custom_changes=$(yes_or_no "$1" "$2") ;;
     --accept) take flag_accept "$@" && check_accept ;;
-    --because) take flag_because "$@" ;;
+    --because) take flag_because "$@" && check_because ;;
     *) unknown_or_short "$1" ;;
   esac || exit
 }
@@ -163,10 +163,32 @@ check_communication() {
     usage_error "-c $flag_communication: hosts speak https with each other, and nothing else"
 }
 
+# Every check of `homeward check`; a mistyped id would be found only when its check fails.
+known_checks=(os-supported glibc disk-count root-not-lvm retention-not-lvm scsi-uuid uuid-unique
+  retention-volume fs-identity-unique at-rest packages source-filesystems lvm-quiet multipath clock
+  name-resolution ports version memory cpu selinux firewall)
+
 check_accept() {
+  local id
   case $flag_accept in
     *[!a-z0-9,-]* | ,* | *, | *,,*) usage_error "--accept $flag_accept: give ids of checks, with commas" ;;
   esac
+  for id in ${flag_accept//,/ }; do
+    case " all ${known_checks[*]} " in
+      *" $id "*) ;;
+      *) usage_error "--accept $id: there is no such check" "There are ${known_checks[*]}; all is each." ;;
+    esac
+  done
+}
+
+# `homeward check --accept` keeps no longer reason.
+readonly because_characters=500
+
+check_because() {
+  case $flag_because in *[[:cntrl:]]*) usage_error '--because takes one line' ;; esac
+  [ -n "${flag_because//[[:space:]]/}" ] || usage_error '--because is blank'
+  [ ${#flag_because} -le $because_characters ] ||
+    usage_error "--because has ${#flag_because} characters, and at most $because_characters are kept"
 }
 
 # What no order of asking can mend.
@@ -191,9 +213,18 @@ check_together() {
   if [ -z "$flag_accept" ] && [ -n "$flag_because" ]; then
     usage_error '--because needs to know what for' 'Give the ids of checks with --accept ID,….'
   fi
-  if [ -n "$flag_address" ] && [ -z "$flag_passphrase" ]; then
+  if [ -n "$flag_address" ] && [ -z "$flag_passphrase" ] && ! is_interactive; then
     usage_error '-i needs the passphrase of the configuration server' \
-      'Give -P FILE, with what `homeward passphrase show` prints there; or neither, and be asked.'
+      'Give -P FILE, with what `homeward passphrase show` prints there; on a terminal without -q it is asked.'
   fi
   [ -z "$flag_passphrase" ] || check_passphrase_file "$flag_passphrase"
+}
+
+# What only makes sense for a role, once that is known.
+check_for_role() {
+  case $role in MasterTarget | AllInOne) return 0 ;; esac
+  [ -z "$flag_retention" ] ||
+    usage_error "--retention-volume is not for a $(role_title "$role"): it keeps no history"
+  [ "$flag_custom_changes" != y ] ||
+    usage_error "--apply-custom-changes is not for a $(role_title "$role"): it has no replicas to protect"
 }

@@ -13,18 +13,20 @@ On a terminal it asks what no flag says; with flags alone both give the same res
                              ConfigServer, ProcessServer, AllInOne
   -i, --address ADDRESS      the configuration server, by name or address
   -p, --port PORT            its port (443)
-  -P, --passphrase-file FILE what `homeward passphrase show` prints there
+  -P, --passphrase-file FILE what `homeward passphrase show` prints there; asked on a terminal
   -c, --communication https  there is nothing else
       --alone                no configuration server yet: run alone
       --retention-volume DIR where a master target keeps history
       --apply-custom-changes y|n
-                             prepare a master target's host with ApplyCustomChanges.sh (asked; y)
+                             prepare a master target's host with ApplyCustomChanges.sh; without it
+                             that is asked, or not done where nobody is asked
   -s, --start y|n            start the service when done (y)
   -v, --platform NAME        VmWare, Azure, HyperV, Physical, KVM, Xen, AWS or GCP; noted down
-  -q, --quiet                ask nothing
-  -y, --yes                  answer the questions of an upgrade, and of preparing the host, with yes
+  -q, --quiet                ask nothing: an upgrade goes on, missing packages are installed, the host is
+                             not prepared
+  -y, --yes                  yes to an upgrade, to packages, and to preparing the host
       --accept ID,…          go on although these checks fail; --because TEXT says why, and is kept
-      --offline              fetch nothing: missing packages are named instead
+      --offline              fetch nothing, also with -q or --yes: missing packages are named instead
       --open-firewall        open the ports of the role in firewalld or ufw
       --allow-downgrade      put an older version over a newer one
       --dry-run              print what would change, and change nothing
@@ -33,7 +35,7 @@ On a terminal it asks what no flag says; with flags alone both give the same res
 
 Exit status:
     0  done, or nothing to do
-    1  a check of the host failed, and was not accepted
+    1  a check of the host failed, and was not accepted; nothing of Homeward was changed
     2  a flag is wrong, missing, or contradicts another
     3  a question was answered with no, or the input ended
     5  another installation runs here, this host has another role or directory, or the software that

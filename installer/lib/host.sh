@@ -106,7 +106,7 @@ require_places() {
   local path existing needed free
   for path in "$1" /usr/local/bin "$version_file" "$unit_directory" /var/log /var/lib; do
     existing=$(nearest_existing "$root$path")
-    [ -w "$existing" ] ||
+    is_writable "$existing" ||
       fail "$exit_no_space" "$existing cannot be written: $(why_not_written "$existing")" \
         'Nothing was changed. Make it writable, or choose another directory with -d.'
   done
@@ -119,13 +119,21 @@ require_places() {
       'Nothing was changed. Make room, or choose another directory with -d.'
 }
 
+# Who only looks, with --dry-run, is told what root could do.
+is_writable() {
+  [ -w "$1" ] || { [ "$(id -u)" -ne 0 ] && [ -n "${flag_dry_run:-}" ] && ! is_mounted_read_only "$1"; }
+}
+
+is_mounted_read_only() {
+  case ",$(findmnt -nro OPTIONS -T "$1" 2>/dev/null)," in *,ro,*) ;; *) return 1 ;; esac
+}
+
 why_not_written() {
-  local options
-  options=$(findmnt -nro OPTIONS -T "$1" 2>/dev/null)
-  case ",$options," in
-    *,ro,*) echo 'its file system is mounted read-only' ;;
-    *) echo 'it is read-only' ;;
-  esac
+  if is_mounted_read_only "$1"; then
+    echo 'its file system is mounted read-only'
+  else
+    echo 'it is read-only'
+  fi
 }
 
 # Held as long as this process lives, so that kill -9 leaves nothing behind. `errors` is a file beside it, for

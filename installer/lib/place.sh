@@ -15,7 +15,8 @@ place_release() {
   choose_release_name "$releases"
   [ ! -d "$releases/$release_name" ] || return 0
   copy_release "$source_tree" "$staged" ||
-    fail "$exit_no_space" "the programs could not be copied to $root$directory" 'Make room, and run it again.'
+    fail "$exit_no_space" "the programs could not be copied to $root$directory: $(last_reason)" \
+      'Make room, and run it again.'
   HOMEWARD_CONTROL='' NODE_COMPILE_CACHE='' "$staged/runtime/bin/node" --version >/dev/null ||
     fail "$exit_refused" "programs in $root$directory do not run" \
       'Is it mounted noexec? Choose another directory with -d.'
@@ -47,11 +48,20 @@ same_release() {
   diff -rq --no-dereference "$1" "$2" >/dev/null 2>&1
 }
 
+# Of what was said for each of many files.
+last_reason() {
+  local said
+  said=$(tail -n 1 "$errors" 2>/dev/null)
+  echo "${said##*: }"
+}
+
 # Whoever unpacked the package, the programs belong to root, and nobody else can change them.
 copy_release() {
-  mkdir "$2" &&
-    cp -R --no-dereference --preserve=mode,timestamps "$1/." "$2/" &&
-    chmod -R go-w,a+rX "$2"
+  {
+    mkdir "$2" &&
+      cp -R --no-dereference --preserve=mode,timestamps "$1/." "$2/" &&
+      chmod -R go-w,a+rX "$2"
+  } 2>"$errors"
 }
 
 current_release() {
@@ -131,7 +141,7 @@ END
 }
 
 build_of() {
-  sed -n 's/^ *"revision": *"\([0-9A-Za-z.+-]*\)".*/\1/p' "$1/package.json" | head -n 1
+  head -n 1 "$1/BUILD" 2>/dev/null
 }
 
 # The first installation writes it; later ones change what a flag names, and nothing else.

@@ -1,5 +1,6 @@
 // For install.sh, which reads no JSON: the report of `homeward check --json` on stdin becomes three lines of
-// ids (what blocks, what of that cannot be accepted, what is to be installed) and a table.
+// ids (what blocks, what of that cannot be accepted, what is to be installed), one of packages that
+// were installed, and a table.
 // usage: read-checks.ts table|again COLUMNS
 import fs from 'node:fs';
 
@@ -79,11 +80,15 @@ const packages = new Set(['packages', 'source-filesystems']);
 const isNews = ({ result, fixed }: Item): boolean => fixed !== null || result === 'fail' || result === 'warn';
 const isMissing = ({ id, result }: Item): boolean =>
   packages.has(id) && (result === 'fail' || result === 'warn');
+/** As the fix of packages says it: `installed perl, rsync`. */
+const installedBy = ({ id, fixed }: Item): string[] =>
+  packages.has(id) && fixed !== null ? (/^installed (.+)$/.exec(fixed)?.slice(1) ?? []) : [];
 process.stdout.write(
   [
     idsThat(({ blocks }) => blocks),
     idsThat(({ blocks, severity }) => blocks && severity === 'hard'),
     idsThat(isMissing),
+    checks.flatMap(installedBy).join(', '),
     table(what === 'again' ? checks.filter(isNews) : checks, Number(columns)),
     '',
   ].join('\n'),

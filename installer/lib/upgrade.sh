@@ -66,6 +66,7 @@ take_back() {
   elif [ -n "$previous_release" ] && [ "$(current_release)" != "$previous_release" ]; then
     go_back
   fi
+  say_kept
 }
 
 go_back() {
@@ -87,5 +88,9 @@ go_back() {
 # Left between the switch and the end of a first installation: programs and configuration are whole.
 say_not_started() {
   say "Homeward $new_version is installed, and not started."
-  say "Run $program again, or: systemctl enable --now $(unit_of "$role")"
+  if has_systemd; then
+    say "Run $program again, or: systemctl enable --now $(unit_of "$role")"
+  else
+    say "Run $program again, or start it: $(line_to_start)"
+  fi
 }

@@ -2,6 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
+import { allChecks } from '../../agent/prerequisites/client.ts';
+import { readPassphraseFile } from '../../hostconfig-tui/actions/passphrase-file.ts';
 import { InstallerSite, passphrase } from '../support/installer-site.ts';
 import { root as checkout } from '../support/source-files.ts';
 
@@ -43,9 +45,32 @@ t.test('wrong, missing and contradictory flags are named', async (t) => {
     ['-r MT --accept scsi-uuid', '--accept needs a reason'],
     ['-r MT --because lab', '--because needs to know what for'],
     ['-r MT --retention-volume retention', 'not an absolute path'],
+    ['-r MS --retention-volume /mnt', '--retention-volume is not for a Mobility Service'],
+    ['-r MS --apply-custom-changes y', '--apply-custom-changes is not for a Mobility Service'],
+    ['-r MT --accept scsi-uuid,foo-bar --because x', '--accept foo-bar: there is no such check'],
+    [`-r MT --accept all --because ${'x'.repeat(501)}`, '--because has 501 characters'],
   ];
   for (const [line, why] of wrong) await site.refuses(t, line.split(' ').filter(Boolean), { why });
+  for (const [because, why] of [
+    [' ', '--because is blank'],
+    ['a\nb', '--because takes one line'],
+  ] as const)
+    await site.refuses(t, ['-r', 'MT', '--accept', 'all', '--because', because], { why });
 });
+
+t.test(
+  '--accept takes each check that there is, and the role of the host counts for an upgrade',
+  async (t) => {
+    const site = new InstallerSite(t);
+    const ids = allChecks.map(({ id }) => id);
+    const all = ['--accept', ids.join(','), '--because', 'a lab'];
+    t.equal((await site.install(['-q', '-r', 'PS', ...all])).status, 0);
+    await site.refuses(t, ['-q', '-r', 'PS', '--accept', 'all-checks', '--because', 'x'], {
+      why: ids.join(' '),
+    });
+    await site.refuses(t, ['-q', '--retention-volume', '/mnt'], { why: 'is not for a process server' });
+  },
+);
 
 t.test('a passphrase file that cannot be one is refused, and which fault it has is said', async (t) => {
   const site = new InstallerSite(t);
@@ -57,6 +82,37 @@ t.test('a passphrase file that cannot be one is refused, and which fault it has 
   await site.refuses(t, args(site.passphraseFile('ABCD-EFGH')), { why: 'holds 9 characters' });
   await site.refuses(t, args(site.passphraseFile(Buffer.from(passphrase, 'utf16le'))), { why: 'UTF-16' });
 });
+
+t.test(
+  'what hostconfigcli would refuse of a passphrase file is refused before anything changes',
+  async (t) => {
+    const site = new InstallerSite(t);
+    const inside = passphrase.slice(0, -1);
+    const texts = [
+      ...[`${passphrase}\nsecond\n`, `${passphrase} \nsecond`, `${inside}é`, `${inside} x`, `${inside}\tx`],
+      ...[
+        `${inside}\u00a0x`,
+        `${inside}\x7f`,
+        `${inside}\x1bx`,
+        `\ufeff${passphrase}\r\n`,
+        `\n ${passphrase} \n\n`,
+      ],
+      ...[`${passphrase}!~"'$\\`, passphrase],
+    ];
+    for (const text of texts) {
+      const file = site.passphraseFile(text);
+      let refused = false;
+      try {
+        readPassphraseFile(file);
+      } catch {
+        refused = true;
+      }
+      const args = ['-r', 'MT', '-i', 'cs', '-P', file, '--dry-run'];
+      if (refused) await site.refuses(t, args, { why: 'holds more than a passphrase' });
+      else t.equal((await site.install(args)).status, 0, JSON.stringify(text));
+    }
+  },
+);
 
 t.test('line ends of a passphrase file do not matter; one that all can read is warned about', async (t) => {
   for (const end of ['', '\r\n']) {
@@ -72,6 +128,15 @@ t.test('line ends of a passphrase file do not matter; one that all can read is w
     t.equal(err.includes('everybody on this host can read'), end === '');
     t.notMatch(out + err + site.read('var/log/homeward/install.log'), passphrase);
   }
+});
+
+t.test('what is said of the systems that it runs on is the same everywhere', (t) => {
+  for (const file of ['packaging/README.md', 'docs/installing.md', 'installer/lib/host.sh']) {
+    const text = fs.readFileSync(path.join(checkout, file), 'utf8').replaceAll(/\s+/g, ' ');
+    t.notMatch(text, 'Debian 10', file);
+  }
+  t.match(fs.readFileSync(path.join(checkout, 'packaging/README.md'), 'utf8'), 'Debian 11, Ubuntu 20.04');
+  t.end();
 });
 
 t.test('--help and docs/installing.md list the same flags and exit statuses', async (t) => {

@@ -88,7 +88,10 @@ t.test('what others have put beside a unit of ours stays, and so does a unit tha
   t.match(out, `still here: /${dropIns}/my-own.conf`);
   t.notMatch(site.calls().join('\n'), 'homeward-backup');
   const left = site.snapshot().filter((line) => line.startsWith(units) && !line.endsWith('/'));
-  t.same(left.map((line) => line.split(':')[0]).toSorted(), theirs.toSorted());
+  t.same(
+    left.map((line) => line.split(':')[0]),
+    theirs.toReversed(),
+  );
 });
 
 t.test('a second removal says what the first has left, and what takes it off', async (t) => {

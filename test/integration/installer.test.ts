@@ -47,6 +47,7 @@ t.test('both generations of flags give what the dialogue gives', async (t) => {
     const { status, err } = await site.install(args);
     t.equal(status, 0, err);
     t.equal(site.service(), 'active 1.0.0');
+    t.match(site.read('usr/local/.vx_version'), /^BUILD=abc123$/m);
     results.push(site.snapshot());
   }
   t.same(results[1], results[0]);
@@ -229,6 +230,7 @@ t.test('the host of a master target is prepared when that is wanted, and looked 
   fs.writeFileSync(script, `${lines.join('\n')}\n`, { mode: 0o755 });
   const args = ['-q', '-r', 'MT'];
   await site.refuses(t, args, { status: 1, why: 'lvm-quiet' });
+  t.match((await site.install(args)).out, 'put right with: --apply-custom-changes y (or --yes)');
   await site.refuses(t, [...args, '--apply-custom-changes', 'n', '--yes'], { status: 1, why: 'lvm-quiet' });
   const { status, out, err } = await site.install([...args, '--apply-custom-changes', 'y']);
   t.equal(status, 0, err);
@@ -271,6 +273,12 @@ t.test('a normal user is told at once; so is whoever runs it twice', async (t) =
   });
   t.equal(status, 77);
   t.match(err, 'it has to run as root');
+  const others = { 'uninstall.sh': '-Y', 'ApplyCustomChanges.sh': '--yes' };
+  for (const [name, flag] of Object.entries(others)) {
+    const script = path.join(checkout, 'installer', name);
+    const ended = await run(program, [...before, script, flag], { env: { HOMEWARD_INSTALL_ROOT: '' } });
+    t.equal(ended.status, 77, `${name}: ${ended.err}`);
+  }
 
   const holder = spawn('flock', [site.at('run/homeward-install.lock'), 'sh', '-c', 'echo held; cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -297,5 +305,27 @@ t.test(
     });
     t.equal(status, 8, err);
     t.match(err, 'usr/local cannot be written: its file system is mounted read-only');
+  },
+);
+
+t.test(
+  'a volume that fills while programs are copied is told in one line, and nothing stays',
+  { skip: !isAbleToMount && 'cannot mount' },
+  async (t) => {
+    const site = new InstallerSite(t);
+    // There was room when it looked.
+    const df = '#!/bin/sh\necho Filesystem\necho "/dev/sda1 9999999 1 9999998 1% /usr/local"\n';
+    fs.writeFileSync(path.join(site.directory, 'path/df'), df, { mode: 0o755 });
+    const place = site.at('usr/local');
+    const mount = `mount -t tmpfs -o size=64k none ${place} && "$0" "$@"
+      code=$?; find ${place} -type f; exit $code`;
+    const install = path.join(site.package(), 'install.sh');
+    const { status, out, err } = await run('unshare', ['-m', 'sh', '-c', mount, install, '-q', '-r', 'MT'], {
+      env: site.env(),
+    });
+    t.equal(status, 8, err);
+    t.match(err, /^install\.sh: the programs could not be copied to \S+: No space left on device\n/);
+    t.equal(err.trim().split('\n').length, 2, err);
+    t.notMatch(out, `\n${place}`);
   },
 );

@@ -15,6 +15,8 @@ export interface StubCheck {
   severity?: 'hard' | 'hard-unless-accepted' | 'advice';
   found?: string;
   action?: string;
+  /** What --fix says of it; it is found fixed then. */
+  fix?: string;
 }
 
 export interface InstallOptions {
@@ -66,8 +68,13 @@ export class InstallerSite {
       });
     }
     fs.rmSync(path.join(release, 'installer/ApplyCustomChanges.sh'), { force: true });
-    const manifest = { name: 'homeward', type: 'module', version, revision: 'abc123' };
+    const manifest = { name: 'homeward', type: 'module', version };
     fs.writeFileSync(path.join(release, 'package.json'), JSON.stringify(manifest, null, 2));
+    fs.writeFileSync(path.join(release, 'BUILD'), 'abc123\n');
+    for (const file of ['man/man8/homeward-check.8', 'completions/homeward']) {
+      fs.mkdirSync(path.dirname(path.join(release, 'share', file)), { recursive: true });
+      fs.writeFileSync(path.join(release, 'share', file), '');
+    }
     this.#program(`unpacked/homeward-${version}/release/bin/homeward`, homeward);
     this.#program(`unpacked/homeward-${version}/release/bin/hostconfigcli`, hostconfigcli);
     for (const name of ['install.sh', 'uninstall.sh']) {
@@ -100,6 +107,15 @@ export class InstallerSite {
 
   /** What the checks find from now on. */
   checks(found: readonly StubCheck[]): void {
+    fs.writeFileSync(path.join(this.directory, 'checks.json'), InstallerSite.report(found));
+    const fixed = found.map((check) =>
+      check.fix === undefined ? check : { ...check, result: 'pass' as const },
+    );
+    fs.writeFileSync(path.join(this.directory, 'fixed.json'), InstallerSite.report(fixed, true));
+  }
+
+  /** As `homeward check --json` prints it. */
+  static report(found: readonly StubCheck[], isFixed = false): string {
     const checks = [{ id: 'glibc' }, ...found].map((check: StubCheck) => {
       const {
         id,
@@ -109,9 +125,10 @@ export class InstallerSite {
         action = null,
       } = check;
       const blocks = result === 'fail' && severity !== 'advice';
-      return { id, title: id, severity, result, found: what, action, accepted: null, blocks, fixed: null };
+      const fixed = isFixed ? (check.fix ?? null) : null;
+      return { id, title: id, severity, result, found: what, action, accepted: null, blocks, fixed };
     });
-    fs.writeFileSync(path.join(this.directory, 'checks.json'), JSON.stringify({ checks }));
+    return JSON.stringify({ checks });
   }
 
   /** How the service of a version ends its start; it comes up when nothing is said. */
@@ -223,6 +240,7 @@ const homeward = `#!/bin/sh
 echo "homeward $*" >>"$SITE/calls"
 case "$*" in
   *--accept*) exit 0 ;;
+  *--fix*) cat "$SITE/fixed.json"; cp "$SITE/fixed.json" "$SITE/checks.json"; exit 1 ;;
   check*) cat "$SITE/checks.json"; exit 1 ;;
 esac
 `;

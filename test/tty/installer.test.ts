@@ -146,6 +146,33 @@ t.test(
   },
 );
 
+t.test('without systemd, whoever leaves by Ctrl-C is told the line that starts it', async (t) => {
+  const site = new InstallerSite(t, { systemd: false });
+  const terminal = start(t, site, { args: ['-r', 'MT', '-d', '/usr/local/ASR'] });
+  await terminal.waitFor(choice);
+  terminal.answer('1');
+  await terminal.waitFor('Host Config Interface\n');
+  terminal.type('\u0003');
+  await terminal.waitFor(
+    'or start it: /usr/local/ASR/Vx/bin/homeward master-target --config /usr/local/ASR/Vx',
+  );
+  t.same(await terminal.ended(), { status: 130, signal: null });
+  t.notMatch(terminal.text, 'systemctl');
+});
+
+t.test('-i without -P opens the Host Config Interface with that server in its fields', async (t) => {
+  for (const role of ['MT', 'Agent']) {
+    const site = new InstallerSite(t);
+    const args = ['-r', role, '-d', '/usr/local/ASR', '-i', 'cs.example', '-p', '8443'];
+    const terminal = start(t, site, { args });
+    await terminal.waitFor('Host Config Interface\n');
+    t.match(site.calls().join('\n'), 'hostconfigcli --suggest-address cs.example --suggest-port 8443');
+    terminal.answer('connect');
+    await terminal.waitFor('Configuration server  typed');
+    t.same(await terminal.ended(), { status: 0, signal: null });
+  }
+});
+
 t.test('a failed check stops, or is accepted with a reason that is kept', async (t) => {
   const site = new InstallerSite(t);
   const found = 'sdb and sdc show no identity';
