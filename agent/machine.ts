@@ -278,6 +278,7 @@ export class Machine {
       newest: { lsn: journal.durableLsn, time: Math.max(journal.lastTime, this.#cursor.time) },
       now: this.#context.clock.now(),
       catalogue: journal.catalogue,
+      isBoundary: (lsn) => history.timeline.base(lsn) === lsn,
       lsnAtTime: (time) => journal.lsnAtTime(time, oldest ?? 0),
     };
   }
@@ -287,8 +288,8 @@ export class Machine {
    * any more.
    */
   timeOf(lsn: number): number | null {
-    if (lsn === this.journal.headLsn && this.journal.lastTime > 0) return this.journal.lastTime;
     if (lsn === this.#cursor.lsn) return this.#cursor.time;
+    if (lsn === this.journal.headLsn && this.journal.lastTime > 0) return this.journal.lastTime;
     return this.history.boundaryTime(lsn) ?? this.journal.timeOf(lsn);
   }
 

@@ -67,6 +67,8 @@ export interface Moments {
   newest: { lsn: number; time: number };
   now: number;
   catalogue: Catalogue;
+  /** Whether a moment is shown without redo: then it does not matter that its record is lost. */
+  isBoundary?(lsn: number): boolean;
   /** The newest record stamped at or before a time; `oldest.lsn` when there is none after that. */
   lsnAtTime(time: number): number;
 }
@@ -85,7 +87,7 @@ export function resolveWhen(when: When, moments: Moments): number {
     throw inGap(when.kind === 'time' ? `${formatTyped(when)}, lsn:${lsn},` : `lsn:${lsn}`, gap);
   if (lsn < oldest.lsn || lsn > newest.lsn) throw unavailable(`lsn:${lsn}`, lsn, moments);
   const lost = catalogue.lost.find((range) => range.from <= lsn && lsn <= range.to);
-  if (lost !== undefined) {
+  if (lost !== undefined && moments.isBoundary?.(lsn) !== true) {
     throw new HomewardError('damaged', `lsn:${lsn} is among the lost records ${lost.from} to ${lost.to}`);
   }
   return lsn;

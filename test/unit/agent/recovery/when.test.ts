@@ -48,6 +48,15 @@ function refusal(work: () => unknown): HomewardError {
   throw new Error('nothing was refused');
 }
 
+t.test('a lost record is no reason where the moment is shown without it', async (t) => {
+  const isBoundary = (lsn: number): boolean => lsn === 42;
+  t.equal(resolved('lsn:42', { isBoundary }), 42);
+  t.match(
+    refusal(() => resolved('lsn:41', { isBoundary })),
+    { code: 'damaged' },
+  );
+});
+
 t.test('each spelling means its moment', async (t) => {
   t.equal(resolved('latest'), 100);
   t.equal(resolved('latest-tag'), 60);
