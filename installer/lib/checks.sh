@@ -12,6 +12,7 @@ check_host() {
   fi
   say 'Checking this host. This can take a minute.'
   run_checks table
+  [ "$(id -u)" -eq 0 ] || say 'Not run as root: some of it only root can see.'
   refuse_version
   if is_failing retention-volume && is_retention_open; then
     say 'The retention volume is chosen in the Host Config Interface, on its page Agent.'

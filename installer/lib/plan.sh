@@ -2,15 +2,15 @@
 # What --dry-run says: everything that the same command line without it would change on this host. Sourced.
 
 say_plan() {
-  local vx=$directory/Vx
+  local path unit vx=$directory/Vx
+  unit=$unit_directory/$(unit_of "$role")
   say ''
   say "Would, as $(role_title "$role"), and did nothing of it:"
   plan_programs "$vx"
   plan_config "$vx"
   say "  write $version_file, and link $vx/bin, $vx/runtime and /usr/local/bin/homeward"
   plan_documents
-  say "  write $unit_directory/$(unit_of "$role") and $unit_directory/$(unit_of "$role").d/$our_drop_in"
-  say "  write $(system_files | while read -r _ path; do printf '%s ' "$path"; done)"
+  for path in "$unit" "$unit.d/$our_drop_in" $(system_files | cut -d' ' -f2); do say "  write $path"; done
   say '  make /var/lib/homeward and /var/log/homeward, with a record in /var/log/homeward/install.log'
   if has_selinux; then say '  give all that its SELinux labels'; fi
   plan_connection

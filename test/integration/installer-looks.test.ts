@@ -59,6 +59,7 @@ t.test('--dry-run needs no root', { skip: !isRoot && 'this is not root anyway' }
   const fresh = await look('-r', 'MS');
   t.equal(fresh.status, 0, fresh.err);
   t.match(fresh.out, 'copy the programs of 1.0.0 to /usr/local/ASR/Vx/releases/1.0.0');
+  t.match(fresh.out, 'some of it only root can see');
   t.same(site.snapshot(), before);
   await site.install(['-q', '-r', 'MT']);
   const installed = await look();

@@ -199,6 +199,31 @@ t.test('a failed check stops, or is accepted with a reason that is kept', async 
   t.match(site.calls().join('\n'), '--accept scsi-uuid --because disks of the lab');
 });
 
+t.test('failed checks are answered for once, and before packages are installed', async (t) => {
+  const site = new InstallerSite(t);
+  site.checks([
+    { id: 'packages', result: 'fail', severity: 'advice', fix: 'installed lsscsi' },
+    { id: 'scsi-uuid', result: 'fail', severity: 'hard-unless-accepted' },
+  ]);
+  const args = ['-r', 'MT', '-d', '/usr/local/ASR', '--alone'];
+  const stopped = start(t, site, { args });
+  await stopped.waitFor('Install all the same ?');
+  stopped.answer('n');
+  t.same(await stopped.ended(), { status: 1, signal: null });
+  t.notMatch(site.calls().join('\n'), '--fix');
+  const terminal = start(t, site, { args });
+  await terminal.waitFor('Install all the same ?');
+  terminal.answer('y');
+  await terminal.waitFor('Why may they stay so ?');
+  terminal.answer('disks of the lab');
+  await terminal.waitFor('Install what is missing with the package manager ? (y/n) [Default: y]');
+  terminal.answer('');
+  t.same(await terminal.ended(), { status: 0, signal: null });
+  t.equal(terminal.text.split('Install all the same ?').length, 2);
+  const kept = site.calls().filter((call) => call.includes('--accept scsi-uuid --because disks of the lab'));
+  t.equal(kept.length, 1);
+});
+
 t.test('a retention volume that is not chosen yet does not stop the dialogue', async (t) => {
   const site = new InstallerSite(t);
   site.checks([{ id: 'retention-volume', result: 'fail', found: 'it is the volume of the system' }]);
