@@ -304,6 +304,10 @@ export class MasterTarget implements MasterTargetService {
     return this.#parts.views.list();
   }
 
+  async renewView(id: string, leaseMs: number): Promise<ViewReport> {
+    return this.#parts.views.renew(id, leaseMs);
+  }
+
   async closeViews(which: { id: string } | { machine: string; at: string | null }): Promise<ViewReport[]> {
     const { machines, views } = this.#parts;
     if ('id' in which) return [await views.close(which.id)];
@@ -365,22 +369,17 @@ export class MasterTarget implements MasterTargetService {
 
   async #plan(machine: Machine, request: RecoverRequest): Promise<RecoverPlan> {
     const { at, asked } = settleWhen(request.at, this.#parts.clock.now());
-    const { lsn, time } = await machine.resolve(at);
+    const { lsn, time: stamp } = await machine.resolve(at);
+    const time = Machine.spellTime(stamp);
     const disks = disksAt(machine.file, lsn);
     if (request.target.kind === 'in-place') {
       refuseUnreachable(machine, lsn, disks);
-      return {
-        machine: machine.name,
-        lsn,
-        time: Machine.spellTime(time),
-        asked,
-        disks: inPlaceDisks(machine),
-      };
+      return { machine: machine.name, lsn, time, asked, disks: inPlaceDisks(machine) };
     }
     return planRecovery({
       machine: { id: machine.id, name: machine.name, disks },
       lsn,
-      time: Machine.spellTime(time),
+      time,
       asked,
       request,
       notes: machinePaths(this.#parts.retention, machine.id).recoveries,

@@ -84,6 +84,7 @@ export function controlClient(transport: ControlTransport): ControlClient {
       call({ method: 'DELETE', path: `${at(machine)}/locks?at=${encodeURIComponent(when)}` }),
     openView: (request) => call({ method: 'POST', path: '/v1/views', body: request }),
     listViews: () => call({ method: 'GET', path: '/v1/views' }),
+    renewView: (id, leaseMs) => call({ method: 'POST', path: viewsPath({ id }), body: { leaseMs } }),
     closeViews: (which) => call({ method: 'DELETE', path: viewsPath(which) }),
     planRecovery: (request) => call({ method: 'POST', path: '/v1/recovery-plans', body: request }),
     recover: (request, progress, signal) =>

@@ -56,6 +56,8 @@ export const machineSchema = z.strictObject({ machine: text });
 
 export const viewIdSchema = z.strictObject({ id: text });
 
+export const leaseSchema = z.strictObject({ leaseMs: z.number().positive() });
+
 const viewSchema: z.ZodType<ViewRequest> = z.strictObject({
   machine: text,
   at: text,

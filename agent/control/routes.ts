@@ -4,6 +4,7 @@ import { checkTagName } from '../../core/names.ts';
 import { streamWork, type Report } from './long-work.ts';
 import {
   closeViewsQuery,
+  leaseSchema,
   machineSchema,
   parseHandOver,
   parseLock,
@@ -69,6 +70,10 @@ function addPointRoutes(app: FastifyInstance, { service }: RouteContext): void {
 function addViewRoutes(app: FastifyInstance, { service }: RouteContext): void {
   app.get('/v1/views', () => service.listViews());
   app.post('/v1/views', ({ body }) => service.openView(parseView(body)));
+  app.post('/v1/views/:id', ({ params, body }) => {
+    const { id } = parseRequest(viewIdSchema, params);
+    return service.renewView(id, parseRequest(leaseSchema, body).leaseMs);
+  });
   app.delete('/v1/views/:id', ({ params }) => service.closeViews(parseRequest(viewIdSchema, params)));
   app.delete('/v1/machines/:machine/views', ({ params, query }) => {
     const { machine } = parseRequest(machineSchema, params);

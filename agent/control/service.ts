@@ -372,6 +372,8 @@ export interface MasterTargetService {
   unlockPoint(machine: string, at: string): Promise<LockReport>;
   openView(request: ViewRequest): Promise<OpenedView>;
   listViews(): Promise<ViewReport[]>;
+  /** A temporary view ends `leaseMs` from now, if that is not put off again. */
+  renewView(id: string, leaseMs: number): Promise<ViewReport>;
   closeViews(which: { id: string } | { machine: string; at: string | null }): Promise<ViewReport[]>;
   planRecovery(request: RecoverRequest): Promise<RecoverPlan>;
   recover(request: RecoverRequest, progress: OnProgress, signal: AbortSignal): Promise<RecoverReport>;

@@ -82,8 +82,7 @@ export class Views {
     }
     const id = randomBytes(4).toString('hex');
     const { leaseMs, scratchBytes } = request;
-    const expiresAt =
-      leaseMs === null ? null : formatTime(microseconds(this.#clock.now() + Math.round(leaseMs * 1000)));
+    const expiresAt = leaseMs === null ? null : this.#endOf(leaseMs);
     this.#opening += 1;
     try {
       if (scratchBytes !== null) this.#makeScratch(id, request.held);
@@ -126,14 +125,26 @@ export class Views {
     }
   }
 
+  /**
+   * Whoever uses a temporary view says that it lives: its lease begins anew. Throws 'no-such-view', and
+   * 'conflict' for one that lasts, whose end is on record.
+   */
+  renew(id: string, leaseMs: number): ViewReport {
+    const view = this.#open.get(id);
+    if (view === undefined) throw noSuchView(id);
+    if (this.#records.all.some((record) => record.id === id))
+      throw new HomewardError('conflict', `view ${id} comes back after a restart: its end stands`);
+    const expiresAt = this.#endOf(leaseMs);
+    view.report = { ...view.report, expiresAt };
+    this.#arm(view, expiresAt);
+    return view.report;
+  }
+
   /** Also one that could not be opened again: then its record and scratch go. */
   async close(id: string): Promise<ViewReport> {
     const view = this.#open.get(id);
     const record = this.#records.all.find((each) => each.id === id);
-    if (view === undefined && record === undefined)
-      throw new HomewardError('no-such-view', `there is no view ${id}`, {
-        hint: '`homeward views` lists the open views; `homeward view close M --all` closes all of a machine.',
-      });
+    if (view === undefined && record === undefined) throw noSuchView(id);
     if (view !== undefined) await this.#end(view);
     this.#forget(id);
     const report = view?.report ?? reportOf(record!, []);
@@ -235,6 +246,7 @@ export class Views {
   #arm(view: OpenView, expiresAt: string): void {
     const { id } = view.report;
     const leftMs = this.#leftMs(expiresAt);
+    if (view.lease !== null) clearTimeout(view.lease);
     view.lease = setTimeout(
       () => {
         if (this.#leftMs(expiresAt) > 0) this.#arm(view, expiresAt);
@@ -242,6 +254,10 @@ export class Views {
       },
       Math.min(Math.max(leftMs, 1), timerMsMost),
     );
+  }
+
+  #endOf(leaseMs: number): string {
+    return formatTime(microseconds(this.#clock.now() + Math.round(leaseMs * 1000)));
   }
 
   #leftMs(expiresAt: string): number {
@@ -255,6 +271,11 @@ export class Views {
     );
   }
 }
+
+const noSuchView = (id: string): HomewardError =>
+  new HomewardError('no-such-view', `there is no view ${id}`, {
+    hint: '`homeward views` lists the open views; `homeward view close M --all` closes all of a machine.',
+  });
 
 function requestOf(record: ViewRecord, { held, tls }: RestoredView): OpenViewRequest {
   const { machine, time, scratchBytes } = record;

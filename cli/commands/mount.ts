@@ -5,6 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import type { OpenedView, ViewRequest } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
+import { endOf, firstLease, keepLease } from '../mount/lease.ts';
+import { leftBehind } from '../mount/left-behind.ts';
 import { mountDisks, Undo, type MountedDisk } from '../mount/mounted-disks.ts';
 import { watchExport } from '../mount/watch-export.ts';
 import type { Session } from '../session.ts';
@@ -18,8 +20,9 @@ export interface MountRequest {
 }
 
 /**
- * The order: 1 view on a socket of its own · 2 a file for each disk, by nbdfuse · 3 their file systems. It
- * is taken apart the other way round, whatever ends it.
+ * The order: 1 view on a socket of its own, with a lease that we renew · 2 a file for each disk, by nbdfuse ·
+ * 3 their file systems. It is taken apart the other way round, whatever ends it: after a kill -9 by a guard,
+ * and the view goes with its lease.
  */
 export async function mountView(session: Session, { view, shown, directory }: MountRequest): Promise<void> {
   const signal = session.io.interrupts();
@@ -30,18 +33,25 @@ export async function mountView(session: Session, { view, shown, directory }: Mo
   );
   const undo = new Undo();
   const whyNot = whyNoFileSystems();
-  checkEmpty(directory);
+  await checkEmpty(directory);
   try {
     // Written to only by the file systems themselves, which replay their journals.
-    const request = { ...view, listen: `unix:${socket}`, writable: whyNot === null, temporary: true };
-    const report = await session.withClient((client) => client.openView(request));
+    const asked = view.leaseMs;
+    const request = {
+      ...{ ...view, leaseMs: firstLease(asked), listen: `unix:${socket}` },
+      ...{ writable: whyNot === null, temporary: true },
+    };
+    const opened = await session.withClient((client) => client.openView(request));
+    const report = { ...opened, expiresAt: endOf(opened.expiresAt, asked) };
     // A daemon that was killed leaves it.
     undo.push(() => fs.rmSync(socket, { force: true }));
     let isOver = false;
     undo.push(() => (isOver ? undefined : closeView(session, report)));
+    const lease = keepLease({ id: report.id, asked }, session.withClient);
+    undo.push(() => lease.close());
     undo.makeDirectory(directory);
     const images = whyNot === null ? fs.mkdtempSync(path.join(os.tmpdir(), 'homeward-')) : null;
-    if (images !== null) undo.push(() => fs.rmdirSync(images));
+    if (images !== null) undo.madeDirectory(images);
     const watch = watchExport(socket, report.exports[0] ?? '');
     undo.push(() => watch.close());
     const disks = report.exports.map((name) => ({ name, uri: nbdUri(report.listen, name) }));
@@ -92,14 +102,19 @@ function whyNoFileSystems(): string | null {
   return fs.existsSync('/dev/loop-control') ? null : 'this host has no loop devices (`modprobe loop`)';
 }
 
-function checkEmpty(directory: string): void {
+async function checkEmpty(directory: string): Promise<void> {
   if (!fs.existsSync(directory)) return;
   if (!fs.statSync(directory).isDirectory())
     throw new HomewardError('exists', `${directory} is not a directory`);
-  if (fs.readdirSync(directory).length > 0)
+  if (fs.readdirSync(directory).length === 0) return;
+  const line = await leftBehind(directory);
+  if (line === null)
     throw new HomewardError('exists', `${directory} is not empty`, {
       hint: 'Give --mount an empty directory, or one that is not there yet.',
     });
+  throw new HomewardError('exists', `${directory} has the files of another \`homeward view --mount\``, {
+    hint: `End that with Ctrl-C. If it does not run any more: ${line}`,
+  });
 }
 
 export function formatMounted(

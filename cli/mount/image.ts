@@ -4,7 +4,8 @@ import fs from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
-import { runProgram, startFailed, startProgram } from './program.ts';
+import { startFailed, startProgram } from './program.ts';
+import { takeDown } from './take-down.ts';
 
 export interface Image {
   /** Of the disk. */
@@ -31,9 +32,7 @@ export async function serveImage(file: string, uri: string, readOnly: boolean): 
     (error: Error) => (failure = startFailed('nbdfuse', error)),
   );
   const end = async (): Promise<void> => {
-    // Also when it has died: its mount stays.
-    if (child.pid !== undefined && (await runProgram('fusermount3', ['-u', file])).status !== 0)
-      await runProgram('fusermount3', ['-u', '-z', file]);
+    if (child.pid !== undefined) await takeDown({ kind: 'image', at: file });
     const late = setTimeout(() => child.kill('SIGKILL'), limits.mountEndMs);
     await ended;
     clearTimeout(late);

@@ -1,8 +1,10 @@
 // The disks of a view below a directory: file systems mounted where this host can, else their images.
 import fs from 'node:fs';
 import path from 'node:path';
-import { runProgram } from './program.ts';
+import { startGuard, type Guard } from './guard.ts';
 import { serveImage } from './image.ts';
+import { runProgram } from './program.ts';
+import { takeDown, type Placed } from './take-down.ts';
 import { howToMount, readVolumes, type Volume } from './volumes.ts';
 
 /** One file system, and where it is mounted; or in words why it is not. */
@@ -40,6 +42,7 @@ export async function mountDisks(asked: DisksToMount, undo: Undo): Promise<Mount
   for (const { name, uri } of disks) {
     signal.throwIfAborted();
     const image = path.join(images ?? directory, name);
+    undo.guard({ kind: 'image', at: image });
     const served = await serveImage(image, uri, images === null);
     undo.push(() => served.end());
     const volumes: MountedVolume[] = [];
@@ -71,22 +74,25 @@ async function mountVolume(
   const device = loop.out.trim();
   if (loop.status !== 0) return not(`losetup: ${loop.err}`);
   if (number !== null) undo.makeDirectory(at);
+  undo.guard({ kind: 'mount', at });
   const done = await runProgram('mount', ['-t', type ?? '', '-o', how.options, device, at]);
   // One that is mounted goes by itself with the mount.
   await runProgram('losetup', ['--detach', device]);
   if (done.status !== 0) return not(done.err.replaceAll(/\s*\n\s*/g, '; '));
-  undo.push(() => unmount(at));
+  undo.push(() => takeDown({ kind: 'mount', at }));
   return { number, type, at, why: null };
 }
 
-/** Somebody who is still in there keeps the names from coming back, not us from ending. */
-async function unmount(at: string): Promise<void> {
-  if ((await runProgram('umount', [at])).status !== 0) await runProgram('umount', ['--lazy', at]);
-}
-
-/** What has been done, to be undone in reverse. */
+/** What has been done, to be undone in reverse; what is on the host, also when this process is killed. */
 export class Undo {
   readonly #steps: (() => Promise<void> | void)[] = [];
+  #guard: Guard | null = null;
+
+  /** Before it is put there. */
+  guard(placed: Placed): void {
+    this.#guard ??= startGuard();
+    this.#guard.placed(placed);
+  }
 
   push(step: () => Promise<void> | void): void {
     this.#steps.push(step);
@@ -96,7 +102,13 @@ export class Undo {
   makeDirectory(directory: string): void {
     if (fs.existsSync(directory)) return;
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.push(() => fs.rmdirSync(directory));
+    this.madeDirectory(directory);
+  }
+
+  madeDirectory(directory: string): void {
+    const placed: Placed = { kind: 'directory', at: directory };
+    this.guard(placed);
+    this.push(() => takeDown(placed));
   }
 
   /** All of it, also when a step fails; gives back the failures. */
@@ -108,6 +120,8 @@ export class Undo {
       } catch (error) {
         failures.push(error);
       }
+    this.#guard?.release();
+    this.#guard = null;
     return failures;
   }
 }

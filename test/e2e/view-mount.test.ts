@@ -15,6 +15,8 @@ const skip = skipUnless({
   commands: [...mountCommands, 'nbdcopy', 'partx', 'blkid'],
   files: ['/dev/fuse', '/dev/loop-control'],
 });
+t.setTimeout(120_000);
+
 const MiB = 1024 * 1024;
 const diskBytes = 64 * MiB;
 
@@ -116,9 +118,13 @@ async function showFiles(
   return { shown: JSON.parse(said) as Shown, child, ended };
 }
 
+const allMounts = (): string[] => fs.readFileSync('/proc/self/mounts', 'utf8').split('\n');
+/** Of others on this host, who may have been killed. */
+const mountsBefore = new Set(allMounts());
+
 /** Mount points and loop devices that have to do with us. */
 async function leftovers(target: MasterTarget): Promise<string[]> {
-  const mounts = fs.readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const mounts = allMounts().filter((line) => !mountsBefore.has(line));
   const sockets = fs.readdirSync(target.data).filter((name) => name.startsWith('mount-'));
   const { out } = await run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']);
   const loops = out.split('\n').filter((file) => /\/homeward-[^/]*\/(?:root|data)(?: |$)/.test(file));
@@ -252,4 +258,65 @@ t.test('what cannot be done is said at once, and leaves nothing', { skip }, asyn
       status: 4,
     },
   );
+});
+
+/** The mount points below the directory, and the processes of it. */
+const mountedAt = (directory: string): string[] =>
+  allMounts()
+    .flatMap((line) => line.split(' ')[1] ?? [])
+    .filter((at) => at.startsWith(`${directory}/`));
+
+/** Command lines of processes that name `text`; the zombies of others have none. */
+async function runningWith(text: string): Promise<string[]> {
+  const { out } = await run('ps', ['-eo', 'pid=,args=']);
+  return out.split('\n').filter((line) => line.includes(text) && line.includes('nbdfuse'));
+}
+
+t.test('killed with -9 it leaves nothing, and its view ends with its lease', { skip }, async (t) => {
+  const here = await site(t);
+  const { target } = here;
+  const directory = target.inDirectory('shown');
+  const { shown, child, ended } = await showFiles(here, directory);
+  const images = path.dirname(shown.disks[0]?.image ?? '');
+  t.equal((await runningWith(images)).length, 2);
+  const [view] = await target.client.listViews();
+  t.ok(view?.expiresAt, 'its lease has an end, which is put off');
+  child.kill('SIGKILL');
+  await ended;
+  await until('its mounts to be taken away', () => !fs.existsSync(directory) && !fs.existsSync(images));
+  t.same(mountedAt(directory), []);
+  await until('its programs to end', async () => (await runningWith(images)).length === 0);
+  t.same((await target.client.listViews()).length, 1, 'the master target does not know yet');
+  await target.client.renewView(shown.id, 1);
+  await until('its lease to end', async () => (await target.client.listViews()).length === 0);
+  await until('nothing to be left', async () => (await leftovers(target)).length === 0);
+  const again = await showFiles(here, directory);
+  again.child.kill('SIGINT');
+  t.equal((await again.ended).status, 0, 'the same directory serves the next one');
+});
+
+t.test('what was killed with its guard is named, with the line that takes it away', { skip }, async (t) => {
+  const here = await site(t);
+  const { target } = here;
+  const directory = target.inDirectory('shown');
+  const { shown, child, ended } = await showFiles(here, directory);
+  const { out } = await run('ps', ['-eo', 'pid=,ppid=,args=']);
+  const guards = out
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, parent, ...args]) => Number(parent) === child.pid && args.join(' ').includes('guard.ts'));
+  t.equal(guards.length, 1);
+  process.kill(Number(guards[0]?.[0]), 'SIGKILL');
+  child.kill('SIGKILL');
+  await ended;
+  const args = ['view', 'web', '--at', 'tag:then', '--mount', directory];
+  const { err } = await target.command(args);
+  t.match(err, /has the files of another `homeward view --mount` \(exists\)\nEnd that with Ctrl-C/);
+  const line = /If it does not run any more: (.*)$/m.exec(err)?.[1] ?? '';
+  t.match(line, `fusermount3 -u ${shown.disks[0]?.image}`);
+  await runOk('sh', ['-c', line]);
+  t.same(mountedAt(directory), []);
+  t.same(fs.readdirSync(directory), []);
+  await target.client.closeViews({ id: shown.id });
+  t.same(await leftovers(target), []);
 });

@@ -10,6 +10,7 @@ import { createLog, type Log } from '../../core/log.ts';
 import { Command } from '../../core/nbd/protocol.ts';
 import { machineMark } from '../../core/record/record.ts';
 import { KiB, microseconds } from '../../core/units.ts';
+import { until } from '../support/homeward.ts';
 import { NbdClient } from '../support/nbd-client.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -165,6 +166,20 @@ t.test('views come back after a restart, with what was written to them, and go w
     );
     await last.views.stop();
   }
+});
+
+t.test('a view that does not last lives for as long as its lease is renewed', async (t) => {
+  const site = makeSite(t);
+  const mounted = await site.views.open(site.request('mounted', { leaseMs: 60_000, lasting: null }));
+  const longer = site.views.renew(mounted.id, 120_000);
+  t.ok(Date.parse(longer.expiresAt ?? '') > Date.parse(mounted.expiresAt ?? ''));
+  t.same(site.views.list(), [longer]);
+  site.views.renew(mounted.id, 1);
+  await until('its lease to end', () => site.views.list().length === 0);
+  t.throws(() => site.views.renew(mounted.id, 1), { code: 'no-such-view' });
+  const lasting = await site.views.open(site.request('lasting', { leaseMs: 60_000 }));
+  t.throws(() => site.views.renew(lasting.id, 1), { code: 'conflict' }, 'its end is on record');
+  await site.views.stop();
 });
 
 t.test('what cannot be opened again is kept or dropped, as it may come back or not', async (t) => {

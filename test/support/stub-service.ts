@@ -240,7 +240,9 @@ function stubRetention(
   };
 }
 
-function stubViews(heard: Heard): Pick<MasterTargetService, 'openView' | 'listViews' | 'closeViews'> {
+function stubViews(
+  heard: Heard,
+): Pick<MasterTargetService, 'openView' | 'listViews' | 'renewView' | 'closeViews'> {
   const view = (machine: string, listen: string): ViewReport => ({
     id: 'v1',
     machine,
@@ -261,6 +263,10 @@ function stubViews(heard: Heard): Pick<MasterTargetService, 'openView' | 'listVi
     async listViews() {
       heard('listViews');
       return [view('web', 'unix:/run/view.sock')];
+    },
+    async renewView(id, leaseMs) {
+      heard('renewView', id, leaseMs);
+      return view('web', 'unix:/run/view.sock');
     },
     async closeViews(which) {
       heard('closeViews', which);
