@@ -89,8 +89,8 @@ function contextOptions(session: Session, options: CheckOptions): ContextOptions
 }
 
 /**
- * On an installed host nobody has to name it. Throws 'not-writable' where it is not for us to read: without it
- * another role, and other places than those of this host, would be judged.
+ * On an installed host nobody has to name it. Throws 'not-writable' where it is not for us to read: without
+ * it another role, and other places than those of this host, would be judged.
  */
 function configFile(session: Session, named: string | undefined): string | null {
   if (named !== undefined) return session.resolve(required(named, '--config'));
