@@ -44,7 +44,7 @@ export function parseFlags(args: readonly string[]): { flags: Flags } | { text: 
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { text };
     const message = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
-    throw new HomewardError('usage', message, { hint: 'See `hostconfigcli --help` for the flags.' });
+    throw wrong(message);
   }
   const flags = program.opts<Flags>();
   checkTogether(flags);
@@ -102,15 +102,22 @@ function checkTogether(flags: Flags): void {
   const { runAlone = false, show = false, volumes = false } = flags;
   const server = serverFlags.filter((name) => flags[name] !== undefined);
   if (runAlone && server.length > 0) {
-    throw new HomewardError('usage', `--run-alone and ${spelled(server[0] ?? '')} contradict each other`);
+    throw wrong(`--run-alone and ${spelled(server[0] ?? '')} contradict each other`);
   }
   if ((show || volumes) && (changesAnything(flags) || (show && volumes))) {
-    throw new HomewardError(
-      'usage',
-      `${show ? '--show' : '--volumes'} only reads: give it without other flags`,
-    );
+    throw wrong(`${show ? '--show' : '--volumes'} only reads: give it without other flags`);
+  }
+  if (flags.wait !== undefined && server.length === 0) {
+    throw wrong('--wait is for the approval by a configuration server: it goes with --address');
+  }
+  const { saveAnyway, ...others } = flags;
+  if (saveAnyway === true && !changesAnything(others)) {
+    throw wrong('--save-anyway has nothing to save: it goes with other flags');
   }
 }
+
+const wrong = (message: string): HomewardError =>
+  new HomewardError('usage', message, { hint: 'See `hostconfigcli --help` for the flags.' });
 
 const spelled = (name: string): string =>
   `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

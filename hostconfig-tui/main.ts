@@ -76,7 +76,9 @@ async function runScreen(flags: Flags): Promise<number> {
     });
   }
   if (flags.json === true)
-    throw new HomewardError('usage', '--json goes with other flags, not with the screen');
+    throw new HomewardError('usage', '--json goes with other flags, not with the screen', {
+      hint: 'See `hostconfigcli --help` for the flags.',
+    });
   const { places } = findPlaces(flags);
   checkWritable(places.config);
   const ended = Promise.withResolvers<number>();

@@ -6,14 +6,17 @@ import { parseDuration } from '../core/units.ts';
 import { isIP } from 'node:net';
 import type { Config } from '../core/config.ts';
 import { applyChanges, applyServer, checkPlaces } from './actions/apply.ts';
+import { checkChanges } from './actions/config-file.ts';
 import { findFault } from './actions/find-fault.ts';
 import { readPassphraseFile } from './actions/passphrase-file.ts';
 import type { Places } from './actions/places.ts';
 import { readStatus } from './actions/read-status.ts';
 import { volumeRows } from './actions/volume-rows.ts';
 import type { Flags } from './flags.ts';
+import { canSelect } from './model/agent-roles.ts';
 import { serverChanges } from './model/press-page.ts';
 import type { Changes, Fault } from './model/model.ts';
+import { progressLines } from './model/progress.ts';
 import { isHost, readServer } from './model/server-address.ts';
 import { statusParts } from './model/status-line.ts';
 
@@ -59,6 +62,8 @@ export async function showVolumes({ places }: Order): Promise<Answer> {
 export async function carryOut(order: Order): Promise<Answer> {
   const { flags, places } = order;
   const changes = readChanges(flags);
+  checkChanges(changes);
+  checkHistory(order, changes);
   if (flags.saveAnyway !== true) await checkPlaces(places, changes);
   const server = readServerFlags(order);
   if (server === null) {
@@ -69,13 +74,23 @@ export async function carryOut(order: Order): Promise<Answer> {
   return registerWith(order, server, changes);
 }
 
+function checkHistory({ settings: { role } }: Order, changes: Changes): void {
+  const { RetentionVolume = '', ReplicaDirectory = '' } = changes;
+  if (RetentionVolume + ReplicaDirectory === '' || canSelect(role, 'retention')) return;
+  throw new HomewardError('usage', `a host with the role ${role} keeps no history`, {
+    hint: 'Leave --retention and --replicas out here; a master target has them.',
+  });
+}
+
 interface Outcome {
   saved: true;
   lines: readonly string[];
   registered: { server: string; hostId: string } | null;
   warnings: readonly string[];
-  problem: Pick<Fault, 'code' | 'what' | 'hint'> | null;
+  problem: Problem | null;
 }
+
+type Problem = Pick<Fault, 'code' | 'what' | 'hint'>;
 
 function answerOf({ saved, lines, registered, warnings, problem }: Outcome): Answer {
   const error = problem === null ? null : { code: problem.code, message: problem.what, hint: problem.hint };
@@ -88,7 +103,7 @@ async function registerWith(order: Order, server: Address, changes: Changes): Pr
   const waitMs = readWait(flags);
   const { passphrase, warnings } = readPassphraseFlag(order);
   for (const warning of warnings) note(`warning: ${warning}\n`);
-  const onProgress = (text: string): void => note(`${text} ...\n`);
+  const onProgress = (text: string): void => note(`${progressLines(text).join('\n')}\n`);
   try {
     const { hostId, lines } = await applyServer(places, {
       ...{ server, passphrase, changes, onProgress, waitMs },
@@ -99,20 +114,21 @@ async function registerWith(order: Order, server: Address, changes: Changes): Pr
     return answerOf({ saved: true, lines, registered, warnings, problem: null });
   } catch (thrown) {
     const fault = await findFault(thrown, server, order.signal);
-    if (flags.saveAnyway !== true || !fault.canSave) throw asError(thrown, fault);
-    note(`${fault.what}\n${fault.hint}\n`);
+    const problem = inFlags(fault);
+    const { what, hint } = problem;
+    if (flags.saveAnyway !== true || !fault.canSave) {
+      throw new HomewardError(toHomewardError(thrown).code, what, { hint, cause: thrown });
+    }
+    note(`${what}\n${hint}\n`);
     const says = ['Saved, but this host is not registered: the server could not be used.'];
     const { lines } = await applyChanges(places, { ...changes, ...serverChanges(server) }, says);
-    return answerOf({ saved: true, lines, registered: null, warnings, problem: fault });
+    return answerOf({ saved: true, lines, registered: null, warnings, problem });
   }
 }
 
-/** With the words of the screen. */
-function asError(thrown: unknown, { what, hint, usualPort }: Fault): HomewardError {
-  const { code } = toHomewardError(thrown);
-  const portHint =
-    usualPort === null ? hint : hint.replace('Enter takes that port.', `Give --port ${usualPort}.`);
-  return new HomewardError(code, what, { hint: portHint, cause: thrown });
+/** In the words of the screen, but for the key that it offers. */
+function inFlags({ code, what, hint, usualPort }: Fault): Problem {
+  return { code, what, hint: usualPort === null ? hint : `${hint} Give --port ${usualPort}.` };
 }
 
 function readWait({ wait }: Flags): number {

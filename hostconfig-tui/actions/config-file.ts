@@ -39,17 +39,22 @@ const asRoot = 'Run hostconfigcli as root (sudo).';
  * for a value that its setting does not take, 'not-writable' when it is not ours to write.
  */
 export function writeSettings(file: string, changes: Changes): void {
-  for (const [key, value] of Object.entries(changes)) {
-    const setting = settings.find((each) => each.key === key);
-    if (setting === undefined) throw new HomewardError('bug', `${key} is no setting`);
-    parseSetting(setting, value);
-  }
+  checkChanges(changes);
   try {
     replace(realPath(file), changes);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS') throw notOurs(file, errno, error);
     throw error;
+  }
+}
+
+/** Throws 'bad-config' for a value that its setting does not take. */
+export function checkChanges(changes: Changes): void {
+  for (const [key, value] of Object.entries(changes)) {
+    const setting = settings.find((each) => each.key === key);
+    if (setting === undefined) throw new HomewardError('bug', `${key} is no setting`);
+    parseSetting(setting, value);
   }
 }
 

@@ -9,7 +9,8 @@ import { probeSpeech, seemsOurs } from './probe.ts';
 const usualPorts = [443, 8443];
 
 const notOurs: readonly ErrorCode[] = ['not-tls', 'server-failed'];
-const wrongPort: readonly ErrorCode[] = [...notOurs, 'connection-refused'];
+// Silence, too: something else may hold its tongue there, and a firewall lets through what it knows.
+const wrongPort: readonly ErrorCode[] = [...notOurs, 'connection-refused', 'timed-out'];
 
 export async function findFault(thrown: unknown, server: Address, signal: AbortSignal): Promise<Fault> {
   const error = toHomewardError(thrown);

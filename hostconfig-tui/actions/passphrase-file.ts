@@ -10,6 +10,11 @@ export interface PassphraseRead {
 
 /** Throws 'no-such-file', 'passphrase-too-short', 'usage'. Line ends behind it do no harm. */
 export function readPassphraseFile(file: string): PassphraseRead {
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new HomewardError('usage', `the passphrase file ${file} is a directory`, {
+      hint: 'Give --passphrase-file a file with what `homeward passphrase show` prints.',
+    });
+  }
   const passphrase = readPassphrase(file);
   if (!/^[\x21-\x7e]+$/.test(passphrase)) {
     throw new HomewardError('usage', `the passphrase file ${file} holds more than a passphrase`, {

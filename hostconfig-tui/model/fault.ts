@@ -63,7 +63,7 @@ function describe({ code, message }: HomewardError, facts: FaultFacts | null): s
 }
 
 const usualPortHint = (host: string, port: number): string =>
-  `A configuration server answers at port ${port} of ${host}. Enter takes that port.`;
+  `A configuration server answers at port ${port} of ${host}.`;
 
 /** Whoever of the two found it, the message has both times in RFC 3339. */
 export function minutesApart(message: string): number | null {

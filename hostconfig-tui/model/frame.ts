@@ -4,6 +4,7 @@ import { isTooSmall, leastSize, menu, type Model, type Size } from './model.ts';
 import { fieldRows, type FieldDrawing } from './field-rows.ts';
 import type { Page } from './page.ts';
 import { glyphs, type Glyphs, type Look } from './look.ts';
+import { progressLines } from './progress.ts';
 import { fit, paragraph, rowOf, widthOf, type Row, type Span } from './row.ts';
 import { statusParts } from './status-line.ts';
 
@@ -151,11 +152,9 @@ const startsGroup = (field: Field): boolean => field.kind === 'buttons';
 
 function messageRows({ message, busy }: Page, width: number): Row[] {
   if (busy !== null) {
-    // What has to be typed elsewhere stands in a line of its own.
-    const [what = '', ...below] = busy.text.split('\n');
+    const [what = '', ...below] = progressLines(busy.text);
     const seconds = busy.seconds < 2 ? '' : ` (${busy.seconds} s)`;
-    const ending = below.length === 0 ? ' ...' : '';
-    return [`${what}${ending}${seconds}`, ...below]
+    return [`${what}${seconds}`, ...below]
       .flatMap((line) => paragraph(line, width))
       .map((text) => [{ text, style: 'bold' as const }]);
   }

@@ -122,7 +122,8 @@ function failed(page: Page, fault: Fault): Page {
     ...(canSave ? [saveAnyway] : []),
   ];
   const offered = setButtons(page, buttons, usualPort === null ? accept.id : usePort(usualPort).id);
-  const message: Message = { tone: 'bad', lines: [what, `${hint} Nothing was saved.`] };
+  const then = usualPort === null ? hint : `${hint} Enter takes that port.`;
+  const message: Message = { tone: 'bad', lines: [what, `${then} Nothing was saved.`] };
   return said(moveTo(offered, 'buttons'), message);
 }
 

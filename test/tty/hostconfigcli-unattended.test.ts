@@ -129,7 +129,7 @@ t.test('a passphrase file that is none', async (t) => {
     code: 'no-such-file',
     message: /there is no/,
   });
-  t.match(await given(3, host.directory), { code: 'no-such-file', message: /EISDIR/ });
+  t.match(await given(2, host.directory), { code: 'usage', message: /is a directory/ });
   t.match(await given(2, passphraseFile(host, '')), {
     code: 'passphrase-too-short',
     message: /0 characters/,
@@ -147,6 +147,8 @@ t.test('a flag that makes no sense is refused in the form that was asked for', a
     message: /unknown option/,
   });
   const { status, err } = await host.run(['--address', 'cs', '--https', 'no']);
+  for (const alone of [['--wait', '5m'], ['--save-anyway']])
+    t.match(refusedWith(t, await host.run(['--json', ...alone]), 2), { code: 'usage', message: /goes with/ });
   t.equal(status, 2);
   t.match(err, /^hostconfigcli: The configuration server speaks https.* \(usage\)\nLeave --https away/);
   t.equal(host.text, before);
