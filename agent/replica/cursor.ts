@@ -47,7 +47,8 @@ export function readCursor(file: string, onDamage: (why: HomewardError) => void 
     const hint =
       `The cursor says how far the replica is. Put back the whole directory ${directory} and the replica, ` +
       `both from copies of one moment, then start again. The other machines go on. ` +
-      `Without copies: move ${directory} off the volume; the machine can then be opened anew.`;
+      `Without copies: \`homeward rescue ${dirname(directory)}\` lists the points that redo and undo still ` +
+      `give, and recovers them. Only then move ${directory} off the volume; the machine can be opened anew.`;
     throw new HomewardError('damaged', error.message, { cause: error, hint });
   }
 }

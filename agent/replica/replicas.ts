@@ -151,4 +151,5 @@ async function openReplica(path: string, disk: ProtectedDisk): Promise<FileStore
 
 const fileHint = (path: string): string =>
   `Put back ${path} as it was, or mount the volume that holds it, then start again. ` +
-  'The other machines go on.';
+  'The other machines go on. If it is lost: `homeward rescue`, given the retention volume and --replicas, ' +
+  'recovers the other disks, and of this one what redo and undo tell.';

@@ -121,7 +121,7 @@ function refuseUnknown(machine: RescuedMachine, { lsn, disks }: RecoverPlan): vo
     {
       hint:
         why.length > 0
-          ? 'Give --replicas DIR, or --allow-damaged to get zeros where nobody wrote while history was kept.'
+          ? 'Neither redo nor undo tells of them. Give --replicas DIR, or --allow-damaged to get zeros there.'
           : 'Choose another point, or give --allow-damaged to get zeros there.',
     },
   );

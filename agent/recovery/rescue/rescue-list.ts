@@ -2,11 +2,9 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { formatTime } from '../../../core/clock.ts';
-import { errnoOf, HomewardError, toHomewardError } from '../../../core/errors.ts';
+import { HomewardError, toHomewardError } from '../../../core/errors.ts';
 import { microseconds } from '../../../core/units.ts';
 import type { Moment } from '../../control/service.ts';
-import { LedgerFiles } from '../../journal/ledger-files.ts';
-import { readChain, type ReadChain } from '../../journal/ledger-line.ts';
 import { latestLsn } from './rescue-moments.ts';
 import { RescuedMachine } from './rescued-machine.ts';
 import { findMissing, listHistory } from '../verify-inventory.ts';
@@ -86,13 +84,11 @@ function describe(machine: RescuedMachine): Rescuable {
 
 /** What shows without reading all content: missing files, torn ones, lost records. */
 function damageOf(machine: RescuedMachine): Rescuable['damaged'] {
-  const { paths, catalogue, holes, fileDamage } = machine;
-  const files = new LedgerFiles();
-  const chain = tryReadLedger(paths.ledger, files);
+  const { paths, catalogue, holes, fileDamage, cursorDamage, ledger } = machine;
   const missing = findMissing({
     directory: paths.directory,
     found: listHistory(paths.directory),
-    expected: files,
+    expected: ledger.files,
     redo: [],
     undo: [],
     replicas: [],
@@ -101,22 +97,14 @@ function damageOf(machine: RescuedMachine): Rescuable['damaged'] {
   const here = { fromLsn: 0, toLsn: 0 };
   return [
     ...(fileDamage === null ? [] : [{ file: paths.machineFile, ...here, what: fileDamage }]),
-    ...(chain === null || chain.cut === null ? [] : [{ file: paths.ledger, ...here, what: chain.cut }]),
+    ...(cursorDamage === null ? [] : [{ file: paths.cursorFile, ...here, what: cursorDamage }]),
+    ...(ledger.cut === null ? [] : [{ file: paths.ledger, ...here, what: ledger.cut }]),
     ...missing.map(({ file, from, to, what }) => ({ file, fromLsn: from, toLsn: to, what })),
     ...catalogue.lost.map(({ from, to, file }) => ({
       file,
       ...{ fromLsn: from, toLsn: to, what: 'records are lost' },
     })),
   ];
-}
-
-function tryReadLedger(path: string, files: LedgerFiles): ReadChain | null {
-  try {
-    return readChain(fs.readFileSync(path), (line) => files.take(line));
-  } catch (error) {
-    if (errnoOf(error) === null) throw error;
-    return null; // it is not needed to recover
-  }
 }
 
 function listDirectory(directory: string): string[] {

@@ -2,18 +2,16 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { HomewardError } from '../../../core/errors.ts';
-import { machineAddress } from '../../../core/extents/address.ts';
+import { machineAddress, wholeMachine } from '../../../core/extents/address.ts';
 import type { Files } from '../../../core/files/files.ts';
+import { limits } from '../../../core/limits.ts';
 import { silentLog } from '../../../core/log.ts';
 import { machineBytes, machineMark } from '../../../core/record/record.ts';
-import { recoverSegments } from '../../../core/segment-log/recover.ts';
-import { SegmentFiles } from '../../../core/segment-log/segment-files.ts';
-import { isEmpty, type Segment } from '../../../core/segment-log/segment.ts';
+import type { Segment } from '../../../core/segment-log/segment.ts';
 import { Catalogue } from '../../journal/catalogue.ts';
 import { planLayers } from '../../journal/plan-layers.ts';
 import { unknownTable, visitSegment, type RecordSource } from '../../journal/reindex.ts';
-import { enterNote, noteOf, payloadAt } from '../../journal/segment-notes.ts';
-import { readCursor, type Cursor } from '../../replica/cursor.ts';
+import type { Cursor } from '../../replica/cursor.ts';
 import { refuseReleased } from '../hand-over.ts';
 import { disksAt, readMachineFile, type MachineFile } from '../../replica/machine-file.ts';
 import { boundaryTags, denseFrom, keptBelow, type Boundary, type PointFacts } from '../../replica/points.ts';
@@ -29,6 +27,10 @@ import {
   type ViewSegment,
 } from '../../replica/view-content.ts';
 import { readOnlyFiles } from '../rescue-files.ts';
+import { redoBelow, zerosOf, type Addresses } from './rescue-below.ts';
+import { LostCursor, readOrReplace } from './rescue-cursor.ts';
+import { readRescuedLedger, type RescuedLedger } from './rescue-ledger.ts';
+import { openRescuedRedo } from './rescue-redo.ts';
 import { rescuePaths, type RescuePaths } from './rescue-paths.ts';
 import type { Moments } from '../when.ts';
 
@@ -48,6 +50,9 @@ export class RescuedMachine {
   readonly file: MachineFile;
   readonly paths: RescuePaths;
   readonly cursor: Cursor;
+  /** Why the cursor could not be read, and what stands in for it; null for one that was read. */
+  readonly cursorDamage: string | null;
+  readonly ledger: RescuedLedger;
   readonly catalogue = new Catalogue();
   readonly steps: readonly UndoStep[];
   readonly holes: readonly UndoHole[];
@@ -58,8 +63,10 @@ export class RescuedMachine {
   durableLsn = 0;
   readonly #source: RecordSource;
   readonly #open: number[] = [];
+  /** What takes the place of replicas in the view that was asked for last. */
+  #rest: { base: number; layers: LayerSource[] } | null = null;
 
-  /** Throws 'damaged' when it cannot be read who the machine is or how far its replica is. */
+  /** Throws 'damaged' when it cannot be read who the machine is. */
   constructor(retention: string, id: string, replicas: string | null) {
     this.paths = rescuePaths(retention, id);
     let damage: string | null = null;
@@ -68,15 +75,17 @@ export class RescuedMachine {
     });
     this.fileDamage = damage;
     refuseReleased(this.file);
-    this.cursor = readCursor(this.paths.cursorFile);
     const machine = machineBytes(this.file.id);
     this.#source = { files, machine, mark: machineMark(machine) };
+    this.ledger = readRescuedLedger(this.paths.ledger);
     const found = listUndoFiles(files, this.paths.undo, machine, silentLog);
-    const chain = chainOf<UndoFile>(found, this.cursor.lsn);
-    this.steps = chain.steps.map(({ step }) => step).filter((step) => step !== null);
-    this.holes = chain.holes;
+    const known = readOrReplace(this.paths.cursorFile, found, this.ledger);
     try {
-      this.#openRedo();
+      this.cursor = this.#openRedo(known);
+      this.cursorDamage = known instanceof LostCursor ? known.spell(this.cursor) : null;
+      const chain = chainOf<UndoFile>(found, this.cursor.lsn);
+      this.steps = chain.steps.map(({ step }) => step).filter((step) => step !== null);
+      this.holes = chain.holes;
       for (const tag of boundaryTags(this.steps, this.cursor)) this.catalogue.enterTag(tag);
       for (const disk of this.file.disks) this.disks.push(this.#openReplica(disk, replicas));
     } catch (error) {
@@ -125,7 +134,10 @@ export class RescuedMachine {
   timeOf(lsn: number): number | null {
     if (lsn === this.cursor.lsn) return this.cursor.time;
     const step = this.steps.find(({ from }) => from === lsn);
-    if (step !== undefined) return step.fromTime;
+    return step === undefined ? this.#recordTime(lsn) : step.fromTime;
+  }
+
+  #recordTime(lsn: number): number | null {
     let time: number | null = null;
     const segment = this.segments.find(({ firstLsn, lastLsn }) => firstLsn <= lsn && lsn <= lastLsn);
     this.#visit(segment, (header) => {
@@ -155,7 +167,7 @@ export class RescuedMachine {
     const below = this.steps.findLast(({ from }) => from <= most)?.from;
     const base = most === this.cursor.lsn ? most : below;
     if (base === undefined) throw new HomewardError('outside-window', `lsn:${lsn} cannot be shown any more`);
-    const { layers, segments, floor } = planLayers({
+    const { layers, floor } = planLayers({
       segments: this.segments,
       floor: this.cursor.pruned,
       base,
@@ -179,12 +191,12 @@ export class RescuedMachine {
       }),
       floor,
       undo: undo.layers,
-      segments: [...segments.map(asViewSegment), ...undo.segments],
+      segments: [...this.segments.map(asViewSegment), ...undo.segments],
       unknown: this.#unknown(),
     };
   }
 
-  /** Behind a hole only what older undo has is known. */
+  /** Behind a hole in undo no replica counts. What else is known of its place comes last. */
   #undoFrom(base: number, lsn: number): { layers: LayerSource[]; segments: ViewSegment[] } {
     const hole = this.holes.find(({ to }) => to > base && (to <= this.cursor.lsn || lsn < to));
     const steps = this.steps.filter(({ from, to }) => from >= base && to <= (hole?.from ?? Infinity));
@@ -195,15 +207,36 @@ export class RescuedMachine {
       return { ordinal, fd, path, firstLsn: from, precededBy: from - 1, lastLsn: to, end: bytes };
     });
     const layers = segments.map(({ ordinal }): LayerSource => ({ kind: 'undo-scan', ordinal }));
+    layers.push(...this.#restOf(base, hole === undefined ? this.#unknown() : everywhere));
     if (hole !== undefined)
       layers.push({ kind: 'memory', table: unknownTable(firstUndoOrdinal + steps.length).transferable() });
     return { layers, segments };
   }
 
+  /** What takes the place of replicas at `base` where these tell nothing: redo below it, and blank disks. */
+  #restOf(base: number, wanted: Addresses): LayerSource[] {
+    if (wanted.length === 0) return [];
+    if (this.#rest?.base !== base) {
+      const { machine } = this.#source;
+      const floor = Math.min(this.cursor.pruned, base);
+      const tables = [redoBelow({ files, machine, segments: this.segments, floor }, base, wanted)];
+      if (floor === 0 && this.#beganBlank) tables.push(zerosOf(wanted));
+      const layers = tables.map((table): LayerSource => ({ kind: 'memory', table: table.transferable() }));
+      this.#rest = { base, layers };
+    }
+    return this.#rest.layers;
+  }
+
+  /** Before the first record every disk was zeros: nothing was copied to it, and none came later. */
+  get #beganBlank(): boolean {
+    const { path, seeded = [], before = [] } = this.file;
+    return this.cursor.firstPoint === 0 && path !== 'chain' && seeded.length === 0 && before.length === 0;
+  }
+
   /** Of replicas: what the cursor says, and all of those that are not there; in order, and apart. */
   #unknown(): [number, number][] {
-    const gone = this.disks.flatMap(({ missing, size }, index): [number, number][] =>
-      missing === null ? [] : [[machineAddress(index, 0), machineAddress(index, size)]],
+    const gone = this.disks.flatMap(({ missing }, index): [number, number][] =>
+      missing === null ? [] : [[machineAddress(index, 0), machineAddress(index, limits.diskBytes)]],
     );
     const joined: [number, number][] = [];
     for (const [start, end] of [...this.cursor.unknown, ...gone].sort((a, b) => a[0] - b[0])) {
@@ -220,39 +253,19 @@ export class RescuedMachine {
     return stepTo !== null || [...this.steps, ...this.holes].some(({ from, to }) => from <= lsn && to > lsn);
   }
 
-  #openRedo(): void {
-    const { machine, mark } = this.#source;
-    const { pruned, durable, gap } = this.cursor;
+  /** Gives back the cursor, or what stands in for one that is lost. */
+  #openRedo(known: Cursor | LostCursor): Cursor {
     const { catalogue } = this;
-    if (gap !== null) catalogue.gapWasOpen(gap);
-    let current: Segment | null = null;
-    const recovered = recoverSegments({
-      files,
-      segmentFiles: new SegmentFiles({ files, directory: this.paths.redo, machine, segmentBytes: 0 }),
-      directory: this.paths.redo,
-      ...{ machine, mark, appliedLsn: pruned, durable },
-      visitor: {
-        segmentBegin: (segment) => {
-          current = segment;
-        },
-        segmentEnd: () => {
-          current = null;
-        },
-        record: (header, position, content) => {
-          const place = current ?? { firstLsn: 0, precededBy: 0 };
-          const note = noteOf(header, place, payloadAt(content, position, header));
-          if (note !== null) enterNote(catalogue, note);
-        },
-        lost: ({ from, to, start, end }) => {
-          catalogue.lost.push({ from, to, start, end, file: current?.path ?? this.paths.redo });
-        },
-      },
-    });
-    this.segments = recovered.segments.filter((segment) => !isEmpty(segment));
-    for (const [ordinal, segment] of this.segments.entries()) segment.ordinal = ordinal;
-    const unneeded = [...recovered.unneeded, ...recovered.segments.filter(isEmpty)];
-    for (const { fd } of unneeded) fs.closeSync(fd);
-    this.durableLsn = Math.max(recovered.lastLsn, this.cursor.lsn);
+    const isLost = known instanceof LostCursor;
+    const beginsAt = isLost ? (lsn: number) => known.beginsAt(lsn) : null;
+    const redo = { source: this.#source, directory: this.paths.redo, catalogue, cursor: known, beginsAt };
+    const { segments, lastLsn } = openRescuedRedo(redo);
+    this.segments = segments;
+    const firstLsn = segments[0]?.firstLsn ?? null;
+    const timeOf = (lsn: number): number | null => this.#recordTime(lsn);
+    const cursor = isLost ? known.settle(this.file, { firstLsn, timeOf, catalogue }) : known;
+    this.durableLsn = Math.max(lastLsn, cursor.lsn);
+    return cursor;
   }
 
   #openReplica(disk: MachineFile['disks'][number], replicas: string | null): RescuedDisk {
@@ -266,6 +279,7 @@ export class RescuedMachine {
       sums: null,
       missing,
     });
+    if (this.cursorDamage !== null) return gone('it is not used without the cursor, which told its state');
     if (replicas === null && disk.replica.kind === 'file') return gone('no directory of replicas was given');
     const path = replicaPath(replicas ?? '', this.file.id, disk);
     try {
@@ -294,6 +308,8 @@ export class RescuedMachine {
     visitSegment(this.#source, segment, segment.lastLsn, { record, lost: () => undefined });
   }
 }
+
+const everywhere: Addresses = [[wholeMachine.start, wholeMachine.end]];
 
 const asViewSegment = (segment: Segment): ViewSegment => {
   const { ordinal, fd, path, firstLsn, precededBy, lastLsn, end } = segment;
