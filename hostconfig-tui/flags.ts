@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { HomewardError } from '../core/errors.ts';
 import { LogLevel } from '../core/log.ts';
+import { daemonOfRole } from '../core/service-drop-in.ts';
 import { readVersion } from '../core/version.ts';
 
 export interface Flags {
@@ -13,6 +14,7 @@ export interface Flags {
   json?: boolean;
   show?: boolean;
   volumes?: boolean;
+  role?: string;
   address?: string;
   port?: string;
   https?: string;
@@ -67,6 +69,7 @@ function createCommand(): Command {
       'what the screen offers as address; nothing is saved before it worked',
     )
     .option('--suggest-port <number>', 'what the screen offers as port')
+    .option('--role <role>', `what this host is for, before it has registered: ${roles.join(', ')}`)
     .option('--address <name>', 'name or IP address of the configuration server')
     .option('--port <number>', 'its port; 443 when nothing else is set')
     .option('--https <yes|no>', 'yes; there is nothing else')
@@ -89,6 +92,8 @@ function createCommand(): Command {
     .addHelpText('after', exitHelp)
     .exitOverride();
 }
+
+const roles = Object.keys(daemonOfRole);
 
 const exitHelp = `
 Exit status: 0 done, 1 interrupted, 2 usage or a passphrase that is too short, 3 no such file, 5 host id

@@ -5,6 +5,7 @@ import { ExitStatus, HomewardError, toHomewardError } from '../core/errors.ts';
 import { printable } from '../core/printable.ts';
 import { findConfig, placesOf } from './actions/places.ts';
 import { checkWritable, readSettings } from './actions/config-file.ts';
+import { chooseRole } from './actions/choose-role.ts';
 import { changesAnything, parseFlags, type Flags } from './flags.ts';
 import type { HostConfigScreen } from './screen.ts';
 import type { Answer, Order } from './unattended.ts';
@@ -29,11 +30,12 @@ export async function start(args: readonly string[]): Promise<number> {
   }
 }
 
-function findPlaces({ config, control, units }: Flags): Pick<Order, 'places' | 'settings'> {
+function findPlaces({ config, control, units, role }: Flags): Pick<Order, 'places' | 'settings'> {
   const root = path.dirname(import.meta.dirname);
   const asked = { config, control, units, cwd: process.cwd(), environment: env, root };
   const file = findConfig(asked);
-  const settings = readSettings(file);
+  const found = readSettings(file);
+  const settings = role === undefined ? found : { ...found, role: chooseRole(role, found) };
   return { places: placesOf(asked, file, settings), settings };
 }
 

@@ -159,7 +159,16 @@ function readPassphraseFlag({ flags, resolve }: Order): { passphrase: string | n
 }
 
 /** What the flags for the other pages change. Values are checked when they are written, too. */
-function readChanges({ retention, replicas, cache, natHost, natIp, logLevel, logFile }: Flags): Changes {
+function readChanges({
+  role,
+  retention,
+  replicas,
+  cache,
+  natHost,
+  natIp,
+  logLevel,
+  logFile,
+}: Flags): Changes {
   if (natHost !== undefined && natHost !== '' && (!isHost(natHost) || isIP(natHost) !== 0)) {
     throw new HomewardError('usage', `${JSON.stringify(natHost)} is no host name`, {
       hint: 'Check --nat-host.',
@@ -171,6 +180,7 @@ function readChanges({ retention, replicas, cache, natHost, natIp, logLevel, log
     });
   }
   return {
+    ...(role === undefined ? {} : { Role: role }),
     ...(retention === undefined ? {} : { RetentionVolume: retention }),
     ...(replicas === undefined ? {} : { ReplicaDirectory: replicas }),
     ...(cache === undefined ? {} : { CacheDirectory: cache }),

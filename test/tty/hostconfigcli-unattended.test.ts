@@ -196,6 +196,18 @@ t.test('a host without systemd, and one that runs alone', async (t) => {
   t.match(shown.out, 'Not registered | service not installed');
 });
 
+t.test('the role is chosen before a host has registered, and not after', async (t) => {
+  const host = new ConfiguredHost(t);
+  t.match(refusedWith(t, await host.run(['--json', '--role', 'Master']), 2), { code: 'usage' });
+  const { status, err } = await host.run(['--role', 'ProcessServer']);
+  t.equal(status, 0, err);
+  t.equal(host.setting('Role'), 'ProcessServer');
+  t.match((await host.run(['--show'])).out, 'role = ProcessServer');
+  const registered = new ConfiguredHost(t, { lines: ['[vxagent]', 'HostId = 7f0c'] });
+  t.match(refusedWith(t, await registered.run(['--json', '--role', 'Agent']), 5), { code: 'conflict' });
+  t.equal(registered.setting('Role'), 'MasterTarget');
+});
+
 t.test('a checkout has no configuration of its own', async (t) => {
   const host = new ConfiguredHost(t);
   const { status, err } = await host.runBare(['--show']);
