@@ -50,11 +50,15 @@ export function formatSize(bytes: number): string {
   return `${bytes} B`;
 }
 
-const durationUnits: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3, w: 604800e3 };
+const dayMs = 86400e3;
+const durationUnits: Record<string, number> = {
+  ...{ ms: 1, s: 1e3, m: 60e3, h: 3600e3 },
+  ...{ d: dayMs, w: 7 * dayMs, y: 365 * dayMs },
+};
 
-/** Reads a duration as users write it (`15m`, `24h`, `4w`, `500ms`) into milliseconds. */
+/** Reads a duration as users write it (`15m`, `24h`, `4w`, `1y`, `500ms`) into milliseconds. */
 export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(text.trim());
   const value = match ? Number(match[1]) * (durationUnits[match[2] ?? ''] ?? NaN) : NaN;
   if (!Number.isFinite(value)) throw new HomewardError('bad-duration', `"${text}" is not a duration`);
   return value;

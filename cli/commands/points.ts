@@ -138,7 +138,7 @@ function formatKept(kept: readonly KeptReport[]): string {
   const columns = [
     { title: 'LSN', right: true, cell: ({ lsn }: KeptReport) => String(lsn) },
     { title: 'TIME', cell: ({ time }: KeptReport) => time ?? '-' },
-    { title: 'WHY', cell: ({ reasons = [] }: KeptReport) => reasons.join(', ') || '-' },
+    { title: 'WHY', cell: ({ reasons = [] }: KeptReport) => reasons.join(', ') || 'not merged yet' },
     { title: 'UNTIL', cell: ({ until }: KeptReport) => until ?? '-' },
     { title: 'TAG', cell: ({ tag }: KeptReport) => tag ?? '' },
   ];

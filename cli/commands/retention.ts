@@ -58,7 +58,9 @@ export function formatRetention(report: RetentionReport, asked: boolean): string
   const title = changed
     ? `The history of ${machine} is kept so now`
     : `The history of ${machine}${unchanged}`;
-  const gone = changed ? 'What neither the window nor a rule names goes now; nothing brings it back.\n' : '';
+  const gone = changed
+    ? 'What neither the window nor a rule names is not kept any more; nothing brings it back.\n'
+    : '';
   return `${title}\n${formatFields([
     ['window', `${formatSeconds(windowMs / 1000)}, every write of it (${sources[from.window]})`],
     ['keep', `${keep} (${sources[from.keep]})`],

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { formatTime } from '../../../core/clock.ts';
-import { HomewardError, toHomewardError } from '../../../core/errors.ts';
+import { errnoOf, HomewardError, toHomewardError } from '../../../core/errors.ts';
 import { microseconds } from '../../../core/units.ts';
 import type { Moment } from '../../control/service.ts';
 import { latestLsn } from './rescue-moments.ts';
@@ -111,7 +111,8 @@ function listDirectory(directory: string): string[] {
   try {
     return fs.readdirSync(directory);
   } catch (error) {
-    throw new HomewardError('no-such-file', `${directory} cannot be read`, { cause: error });
+    const why = errnoOf(error) === 'ENOTDIR' ? 'is a file, not a directory' : 'cannot be read';
+    throw new HomewardError('no-such-file', `${directory} ${why}`, { cause: error });
   }
 }
 

@@ -145,6 +145,7 @@ t.test('a directory that holds no machine is refused', (t) => {
   const list = (retention: string): unknown => new RescueClient({ retention, replicas: null }).list();
   t.throws(() => list(directory), { code: 'not-a-volume' });
   t.throws(() => list(join(directory, 'none')), { code: 'no-such-file' });
+  t.throws(() => list(import.meta.filename), { code: 'no-such-file', message: /is a file/ });
   t.end();
 });
 
