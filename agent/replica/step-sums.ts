@@ -105,7 +105,7 @@ export class StepSums {
     for (let at = start; at < end;) {
       const block = Math.floor(at / sumBlockBytes);
       const stop = Math.min((block + 1) * sumBlockBytes, end);
-      if (block % sumsPerPage === 0 && end - at >= sumPageSpan) {
+      if (at % sumPageSpan === 0 && end - at >= sumPageSpan) {
         at = this.#fillPages(block, Math.floor((end - at) / sumPageSpan), zeroSum);
         continue;
       }

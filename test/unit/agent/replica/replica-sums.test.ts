@@ -99,6 +99,19 @@ t.test('zeros have sums, and are no damage in a hole', async (t) => {
   t.equal(sums.nextPage(0), 0);
 });
 
+t.test('zeros from within a block on leave the sum of its beginning', async (t) => {
+  const { files, fd, reader, read } = siteOf();
+  const step = new StepSums(files, { fd, size, sparse: true, sums: path }, owner, { from: 0, to: 1 });
+  await step.begin();
+  step.wrote(0, bytes(512));
+  files.write(fd, [bytes(512)], 0);
+  step.zeroed(512, 2 * sumPageSpan);
+  await step.end(1);
+  step.close();
+  t.ok(reader.isValid(1));
+  t.same(reader.check(0, read(0, 2 * sumPageSpan)), []);
+});
+
 t.test('the last part of a disk that is no whole block has no sum: it may grow', async (t) => {
   const files = new SimulatedFiles({ directories: ['/d'] });
   const fd = files.create('/d/disk');
