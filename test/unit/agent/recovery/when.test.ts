@@ -88,7 +88,7 @@ t.test('what is no moment is refused as such', async (t) => {
     'lsn:x',
     'tag:',
     '-15',
-    '-15y',
+    '-15x',
     '2026-13-01T00:00:00Z',
     '2026-02-30T00:00:00Z',
     'lsn:9007199254740993',
