@@ -11,6 +11,10 @@ mv -f /usr/local/.vx_version.new /usr/local/.vx_version
 if command -v systemd-sysusers >/dev/null && [ -e /usr/lib/sysusers.d/homeward.conf ]; then
   systemd-sysusers /usr/lib/sysusers.d/homeward.conf
 fi
+# What is configured later can be read by the daemons that are not root.
+if getent group homeward >/dev/null 2>&1; then
+  chgrp homeward /opt/homeward/Vx/etc && chmod g+s /opt/homeward/Vx/etc
+fi
 if command -v systemd-tmpfiles >/dev/null && [ -e /usr/lib/tmpfiles.d/homeward.conf ]; then
   systemd-tmpfiles --create /usr/lib/tmpfiles.d/homeward.conf || true
 fi
