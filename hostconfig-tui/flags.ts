@@ -121,7 +121,8 @@ function checkTogether(flags: Flags): void {
   }
 }
 
-const wrong = (message: string): HomewardError =>
+/** A command line that cannot be meant. */
+export const wrong = (message: string): HomewardError =>
   new HomewardError('usage', message, { hint: 'See `hostconfigcli --help` for the flags.' });
 
 const spelled = (name: string): string =>

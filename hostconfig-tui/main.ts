@@ -6,7 +6,7 @@ import { printable } from '../core/printable.ts';
 import { findConfig, placesOf } from './actions/places.ts';
 import { checkWritable, readSettings } from './actions/config-file.ts';
 import { chooseRole } from './actions/choose-role.ts';
-import { changesAnything, parseFlags, type Flags } from './flags.ts';
+import { changesAnything, parseFlags, wrong, type Flags } from './flags.ts';
 import type { HostConfigScreen } from './screen.ts';
 import type { Answer, Order } from './unattended.ts';
 
@@ -77,10 +77,7 @@ async function runScreen(flags: Flags): Promise<number> {
       hint: 'Give flags: hostconfigcli --address A --passphrase-file F; `hostconfigcli --help` lists them.',
     });
   }
-  if (flags.json === true)
-    throw new HomewardError('usage', '--json goes with other flags, not with the screen', {
-      hint: 'See `hostconfigcli --help` for the flags.',
-    });
+  if (flags.json === true) throw wrong('--json goes with other flags, not with the screen');
   const { places } = findPlaces(flags);
   checkWritable(places.config);
   const ended = Promise.withResolvers<number>();

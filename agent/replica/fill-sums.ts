@@ -1,9 +1,9 @@
 // Makes the checksums of a replica that are not known: of one that came with content, or whose sums were
 // removed or damaged. What is found then is taken as right; a change after that is found.
-import { errnoOf } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import { MiB } from '../../core/units.ts';
+import { isHole, readWhole } from './replica-read.ts';
 import {
   notKnown,
   openSums,
@@ -124,12 +124,13 @@ class Filler {
     return Math.min(there, Math.floor(data / sumPageSpan));
   }
 
+  /** Also one that stays unknown in part has to be there: what has no page is said to be zeros at the end. */
   #fillPage(index: number): void {
-    const words = this.#page.words;
+    const { words } = this.#page;
     this.#sums.readPage(index, this.#page);
+    if (!words.subarray(0, sumsPerPage).includes(notKnown)) return;
     const first = index * sumsPerPage;
     const last = Math.min(sumsPerPage, Math.floor(this.#job.lent.size / sumBlockBytes) - first);
-    let changed = false;
     for (let at = 0; at < last;) {
       if (words[at] !== notKnown) {
         at += 1;
@@ -137,42 +138,26 @@ class Filler {
       }
       let end = at + 1;
       while (end < last && words[end] === notKnown && (end - at) * sumBlockBytes < MiB) end += 1;
-      changed = this.#fillRun(first, at, end) || changed;
+      this.#fillRun(first, at, end);
       at = end;
     }
-    if (changed) this.#sums.writePage(index, this.#page);
+    this.#sums.writePage(index, this.#page);
   }
 
-  /** Blocks [from, to) of the page that begins with block `first`; whether any is known now. */
-  #fillRun(first: number, from: number, to: number): boolean {
+  /** Blocks [from, to) of the page that begins with block `first`. */
+  #fillRun(first: number, from: number, to: number): void {
     const { words } = this.#page;
     const start = (first + from) * sumBlockBytes;
     const bytes = (to - from) * sumBlockBytes;
-    if (this.#isHole(start, bytes)) {
+    if (isHole(this.#files, this.#job.lent, start, bytes)) {
       words.fill(zeroSum, from, to);
-      return true;
+      return;
     }
     const content = this.#content.subarray(0, bytes);
-    if (!this.#read(content, start)) return false;
     this.#bytes += bytes;
+    // What the disk does not give back stays unknown.
+    if (!readWhole(this.#files, this.#job.lent.fd, content, start)) return;
     for (let at = 0; at < to - from; at++)
       words[from + at] = sumOf(content.subarray(at * sumBlockBytes, (at + 1) * sumBlockBytes));
-    return true;
-  }
-
-  #isHole(start: number, bytes: number): boolean {
-    const { fd, sparse } = this.#job.lent;
-    return sparse && (this.#files.nextData(fd, start) ?? Infinity) >= start + bytes;
-  }
-
-  /** What the disk does not give back stays unknown. */
-  #read(target: Buffer, offset: number): boolean {
-    try {
-      return this.#files.readSync(this.#job.lent.fd, target, offset) === target.length;
-    } catch (error) {
-      if (errnoOf(error) !== 'EIO') throw error;
-      this.#bytes += target.length;
-      return false;
-    }
   }
 }

@@ -4,6 +4,7 @@ import { addressDisk, addressOffset } from '../../core/extents/address.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import type { KnownSums } from './known-sums.ts';
+import { isHole } from './replica-read.ts';
 import { StepSums } from './step-sums.ts';
 import { TrailingFlush } from './step-flush.ts';
 import { UnknownWalk } from './step-unknown.ts';
@@ -87,7 +88,7 @@ export class ReplicaWriter {
       this.#writeRun();
       await this.#files.zero(disk.fd, offset, end - start);
       this.#bytes += end - start;
-    } else if (!this.#isHole(disk, offset, end - start)) this.#putZeros(disk, offset, end - start);
+    } else if (!isHole(this.#files, disk, offset, end - start)) this.#putZeros(disk, offset, end - start);
     await this.#wrote(end - start);
   }
 
@@ -117,10 +118,6 @@ export class ReplicaWriter {
   async close(): Promise<void> {
     await this.#flushes.settle();
     for (const { sums } of this.#disks) sums.close();
-  }
-
-  #isHole({ fd, sparse }: OpenDisk, offset: number, bytes: number): boolean {
-    return sparse && (this.#files.nextData(fd, offset) ?? Infinity) >= offset + bytes;
   }
 
   #putZeros(disk: OpenDisk, offset: number, bytes: number): void {

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { errnoOf } from '../../core/errors.ts';
 import type { Files } from '../../core/files/files.ts';
 import type { KnownSums } from './known-sums.ts';
+import { readWhole } from './replica-read.ts';
 import {
   notKnown,
   openSums,
@@ -205,7 +206,7 @@ export class StepSums {
     this.#turnTo(Math.floor(block / sumsPerPage));
     const known = this.#page.words[block % sumsPerPage]!;
     const content = this.#partContent;
-    const read = this.#readBlock(block * sumBlockBytes, content);
+    const read = readWhole(this.#files, this.#disk.fd, content, block * sumBlockBytes);
     const fits = read && (known === notKnown || sumOf(content) === known);
     this.#part = { index: block, content, sum: fits ? 'new' : this.#mixed || !read ? 'given-up' : 'kept' };
     return this.#part;
@@ -216,15 +217,6 @@ export class StepSums {
     this.#part = null;
     if (part === null || part.sum === 'kept') return;
     this.#set(part.index, part.sum === 'new' ? sumOf(part.content) : notKnown);
-  }
-
-  #readBlock(offset: number, target: Buffer): boolean {
-    try {
-      return this.#files.readSync(this.#disk.fd, target, offset) === target.length;
-    } catch (error) {
-      if (errnoOf(error) !== 'EIO') throw error;
-      return false;
-    }
   }
 
   /** Pages that are there, from the one that begins with `block`; gives back the offset behind them all. */

@@ -110,6 +110,32 @@ t.test('sums that were removed are made again, holes and all', async (t) => {
   t.same(look(8).unknown, 0, 'a step keeps it so');
 });
 
+t.test('what cannot be read, or is no whole block, stays unknown and is not said to be zeros', async (t) => {
+  const { files, lent, fill } = siteOf(2 * sumPageSpan + 512);
+  files.write(lent.fd, [bytes(block)], 5 * block);
+  files.write(lent.fd, [bytes(512)], 2 * sumPageSpan);
+  const broken = Object.create(files, {
+    readSync: {
+      value: (fd: number, target: Buffer, offset: number): number => {
+        if (fd === lent.fd) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+        return files.readSync(fd, target, offset);
+      },
+    },
+  }) as SimulatedFiles;
+  await fillSums(broken, { ...owner, lent, lsn: 3, at: 0, pass: 7, all: true });
+  const reader = new SumsReader(openSums(files, path, owner)!);
+  t.ok(reader.isValid(3));
+  t.same(reader.check(0, bytes(MiB)), [], 'nothing is known of what could not be read');
+  t.same(
+    reader.check(2 * sumPageSpan, bytes(block)),
+    [],
+    'nor of a block that was not whole when the disk grows',
+  );
+  t.match(await fill(3, 0, true), { next: null });
+  t.same(reader.isValid(3) && reader.check(5 * block, bytes(block)), [], 'read later it is known');
+  t.equal(reader.unknownBytes, MiB + block);
+});
+
 t.test('a pass goes on after steps, and begins anew when they gave the sums up', async (t) => {
   const size = 3 * limits.fillSumsBytes;
   const { files, lent, step, fill, look } = siteOf(size);
