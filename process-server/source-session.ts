@@ -45,6 +45,7 @@ export class SourceSession implements ChainListener {
   /** Received and not durable: pending, or in a group that the log still needs. */
   #bytes = 0;
   #closed = false;
+  #draining = false;
   #paused = false;
   /** While room is short nothing is read before this, milliseconds of the monotonic clock. */
   #restsUntil = 0;
@@ -118,6 +119,15 @@ export class SourceSession implements ChainListener {
 
   /** Appends what is pending, as long as the spool takes it. */
   drain(): void {
+    // What is appended may be durable at once, and whoever hears of it asks for this again.
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#appendPending();
+    this.#draining = false;
+    this.#read();
+  }
+
+  #appendPending(): void {
     const { spool, host } = this.#options;
     while (!this.#closed && host.room !== 'full' && spool.closedBecause === null) {
       const next = this.#pending[0];
@@ -132,7 +142,6 @@ export class SourceSession implements ChainListener {
         break;
       }
     }
-    this.#read();
   }
 
   /** The bytes count until no group of them is needed any more, which may be long after a failed sync. */
