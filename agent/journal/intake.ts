@@ -4,6 +4,7 @@ import { type HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { checkPayload } from '../../core/record/payload.ts';
 import {
+  isNoteKind,
   recordHeaderBytes,
   type MachineMark,
   type RecordHeader,
@@ -159,14 +160,21 @@ export class IntakeQueue {
 const nothing = Buffer.alloc(0);
 const noPayload = { table: null, crc: 0 };
 
-/** How far one group reaches: bounded in records and in bytes, at least one request. */
+/**
+ * How far one group reaches: bounded in records and in bytes, at least one request. Notes go by themselves,
+ * since they may be taken where content is not.
+ */
 function groupEnd(requests: readonly Intake[], from: number): number {
   let bytes = 0;
   let to = from;
   while (to < requests.length && to - from < limits.groupRecords) {
-    bytes += recordHeaderBytes + (requests[to]?.payload?.length ?? 0);
+    const request = requests[to];
+    if (request === undefined || isNote(request) !== isNote(requests[from])) break;
+    bytes += recordHeaderBytes + (request.payload?.length ?? 0);
     if (to > from && bytes > limits.groupBytesUsual) break;
     to += 1;
   }
   return to;
 }
+
+const isNote = (request: Intake | undefined): boolean => request !== undefined && isNoteKind(request.kind);

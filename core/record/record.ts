@@ -6,6 +6,10 @@ import { HomewardError } from '../errors.ts';
 export const RecordKind = { write: 1, zero: 2, tag: 3, syncBegin: 4, syncEnd: 5, unknown: 6 } as const;
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind];
 
+/** It says something of the records beside it, and nothing of a disk. */
+export const isNoteKind = (kind: RecordKind): boolean =>
+  kind === RecordKind.tag || kind === RecordKind.syncBegin || kind === RecordKind.syncEnd;
+
 export const RecordFlags = { none: 0, discard: 1 } as const;
 
 export const recordHeaderBytes = 64;

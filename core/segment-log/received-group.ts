@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../errors.ts';
 import type { RecordRun } from '../record/record-run.ts';
-import { recordHeaderBytes, RecordKind } from '../record/record.ts';
+import { isNoteKind, recordHeaderBytes, RecordKind } from '../record/record.ts';
 import { groupHeaderBytes } from './group.ts';
 import type { Group, PayloadOwner } from './record-group.ts';
 
@@ -22,6 +22,7 @@ class ReceivedGroup implements Group {
   readonly bodyBytes: number;
   readonly records: number;
   readonly beginsSync: boolean;
+  readonly isNotes: boolean;
   readonly positions: readonly number[];
   readonly parts: readonly Buffer[];
   readonly frame = Buffer.allocUnsafe(groupHeaderBytes);
@@ -39,6 +40,7 @@ class ReceivedGroup implements Group {
     this.lastTime = last.time;
     this.records = run.headers.length;
     this.beginsSync = first.kind === RecordKind.syncBegin;
+    this.isNotes = run.headers.every(({ kind }) => isNoteKind(kind));
     this.bodyBytes = run.bytes.length;
     this.positions = run.positions;
     this.parts = [this.frame, run.bytes];

@@ -3,6 +3,7 @@
 import { crc32 } from 'node:zlib';
 import {
   encodeRecordHeader,
+  isNoteKind,
   recordHeaderBytes,
   RecordKind,
   type MachineMark,
@@ -30,6 +31,8 @@ export interface Group {
   readonly bodyBytes: number;
   /** The first record is a `sync-begin`, before which LSNs may have been skipped. */
   readonly beginsSync: boolean;
+  /** Tags and the like only: on a full volume the reserve has room for them. */
+  readonly isNotes: boolean;
   /** Where each record begins, in bytes behind the frame. */
   readonly positions: readonly number[];
   /** What `writev` takes: the frame comes first, to be filled in by the log. */
@@ -49,6 +52,7 @@ export class RecordGroup implements Group {
   bodyBytes = 0;
   records = 0;
   beginsSync = false;
+  isNotes = true;
   readonly positions: number[] = [];
   readonly parts: Buffer[];
   readonly frame: Buffer;
@@ -88,6 +92,7 @@ export class RecordGroup implements Group {
       this.firstTime = header.time;
       this.beginsSync = header.kind === RecordKind.syncBegin;
     }
+    if (!isNoteKind(header.kind)) this.isNotes = false;
     this.lastTime = header.time;
     this.bodyBytes += recordHeaderBytes + header.payloadBytes;
     this.records += 1;

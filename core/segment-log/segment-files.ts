@@ -3,9 +3,13 @@ import { basename, join } from 'node:path';
 import { errnoOf, HomewardError } from '../errors.ts';
 import type { Files } from '../files/files.ts';
 import { systemError } from '../system-error.ts';
+import { KiB } from '../units.ts';
 import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
 import { GroupPlaces } from './group-places.ts';
 import { isSpareFileName, segmentFileName, type Segment } from './segment.ts';
+
+/** Of a file for notes on a full volume: what comes behind them gets no more of the reserve than this. */
+const notesBytes = 64 * KiB;
 
 export interface SegmentFilesOptions {
   files: Files;
@@ -70,13 +74,20 @@ export class SegmentFiles {
 
   /**
    * A file that holds `leastBytes`, named for `firstLsn`, from a spare where there is one. It gets its name
-   * last, so that whatever fails leaves none of that name. Throws ENOSPC when full.
+   * last, so that whatever fails leaves none of that name. Throws ENOSPC when full; a small file for notes
+   * comes out of the reserve then.
    */
-  take(firstLsn: number, leastBytes: number, { intoReserve = false } = {}): Segment {
+  take(firstLsn: number, leastBytes: number, { intoReserve = false, isNotes = false } = {}): Segment {
     const bytes = Math.max(leastBytes, this.#segmentBytes);
     if (bytes === this.#segmentBytes && this.#spares.length > 0)
       return this.#name(this.#openSpare(), firstLsn, bytes);
-    return this.#name(this.#allocate(bytes, intoReserve), firstLsn, bytes);
+    try {
+      return this.#name(this.#allocate(bytes, intoReserve), firstLsn, bytes);
+    } catch (error) {
+      if (!isNotes || errnoOf(error) !== 'ENOSPC') throw error;
+    }
+    const little = Math.max(leastBytes, Math.min(notesBytes, this.#segmentBytes));
+    return this.#name(this.#allocate(little, true), firstLsn, little);
   }
 
   /** Allocates the next file ahead of need, so that a full disk shows before anything waits. */

@@ -41,11 +41,12 @@ export class SegmentLog {
     this.#segmentFiles = new SegmentFiles(options);
     const { files, clock, machine } = options;
     this.#writer = new SegmentWriter({ files, clock, machine, durableLsn: () => this.durableLsn });
+    const { log, syncBytes, syncIntervalMs } = options;
     this.#committer = new Committer({
-      clock: options.clock,
-      log: options.log,
-      syncBytes: options.syncBytes,
-      syncIntervalMs: options.syncIntervalMs,
+      clock,
+      log,
+      syncBytes,
+      syncIntervalMs,
       syncBegins: () => this.#writer.syncBegins(),
       sync: (segments, directory) => this.#sync(segments, directory),
       moveToNewSegment: (durableLsn, groups) => this.#moveToNewSegment(durableLsn, groups),
@@ -127,7 +128,7 @@ export class SegmentLog {
   roll(): void {
     if (this.suspended || this.failure !== null) return;
     if (this.#writer.segment !== null && !isEmpty(this.#writer.segment))
-      this.#begin(this.#appendedLsn + 1, 0, this.#appendedLsn);
+      this.#begin(this.#appendedLsn + 1, null, this.#appendedLsn);
   }
 
   /** Drops segments that end at or below `lsn` and that nobody uses; gives back how many went. */
@@ -171,11 +172,15 @@ export class SegmentLog {
     try {
       this.#segmentFiles.probeSpare();
     } catch (error) {
-      const what = `no further segment could be allocated in ${this.options.directory}`;
-      this.#allocationFailure = journalError(error, what);
+      this.#notAllocated(error);
       return false;
     }
     return this.#prepareSpare();
+  }
+
+  #notAllocated(error: unknown): HomewardError {
+    const what = `no further segment could be allocated in ${this.options.directory}`;
+    return (this.#allocationFailure = journalError(error, what));
   }
 
   /** A file that cannot be removed lies below the cursor: the next start finds it so. */
@@ -272,20 +277,21 @@ export class SegmentLog {
     const current = this.#writer.segment;
     const follows = group.firstLsn === precededBy + 1;
     if (follows && current !== null && this.#writer.hasRoom(group)) return current;
-    return this.#begin(group.firstLsn, groupHeaderBytes + group.bodyBytes, precededBy);
+    return this.#begin(group.firstLsn, group, precededBy);
   }
 
-  #begin(firstLsn: number, need: number, precededBy: number): Segment {
+  #begin(firstLsn: number, group: Group | null, precededBy: number): Segment {
+    const need = (group === null ? 0 : groupHeaderBytes + group.bodyBytes) + 2 * syncedBlockBytes;
+    const isNotes = group?.isNotes === true;
     let next: Segment;
     try {
       this.#abandonEmpty();
-      next = this.#segmentFiles.take(firstLsn, need + 2 * syncedBlockBytes, { intoReserve: this.#moving });
+      next = this.#segmentFiles.take(firstLsn, need, { intoReserve: this.#moving, isNotes });
     } catch (error) {
-      const what = `no further segment could be allocated in ${this.options.directory}`;
-      this.#allocationFailure = journalError(error, what);
-      throw this.#allocationFailure;
+      throw this.#notAllocated(error);
     }
-    this.#allocationFailure = null;
+    // Room for notes may be the reserve, and says nothing of room for content.
+    if (!isNotes) this.#allocationFailure = null;
     next.precededBy = precededBy;
     const previous = this.#writer.segment;
     this.#writer.begin(next);
@@ -323,7 +329,7 @@ export class SegmentLog {
       const { directory, log } = this.options;
       if (this.#allocationFailure === null)
         log.warn('no-spare-segment', { directory, errno: errnoOf(error) });
-      this.#allocationFailure = journalError(error, `no further segment could be allocated in ${directory}`);
+      this.#notAllocated(error);
       return false;
     }
   }
@@ -364,11 +370,7 @@ export class SegmentLog {
   async #moveToNewSegment(durableLsn: number, groups: readonly Group[]): Promise<void> {
     this.#moving = true;
     this.#writer.begin(null);
-    for (
-      let last = this.segments.at(-1);
-      last !== undefined && last.firstLsn > durableLsn;
-      last = this.segments.at(-1)
-    ) {
+    for (const last of this.segments.filter(({ firstLsn }) => firstLsn > durableLsn).toReversed()) {
       this.#segmentFiles.remove(last);
       this.segments.pop();
       this.#takeOut(last);

@@ -126,10 +126,12 @@ export class JournalDriver {
   #journal: Journal | null = null;
 
   readonly #derived: string | null;
+  readonly #reserveBytes: number;
 
-  constructor(files = newFiles(), options: { derived?: string | null } = {}) {
+  constructor(files = newFiles(), options: { derived?: string | null; reserveBytes?: number } = {}) {
     this.files = files;
     this.#derived = options.derived === undefined ? derived : options.derived;
+    this.#reserveBytes = options.reserveBytes ?? 0;
   }
 
   get journal(): Journal {
@@ -152,6 +154,7 @@ export class JournalDriver {
       machine,
       generation: 1,
       segmentBytes,
+      reserveBytes: this.#reserveBytes,
       syncBytes: 1 << 20,
       syncIntervalMs: 200,
       derived: this.#derived,

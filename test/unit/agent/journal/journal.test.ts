@@ -146,6 +146,36 @@ t.test(
   },
 );
 
+t.test('tags are taken on a full volume, out of the reserve, and nothing else is', async (t) => {
+  const files = newFiles(6 * segmentBytes);
+  const driver = new JournalDriver(files, { reserveBytes: 2.5 * segmentBytes });
+  await driver.open();
+  const full = async (): Promise<void> => {
+    while (await driver.request([writing(0, 0, bytes(7000, 'x'))]));
+  };
+  await full();
+  while (await driver.request([writing(0, 0, bytes(400, 'y'))]));
+  for (const name of ['one', 'two']) {
+    const answer = await driver.request([writing(0, 0, bytes(7000, 'x')), tagging(name)]);
+    t.equal(answer, false, 'the write that came with it is refused');
+    t.match(driver.journal.appendFailure, { code: 'no-space' }, 'and so will the next be');
+    await driver.flush();
+  }
+  t.match(driver.journal.catalogue.tags, [{ name: 'one' }, { name: 'two' }]);
+  await full();
+  const left = files.freeBytes(directory);
+  t.ok(left > segmentBytes, 'writes take no more of it than the file of a tag has room for');
+  await driver.check();
+  driver.restartOn(files.kill());
+  await driver.open();
+  t.match(driver.journal.catalogue.tags, [{ name: 'one' }, { name: 'two' }]);
+  await driver.apply(driver.acknowledged);
+  driver.prune();
+  driver.journal.retrySpace();
+  t.equal(await driver.request([writing(0, 0, bytes(7000, 'z'))]), true);
+  await driver.check();
+});
+
 /** The kinds of all extents that a view has, hidden or not. */
 function kindsOf(files: SimulatedFiles, { redo, segments }: RedoLayers): number[] {
   return redo.flatMap((source) => {

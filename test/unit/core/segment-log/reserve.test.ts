@@ -36,7 +36,10 @@ t.test(
     t.equal(files.freeBytes('/redo'), 512 * KiB, 'nothing is left of the attempts');
     segmentFiles.dispose(first, 2);
     t.match(segmentFiles.take(3, 1), { firstLsn: 3 }, 'a recycled file takes no space');
+    const notes = { isNotes: true };
     t.match(segmentFiles.take(4, 1, { intoReserve: true }), { firstLsn: 4 });
+    t.match(segmentFiles.take(5, 1, notes), { firstLsn: 5, bytes: 64 * KiB }, 'notes take little of it');
+    t.match(segmentFiles.take(6, 100 * KiB, notes), { firstLsn: 6, bytes: 100 * KiB }, 'or what they need');
   },
 );
 
