@@ -77,7 +77,10 @@ function choiceRow(field: ChoiceField, label: Span, area: FieldArea): Drawn {
   return { rows: [[label, { text: words.join('  ') }]], cursor: at(area, before + 1) };
 }
 
-/** Below the label, around the chosen row. What is said about a place is more than its name. */
+/**
+ * Below the label, around the chosen row. What is said about a place is more than its name; what there is no
+ * room for is told by choosing it.
+ */
 function listRows(field: ListField, label: Span, area: FieldArea): Drawn {
   const { isHere, look, inner } = area;
   // Where there is no room it goes, but not from under the cursor.
@@ -91,12 +94,19 @@ function listRows(field: ListField, label: Span, area: FieldArea): Drawn {
     const isChosen = isHere && from + index === field.at;
     const mark = isChosen && !look.attributes ? '>' : ' ';
     const style = isChosen ? 'selected' : value === null ? 'faint' : null;
-    const name = shorten(text, inner - listIndent - 5 - widthOf(detail));
-    const span: Span = { text: `${mark}${name}  ${detail} `, ...(style === null ? {} : { style }) };
+    const width = inner - listIndent - 5;
+    const name = shorten(text, width - widthOf(detail));
+    const said = cut(detail, width - widthOf(name));
+    const span: Span = { text: `${mark}${name}  ${said} `, ...(style === null ? {} : { style }) };
     return [{ text: ' '.repeat(listIndent) }, span];
   });
   const cursor = isHere ? { row: 1 + field.at - from, column: listIndent } : null;
   return { rows: [[label, { text: more }], ...rows], cursor };
+}
+
+function cut(text: string, width: number): string {
+  const characters = Array.from(text);
+  return characters.length <= width ? text : `${characters.slice(0, Math.max(width - 3, 0)).join('')}...`;
 }
 
 /** The middle of a long path says least. */

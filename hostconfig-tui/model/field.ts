@@ -64,6 +64,8 @@ export interface Pressed {
   move: 'next' | 'previous' | 'stay';
   /** The id of a button, or the value of a row of a list. */
   chosen: string | null;
+  /** The row that was to be chosen cannot be: why, which may be longer than the row. */
+  refused?: string;
 }
 
 /** What the cursor can be on. A list without rows has nothing to choose. */
@@ -118,8 +120,11 @@ function pressList(field: ListField, key: Key): Pressed {
   }
   if (isNamed(key, 'home', 'page-up')) return stays({ ...field, at: 0 });
   if (isNamed(key, 'end', 'page-down')) return stays({ ...field, at: Math.max(last, 0) });
-  const chosen = isNamed(key, 'enter') || (key.kind === 'text' && key.text === ' ');
-  return { field, move: 'stay', chosen: chosen ? (field.rows[field.at]?.value ?? null) : null };
+  const row = field.rows[field.at];
+  const isChosen = isNamed(key, 'enter') || (key.kind === 'text' && key.text === ' ');
+  if (row === undefined || !isChosen) return stays(field);
+  if (row.value === null) return { ...stays(field), refused: `${row.text}: ${row.detail}` };
+  return { field, move: 'stay', chosen: row.value };
 }
 
 /** Left and right within `count`, round the ends. */

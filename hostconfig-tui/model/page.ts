@@ -32,14 +32,17 @@ export interface PagePressed {
   page: Page;
   /** The field that something was chosen in, and what. */
   chosen: { field: string; value: string } | null;
+  /** Why what was to be chosen cannot be. */
+  refused?: string;
 }
 
 export function pressPage(page: Page, key: Key): PagePressed {
   const field = page.fields[page.at];
   if (field === undefined) return { page, chosen: null };
-  const { field: next, move, chosen } = pressField(field, key);
+  const { field: next, move, chosen, refused } = pressField(field, key);
   const changed = withField(page, next);
   const at = move === 'stay' ? changed : moveCursor(changed, move === 'next' ? 1 : -1);
+  if (refused !== undefined) return { page: at, chosen: null, refused };
   return { page: at, chosen: chosen === null ? null : { field: field.id, value: chosen } };
 }
 

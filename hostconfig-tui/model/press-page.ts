@@ -21,10 +21,11 @@ interface Acted {
 }
 
 export function pressOnPage(before: Page, key: Key, { status, settings }: Model): Acted {
-  const { page, chosen } = pressPage(before, key);
+  const { page, chosen, refused } = pressPage(before, key);
+  if (refused !== undefined) return quiet({ ...page, message: { tone: 'bad', lines: [refused] } });
   if (chosen === null) return quiet(typedIn(before, page));
-  if (chosen.field === 'volumes') return quiet(moveTo(setText(page, 'retention', chosen.value), 'replicas'));
   const clear = { ...page, message: null };
+  if (chosen.field === 'volumes') return quiet(moveTo(setText(clear, 'retention', chosen.value), 'replicas'));
   switch (page.id) {
     case 'global':
       if (isServer(settings.role)) return refuse(clear, serverItself, 'buttons');

@@ -98,10 +98,21 @@ async function clientsAreRefused(t: Test, { target, socket }: Site): Promise<voi
 }
 
 /** Small requests still fit in the segment that is open, until it is full, too. */
-async function nothingGoesAnyMore(t: Test, { target, client }: Site, nbd: NbdClient): Promise<void> {
+async function fillSegment(nbd: NbdClient): Promise<void> {
   for (let n = 0; (await nbd.ask(Command.trim, 0, 512)).errno === 0; n++) {
     if (n > 200_000) throw new Error('it never runs full');
   }
+}
+
+/** To the last byte; gives back what filled it. */
+function fillUp(t: Test, retention: string): string {
+  const file = path.join(retention, 'more');
+  t.throws(() => fs.writeFileSync(file, Buffer.alloc(64 * MiB)), { code: 'ENOSPC' });
+  return file;
+}
+
+async function nothingGoesAnyMore(t: Test, { target, client }: Site, nbd: NbdClient): Promise<void> {
+  await fillSegment(nbd);
   const tagged = await target.refused('tag', 'web', '--name', 'full');
   t.match(tagged, { status: 8, code: 'no-space', message: /no space left/ });
   const open = ['ingest', 'open', 'new', '--disk', 'root=1M', '--seeding'];
@@ -136,6 +147,7 @@ t.test(
     t.equal((await nbd.ask(Command.trim, 0, 512)).errno, 0, 'a small request still fits');
     t.match(await stateOf(client), { state: 'no-space' }, 'which makes no room');
     await clientsAreRefused(t, here);
+    const more = fillUp(t, here.retention);
     await nothingGoesAnyMore(t, here, nbd);
     const lastSeen = await copyOf(target, socket);
     t.ok(
@@ -143,6 +155,7 @@ t.test(
       'refused clients changed nothing elsewhere',
     );
     fs.rmSync(ballast);
+    fs.rmSync(more);
     t.equal(
       (await nbd.ask(Command.write, 0, 512, Buffer.alloc(512, 3))).errno,
       0,
@@ -173,10 +186,7 @@ t.test(
     await model.writeUntilRefused(await NbdClient.open({ path: socket }, 'root'));
     const { headLsn } = await target.status('web');
     await target.kill();
-    // To the last byte.
-    t.throws(() => fs.writeFileSync(path.join(retention, 'more'), Buffer.alloc(64 * MiB)), {
-      code: 'ENOSPC',
-    });
+    const more = fillUp(t, retention);
     await target.restart();
     t.match(await target.status('web'), { headLsn, durableLsn: headLsn });
     const view = await target.view('web', 'latest');
@@ -186,7 +196,7 @@ t.test(
     t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0);
     t.match(await stateOf(client), { state: 'no-space' });
     fs.rmSync(ballast);
-    fs.rmSync(path.join(retention, 'more'));
+    fs.rmSync(more);
     await until(
       'status shows the room before anybody writes',
       async () => (await stateOf(client)).state === 'ok',
@@ -214,6 +224,13 @@ t.test('the reserve is left to housekeeping, which makes room in it', { skip }, 
     detail: /MiB free, of which 40 MiB are reserved for housekeeping/,
   });
   t.equal((await nbd.ask(Command.flush, 0, 0)).errno, 0);
+  await fillSegment(nbd);
+  for (const name of ['full', 'still-full']) {
+    await client.tag('web', name);
+    t.match(await stateOf(client), { state: 'no-space' }, 'which is no room for writers');
+  }
+  const { errno } = await nbd.ask(Command.write, 0, writeBytes, Buffer.alloc(writeBytes, 1));
+  t.equal(errno, ENOSPC);
   // The window shrinks: apply moves the cursor in the reserve, and what it prunes is written over.
   await target.stop();
   target.configure({ SegmentBytes: '8M', RetentionReserveBytes: '40M', WindowMaxBytes: '16M' });

@@ -152,8 +152,10 @@ t.test(
     t.match(typed.screen, /Volumes here +\d more below/);
     typed.press('down', 'down', 'enter');
     t.match(typed.screen, '[retention/ in the data directory', 'one that cannot be it is not taken');
+    t.match(typed.screen, '/: not eligible: it is the system');
     typed.press('up', 'enter');
     t.match(typed.screen, '[/retention ');
+    t.notMatch(typed.screen, '/: not eligible', 'what was said of another is no more');
     typed.type('relative').press('tab', 'tab', 'enter');
     t.match(typed.screen, 'is no absolute path');
     t.same(typed.took(), []);
@@ -164,6 +166,16 @@ t.test(
     t.match(typed.took(), [{ kind: 'save', changes }]);
   },
 );
+
+t.test('a reason that is longer than its row is told whole by choosing it', async (t) => {
+  const reason = `not eligible: ${'it has a reason that is long '.repeat(3)}and ends here`;
+  const row = { text: '/somewhere/below/the/root', detail: reason, value: null };
+  const typed = new Typed().press('right', 'enter').happen({ kind: 'volumes', rows: [row] });
+  t.match(typed.screen, /below\/the\/root  not eligible: it has a reason .*\.\.\. +\|/);
+  t.notMatch(typed.screen, 'and ends here');
+  typed.press('down', 'enter');
+  t.match(typed.screen, 'and ends here');
+});
 
 t.test('the page fits into 24 rows with everything it has to say', async (t) => {
   const typed = new Typed().press('right', 'enter').happen({ kind: 'volumes', rows });
