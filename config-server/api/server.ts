@@ -7,6 +7,7 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
+import { endsConnections } from '../../core/end-connections.ts';
 import { serverTls } from '../../core/identity/tls.ts';
 import { limits } from '../../core/limits.ts';
 import { z } from 'zod';
@@ -29,8 +30,10 @@ export async function createApp(context: ApiContext): Promise<SecureApp> {
     requestTimeout: 0,
     keepAliveTimeout: limits.controlRequestMs,
     routerOptions: { maxParamLength: limits.controlTextBytes },
-    forceCloseConnections: true,
+    forceCloseConnections: true, // but for handshakes, below
   }).withTypeProvider<ZodTypeProvider>();
+  const endConnections = endsConnections(app.server);
+  app.addHook('preClose', async () => endConnections());
   app.server.maxConnections = limits.configConnections;
   app.server.headersTimeout = limits.controlRequestMs;
   app.setValidatorCompiler(validatorCompiler);

@@ -1,4 +1,6 @@
 // The configuration server against those who are nobody: no certificate, a wrong one, half requests, floods.
+import { once } from 'node:events';
+import net from 'node:net';
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { parseAddress } from '../../core/identity/address.ts';
@@ -10,6 +12,7 @@ import {
 } from '../../core/identity/authority.ts';
 import { httpClient } from '../../core/identity/http-client.ts';
 import type { HostIdentity } from '../../core/identity/host-identity.ts';
+import { limits } from '../../core/limits.ts';
 import { ConfigSite } from '../support/config-site.ts';
 import { ensureAuthority } from '../../config-server/secrets.ts';
 
@@ -89,6 +92,19 @@ t.test('half a request of a stranger holds no connection, and a large one is not
     /^(?:HTTP\/1.1 4|$)/,
   );
   t.match(await answerTo(t, site, 'nonsense\r\n\r\n'), /^HTTP\/1.1 400/);
+});
+
+// Before the server itself would give up on them.
+t.test('connections that say nothing do not hold up a stop', { timeout: limits.connectMs / 2 }, async (t) => {
+  const site = await ConfigSite.start(t);
+  const { host, port } = parseAddress(site.address);
+  const silent = net.connect({ host, port });
+  t.teardown(() => silent.destroy());
+  silent.on('error', () => undefined);
+  await once(silent, 'connect');
+  await connect(t, site, {}); // behind it, so the first has arrived
+  await site.stop();
+  t.pass('it has stopped');
 });
 
 t.test('what cannot be shown, and what would become another object, is no enrolment', async (t) => {

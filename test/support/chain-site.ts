@@ -92,7 +92,7 @@ export class ChainSite {
     this.masterTarget.args = [...this.masterTarget.args, ...(options.masterTarget ?? [])];
   }
 
-  /** All three run, the process server and the master target are enrolled and approved. */
+  /** All three run, and the process server and the master target have joined. */
   static async start(owner: Owner, options: SiteOptions = {}): Promise<ChainSite> {
     const site = new ChainSite(owner, options);
     await site.configServer.start();
@@ -106,6 +106,10 @@ export class ChainSite {
     started.catch(() => undefined);
     await site.approveAll(2);
     await started;
+    // A master target is ready before it has joined.
+    await until('both to have joined', async () =>
+      (await site.server.hosts()).every(({ state }) => state === 'joined'),
+    );
     site.processServer.args = replaceListen(site.processServer.args, portOf(site.processServer.ready));
     return site;
   }

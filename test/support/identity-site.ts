@@ -4,6 +4,7 @@ import https from 'node:https';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
+import { endsConnections } from '../../core/end-connections.ts';
 import {
   certificateDer,
   createAuthority,
@@ -96,10 +97,11 @@ export async function serveHttps(
   });
   server.on('secureConnection', () => (connections += 1));
   server.on('tlsClientError', () => undefined);
+  const endConnections = endsConnections(server);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const close = async (): Promise<void> => {
-    server.closeAllConnections();
+    endConnections();
     await new Promise((resolve) => server.close(resolve));
   };
   t.teardown(close);

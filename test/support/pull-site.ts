@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { connectControl, type ControlClient, type MachineStatus } from '../../agent/control/client.ts';
 import { startDaemon } from '../../agent/daemon.ts';
 import { ChainConnection } from '../../core/chain/chain-connection.ts';
+import { endsConnections } from '../../core/end-connections.ts';
 import type { Ack, AgainHello, Head, Relay, TargetHello } from '../../core/chain/messages.ts';
 import { loadConfig } from '../../core/config.ts';
 import { HomewardError } from '../../core/errors.ts';
@@ -270,12 +271,13 @@ export class PullSite {
       );
       this.#serve(socket as PlayedSocket, first);
     });
+    const endConnections = endsConnections(server);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     this.#port = (server.address() as AddressInfo).port;
     this.#t.teardown(async () => {
       for (const { connection } of this.streams) connection.destroy();
-      server.closeAllConnections();
+      endConnections();
       await new Promise((resolve) => server.close(resolve));
     });
   }
