@@ -56,9 +56,10 @@ run_checks() {
     "$source_tree/bin/homeward" "${given[@]}" "$@" 9>&- 2>"$errors"
   )
   # Node reads JSON, so that nothing else has to be installed for it.
-  report=$("$source_tree/runtime/bin/node" "$source_tree/installer/lib/read-checks.ts" "$how" "$(columns)" \
-    <<<"$report" 2>>"$errors") ||
-    fail "$exit_bug" "the checks could not be run: $(head -n 1 "$errors")" \
+  local -a reader=("$source_tree/runtime/bin/node" --no-wasm-tier-up --no-wasm-dynamic-tiering)
+  reader+=("$source_tree/installer/lib/read-checks.ts" "$how" "$(columns)")
+  report=$("${reader[@]}" <<<"$report" 2>>"$errors") ||
+    fail "$exit_bug" "the checks could not be run: $(grep -m 1 . "$errors")" \
       "Run them by hand: $source_tree/bin/homeward check"
   {
     read -r failing

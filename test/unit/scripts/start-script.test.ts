@@ -62,7 +62,7 @@ t.test('WebAssembly is not optimized while threads begin: V8 may abort over it',
       env: { ...process.env, NODE_OPTIONS: `--import=${flags}` },
       encoding: 'utf8',
     });
-    t.match(stderr, /^--no-wasm-tier-up/, program);
+    t.match(stderr, /^--no-wasm-tier-up,--no-wasm-dynamic-tiering/, program);
   }
 });
 
