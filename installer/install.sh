@@ -138,6 +138,7 @@ say_next() {
     *)
       [ $connected = yes ] || say "  $2/hostconfigcli      connect it to a configuration server"
       ! lacks_retention || say "  $2/hostconfigcli      choose the retention volume (page Agent)"
+      ! needs_disks || say_disks "$1"
       ;;
   esac
   case $service in
@@ -145,6 +146,14 @@ say_next() {
     'did not start' | 'not started'*) say "  systemctl start $1, when what is said above is put right" ;;
   esac
   say '  homeward check                the checks of this host, at any time'
+}
+
+say_disks() {
+  local config=$directory/Vx/etc/drscout.conf
+  say "  Set in [homeward] of $config which disks this machine has, and where it serves them:"
+  say '      MachineDisks = root=/dev/vg/root'
+  say '      MachineListen = unix:/run/homeward/web.sock'
+  say "  and then: homeward config service --write && systemctl restart $1"
 }
 
 main "$@"

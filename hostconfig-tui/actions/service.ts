@@ -48,8 +48,13 @@ export async function restartService({ unit, units, role, config }: Places): Pro
     const why = state.kind === 'no-systemd' ? 'There is no systemd here' : `There is no unit ${unit}`;
     return `${why}: if the daemon runs, restart it yourself: homeward ${role} --config ${config}`;
   }
-  const changed = writeServiceDropIn(serviceDropIn(readSettings(config)), units);
+  const settings = readSettings(config);
+  const changed = writeServiceDropIn(serviceDropIn(settings), units);
   if (changed) await systemctl('daemon-reload');
+  if (role === 'mobility' && settings.machineDisks === '') {
+    const set = `MachineDisks and MachineListen in ${config}`;
+    return `The service ${unit} has no disks to serve: set ${set}, then \`systemctl restart ${unit}\`.`;
+  }
   const { status, stderr } = await systemctl('restart', unit);
   if (status === 0) return `The service ${unit} was restarted.`;
   const reason = stderr.trim().split('\n')[0] ?? '';

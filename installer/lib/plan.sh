@@ -63,6 +63,8 @@ plan_service() {
     say "  enable $unit, and not start it"
   elif needs_server && [ -z "$flag_address" ]; then
     say "  enable $unit, and start it once there is a configuration server"
+  elif needs_disks; then
+    say "  enable $unit, and start it once drscout.conf names its disks (MachineDisks)"
   elif [ "$change" = upgrade ] && [ "$(state_of_service)" = inactive ] && [ -z "$flag_start" ]; then
     say "  enable $unit, and leave it stopped as it is"
   elif [ "$change" = new ]; then

@@ -103,6 +103,11 @@ needs_server() {
   esac
 }
 
+# A mobility service serves disks that nobody can guess.
+needs_disks() {
+  [ "$role" = Agent ] && [ -z "$(ini_value MachineDisks "$root$directory/Vx/etc/drscout.conf")" ]
+}
+
 # Sets `service`: what the last words say of it.
 start_service() {
   local unit
@@ -116,6 +121,8 @@ start_service() {
     service='not started, as -s n says'
   elif needs_server; then
     service='waits for a configuration server'
+  elif needs_disks; then
+    service='waits for its disks: MachineDisks is empty'
   elif [ "$change" = upgrade ] && [ "$was" = inactive ] && [ -z "$flag_start" ]; then
     service='not started, as it was before'
   else

@@ -75,6 +75,20 @@ t.test('each role has its unit, which runs what is installed', async (t) => {
   }
 });
 
+t.test('a mobility service is started once its disks are named', async (t) => {
+  const site = new InstallerSite(t);
+  const args = ['-q', '-r', 'Agent', '-i', 'cs', '-P', site.passphraseFile(passphrase)];
+  const first = await site.install(args);
+  t.equal(first.status, 0, first.err);
+  t.match(first.out, /Service +homeward-mobility\.service: waits for its disks/);
+  t.match(first.out, /MachineDisks = root=.*MachineListen = .*systemctl restart homeward-mobility\.service/s);
+  t.equal(site.service(), null);
+  const config = 'usr/local/ASR/Vx/etc/drscout.conf';
+  fs.appendFileSync(site.at(config), '[homeward]\nMachineDisks = root=/dev/vg/root\n');
+  t.equal((await site.install(args)).status, 0);
+  t.equal(site.service(), 'active 1.0.0');
+});
+
 t.test('a configuration server that does not answer leaves an installed host, and says so', async (t) => {
   const site = new InstallerSite(t);
   const file = site.passphraseFile(passphrase);

@@ -49,8 +49,8 @@ t.test('a host, from its first check to the removal', { skip, timeout: 40 * minu
     ['an upgrade keeps everything', (t) => upgrade(t, machine, workload)],
     ['uninstalling leaves history and replicas', (t) => uninstall(t, machine)],
     ['a configuration server runs there without root', (t) => installServer(t, machine)],
-    ['so does a process server, beside another one', (t) => serve(t, machine, server, processServer)],
-    ['a mobility service, which sees the disks', (t) => serve(t, machine, server, mobility)],
+    ['so does a process server, beside another one', (t) => serveProcesses(t, machine, server)],
+    ['a mobility service, once its disk is named', (t) => serveDisk(t, machine, server)],
     ['all of them in one', (t) => serveAllInOne(t, machine)],
   ];
   for (const [name, step] of steps) {
@@ -256,25 +256,39 @@ async function uninstall(t: Test, machine: Machine): Promise<void> {
   await machine.ok('test -e /retention/homeward-volume.json && ls /retention/*/machine.json');
 }
 
-interface ServedRole {
-  flag: string;
-  /** As the configuration server calls it. */
-  role: string;
-  user: string;
-}
-const processServer: ServedRole = { flag: 'ProcessServer', role: 'process-server', user: 'homeward' };
-const mobility: ServedRole = { flag: 'Agent', role: 'mobility', user: 'root' };
-
 /** Installed silently, in place of what ran there before: its unit starts and stops as it should. */
-async function serve(t: Test, machine: Machine, server: ServerBeside, served: ServedRole): Promise<void> {
-  const { flag, role, user } = served;
+async function serveProcesses(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
+  const service = 'homeward-process-server.service';
   const approved = server.approve();
-  const flags = `-q -r ${flag} -i 10.0.2.2 -p ${server.port} -P /root/passphrase`;
-  await anew(t, machine, flags);
+  await anew(t, machine, `-q -r ProcessServer -i 10.0.2.2 -p ${server.port} -P /root/passphrase`);
   await approved;
-  await runsAs(t, machine, `homeward-${role}.service`, user);
-  await server.untilHeard('homeward', role);
-  await stops(t, machine, `homeward-${role}.service`);
+  await runsAs(t, machine, service, 'homeward');
+  await server.untilHeard('homeward', 'process-server');
+  await stops(t, machine, service);
+}
+
+async function serveDisk(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
+  const service = 'homeward-mobility.service';
+  const said = await anew(t, machine, `-q -r Agent -i 10.0.2.2 -p ${server.port} -P /root/passphrase`);
+  t.match(said, /Service +homeward-mobility\.service: waits for its disks/);
+  t.not((await machine.run(`systemctl is-active -q ${service}`)).status, 0);
+  await machine.ok(
+    `
+    config=/usr/local/ASR/Vx/etc/drscout.conf
+    printf '[homeward]\\nMachineDisks = sda=/dev/disk/by-id/%s\\n' ${byId('target')} >> $config
+    printf 'MachineListen = unix:/run/homeward/web.sock\\n' >> $config
+    homeward config service --write && systemctl restart ${service}
+  `,
+    8 * minutes,
+  );
+  await runsAs(t, machine, service, 'root');
+  await server.untilHeard('homeward', 'mobility');
+  await machine.ok(
+    `qemu-io -f raw -c 'write -P 7 0 1M' -c flush 'nbd+unix:///sda?socket=/run/homeward/web.sock'`,
+  );
+  const written = `cmp -n 1048576 /dev/disk/by-id/${byId('target')} <(tr '\\0' '\\007' < /dev/zero)`;
+  await machine.ok(`bash -c "${written}"`);
+  await stops(t, machine, service);
 }
 
 async function serveAllInOne(t: Test, machine: Machine): Promise<void> {
@@ -290,11 +304,13 @@ async function serveAllInOne(t: Test, machine: Machine): Promise<void> {
   await stops(t, machine, service);
 }
 
-async function anew(t: Test, machine: Machine, flags: string): Promise<void> {
+/** Gives back what the installer said. */
+async function anew(t: Test, machine: Machine, flags: string): Promise<string> {
   const release = `/root/homeward-${newer}`;
   await machine.ok(`${release}/uninstall.sh -Y && rm -f /usr/local/ASR/Vx/etc/drscout.conf`, 5 * minutes);
   const { status, out } = await machine.run(`${release}/install.sh ${flags}`, 15 * minutes);
   t.equal(status, 0, out);
+  return out;
 }
 
 async function runsAs(t: Test, machine: Machine, service: string, user: string): Promise<void> {
