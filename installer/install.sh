@@ -153,7 +153,7 @@ say_disks() {
   say "  Set in [homeward] of $config which disks this machine has, and where it serves them:"
   say '      MachineDisks = root=/dev/vg/root'
   say '      MachineListen = unix:/run/homeward/web.sock'
-  say "  and then: homeward config service --write && systemctl restart $1"
+  say "  and then: homeward config service --write --config $config && systemctl restart $1"
 }
 
 main "$@"

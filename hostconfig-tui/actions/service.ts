@@ -52,8 +52,8 @@ export async function restartService({ unit, units, role, config }: Places): Pro
   const changed = writeServiceDropIn(serviceDropIn(settings), units);
   if (changed) await systemctl('daemon-reload');
   if (role === 'mobility' && settings.machineDisks === '') {
-    const set = `MachineDisks and MachineListen in ${config}`;
-    return `The service ${unit} has no disks to serve: set ${set}, then \`systemctl restart ${unit}\`.`;
+    const then = `homeward config service --write --config ${config} && systemctl restart ${unit}`;
+    return `The service ${unit} has no disks to serve: set MachineDisks and MachineListen, then \`${then}\`.`;
   }
   const { status, stderr } = await systemctl('restart', unit);
   if (status === 0) return `The service ${unit} was restarted.`;

@@ -277,7 +277,7 @@ async function serveDisk(t: Test, machine: Machine, server: ServerBeside): Promi
     config=/usr/local/ASR/Vx/etc/drscout.conf
     printf '[homeward]\\nMachineDisks = sda=/dev/disk/by-id/%s\\n' ${byId('target')} >> $config
     printf 'MachineListen = unix:/run/homeward/web.sock\\n' >> $config
-    homeward config service --write && systemctl restart ${service}
+    homeward config service --write --config $config && systemctl restart ${service}
   `,
     8 * minutes,
   );
@@ -316,7 +316,7 @@ async function anew(t: Test, machine: Machine, flags: string): Promise<string> {
 async function runsAs(t: Test, machine: Machine, service: string, user: string): Promise<void> {
   t.equal((await machine.ok(`systemctl is-active ${service}`)).trim(), 'active');
   const shown = await machine.ok(`systemctl show -p StatusText,NRestarts,WatchdogUSec ${service}`);
-  t.match(shown, /StatusText=serving/);
+  t.match(shown, /StatusText=(?:serving|protecting) /);
   t.match(shown, 'NRestarts=0\n');
   t.match(shown, 'WatchdogUSec=1min 30s\n');
   const pid = (await machine.ok(`systemctl show -p MainPID --value ${service}`)).trim();
