@@ -32,7 +32,10 @@ export function janitorOf(keeping: HistoryKeeping): Janitor<Machine> {
   return new Janitor<Machine>({
     machines: () => machines.list(),
     orders: (all, now) => {
-      for (const machine of all) machine.noteRates(now);
+      for (const machine of all) {
+        machine.noteRates(now);
+        machines.damage.save(machine);
+      }
       const volume = readVolume(retention, config.retentionReserveBytes);
       outlook.look(all, volume, now);
       const orders = ordersFor({ machines: all, config, volume, now });

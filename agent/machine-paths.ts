@@ -12,6 +12,8 @@ export interface MachinePaths {
   recoveries: string;
   machineFile: string;
   cursorFile: string;
+  /** What is known to be damaged. */
+  damage: string;
 }
 
 export function machinePaths(retention: string, id: string): MachinePaths {
@@ -25,5 +27,6 @@ export function machinePaths(retention: string, id: string): MachinePaths {
     recoveries: join(directory, 'recoveries'),
     machineFile: join(directory, 'machine.json'),
     cursorFile: join(directory, 'cursor'),
+    damage: join(directory, 'damage.json'),
   };
 }

@@ -5,6 +5,7 @@ import { HomewardError, toHomewardError } from '../core/errors.ts';
 import type { Assignment } from '../core/identity/assignment.ts';
 import { checkDiskName, checkDiskSize, checkMachineName } from '../core/names.ts';
 import type { DiskRequest } from './control/service.ts';
+import { KnownDamage } from './known-damage.ts';
 import { Machine } from './machine.ts';
 import type { MachineContext } from './machine-context.ts';
 import { machinePaths, type MachinePaths } from './machine-paths.ts';
@@ -28,11 +29,13 @@ export class Machines {
   readonly #context: MachineContext;
   readonly #machines = new Map<string, Machine>();
   readonly broken: BrokenMachine[] = [];
+  readonly damage: KnownDamage;
   /** Given away: nothing of them is opened, least of all their replicas. */
   readonly released: MachineFile[] = [];
 
   private constructor(context: MachineContext) {
     this.#context = context;
+    this.damage = new KnownDamage(context.log);
   }
 
   /** Opens every machine on the volume. One that cannot be opened is left as it is, and reported. */
@@ -48,7 +51,10 @@ export class Machines {
         continue;
       }
       try {
-        if (!machines.#noteReleased(id)) machines.#machines.set(id, await Machine.open(context, id));
+        if (machines.#noteReleased(id)) continue;
+        const machine = await Machine.open(context, id);
+        machines.#machines.set(id, machine);
+        machines.damage.load(machine);
       } catch (error) {
         const reason = toHomewardError(error);
         log.error('machine-not-opened', { machine: id, code: reason.code, error: reason });
@@ -225,6 +231,7 @@ export class Machines {
 
   async close(): Promise<void> {
     for (const machine of this.#machines.values()) {
+      this.damage.save(machine);
       await machine.close().catch((error: unknown) => {
         this.#context.log.error('machine-close-failed', {
           machine: machine.id,

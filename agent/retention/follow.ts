@@ -32,6 +32,8 @@ export interface FollowPolicy {
   floorMs: number;
   /** Of redo, in one step, about: its undo needs as much room. */
   stepBytes: number;
+  /** What the undo of a step may take where locks leave merging as the only way to make room. */
+  undoRoomBytes: number;
   /** Without room for undo, what is older than the floor may be given up. */
   mayShorten: boolean;
   /** A point is locked. */
@@ -77,6 +79,7 @@ export class Follower {
     const keepUndo =
       end > (cursor.firstPoint ?? Infinity) && !(trailsByWindow(policy, cursor) && end <= unwanted);
     try {
+      if (keepUndo) this.#leaveRoom(policy, end);
       await this.#apply(end, keepUndo);
     } catch (error) {
       // Of a step that is open it is the replica that has no room.
@@ -92,6 +95,13 @@ export class Follower {
     const { name: machine, history } = this.#machine;
     const { bytes } = await history.timeline.apply({ note: noteOfStep(this.#machine, to), keepUndo });
     this.#log.debug('step-applied', { machine, to, bytes, undo: keepUndo });
+  }
+
+  /** Half of the reserve stays for merges. Throws 'no-space'. */
+  #leaveRoom({ locked, undoRoomBytes }: FollowPolicy, end: number): void {
+    const { cursor, journal } = this.#machine;
+    if (!locked || cursor.pin !== null) return;
+    if (redoBytesBetween(journal.segments, cursor.lsn, end) > undoRoomBytes) throw noRoom();
   }
 
   #endOfStep(policy: FollowPolicy, target: number): number | null {
@@ -111,11 +121,7 @@ export class Follower {
     const { cursor, history, name } = machine;
     const end = this.#endOfStep(policy, this.#floorTarget(policy, now));
     const isFree = policy.mayShorten && !policy.locked && cursor.pin === null;
-    if (end === null || !isFree || neededMoments(machine).some((lsn) => lsn < end))
-      throw new HomewardError('no-space', 'the next step has no room for its undo on the retention volume', {
-        cause,
-        hint: 'Give it room: a larger volume, less history of other machines, locks that end, views closed.',
-      });
+    if (end === null || !isFree || neededMoments(machine).some((lsn) => lsn < end)) throw noRoom(cause);
     for (const { lsn } of history.kept) this.#log.warn('point-given-up', { machine: name, lsn });
     this.#log.warn('history-shortened', { machine: name, lsn: end });
     await this.#apply(end, false);
@@ -223,6 +229,12 @@ export class Follower {
     return [...tags.map(({ lsn }) => lsn), ...edges];
   }
 }
+
+const noRoom = (cause?: unknown): HomewardError =>
+  new HomewardError('no-space', 'the next step has no room for its undo on the retention volume', {
+    cause,
+    hint: 'Give it room: a larger volume, less history of other machines, locks that end, views closed.',
+  });
 
 const isFull = (error: unknown): boolean => toHomewardError(error).code === 'no-space';
 

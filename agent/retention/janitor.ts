@@ -137,8 +137,14 @@ export class Janitor<M extends Kept> {
     const { log } = this.#options;
     try {
       machine.journal.retrySpace();
-      const moved = await this.#follow(machine, order);
-      await this.#retain(machine, order);
+      let full: unknown = null;
+      const moved = await this.#follow(machine, order).catch((error: unknown) => {
+        if (toHomewardError(error).code !== 'no-space') throw error;
+        full = error;
+        return false;
+      });
+      await this.#retain(machine, full === null ? order : withRoomForStep(order));
+      if (full !== null) throw full;
       if (moved) this.#lookAgain();
       else {
         this.#noteIdle(machine);
@@ -206,4 +212,11 @@ export class Janitor<M extends Kept> {
     if (this.#heads.get(machine.id) !== headLsn) this.#idleLooks = 0;
     this.#heads.set(machine.id, headLsn);
   }
+}
+
+/** The step that follows has no room: history gives it, unless it may not. */
+function withRoomForStep({ follow, retain: policy, demand }: KeepOrder): KeepOrder {
+  const { stepBytes, mayShorten } = follow;
+  const freeBytes = Math.max(demand.freeBytes, mayShorten ? stepBytes : 0);
+  return { follow, retain: policy, demand: { ...demand, freeBytes } };
 }

@@ -59,6 +59,7 @@ function orderFor(
     ...heldMarks(machine.file.marks, policy, now),
   ];
   const { windowMs, maxBytes, floorMs, keep } = policy;
+  const roomBytes = Math.max(0, volume.freeBytes - volume.reserveBytes);
   return {
     follow: {
       windowMs,
@@ -71,6 +72,7 @@ function orderFor(
       short: freeBytes > 0 || volume.freeBytes < volume.reserveBytes + config.segmentBytes,
       floorMs,
       stepBytes: Math.min(limits.stepBytes, Math.max(volume.freeBytes / 4, config.segmentBytes)),
+      undoRoomBytes: Math.max(0, volume.freeBytes - volume.reserveBytes / 2),
       mayShorten: config.whenFull === 'shorten',
       get locked() {
         return locks().length > 0;
@@ -82,7 +84,7 @@ function orderFor(
       stops: (from, to) => [...locks().map(({ lsn }) => lsn), ...markLsns(machine, keep, { from, to, now })],
     },
     retain: { windowMs, maxBytes, floorMs, keep },
-    demand: { locks, freeBytes, now, roomBytes: Math.max(0, volume.freeBytes - volume.reserveBytes) },
+    demand: { locks, freeBytes, now, roomBytes, scarceRoomBytes: Math.max(roomBytes, volume.freeBytes / 2) },
   };
 }
 

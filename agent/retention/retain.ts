@@ -29,6 +29,8 @@ export interface RetainDemand {
   freeBytes: number;
   /** What merges may write before anything they replace is unlinked. */
   roomBytes: number;
+  /** The same where points are given up for want of room: the reserve is for that, too. */
+  scarceRoomBytes: number;
   /** Microseconds. */
   now: number;
 }
@@ -57,33 +59,45 @@ export async function retain(
   const done: RetainDone = { segments: 0, steps: 0, merged: 0, givenUp: [], again: false };
   if (timeline.open !== null) return done;
   const excess = policy.maxBytes === 0 ? 0 : machine.journal.redoBytes + undo.bytes - policy.maxBytes;
-  const before = undo.bytes;
+  const before = { undo: undo.bytes, all: undo.bytes + machine.journal.redoBytes };
   const wanted = Math.max(demand.freeBytes, excess, 0);
-  done.givenUp = await drop(machine, policy, { ...demand, freeBytes: wanted }, done);
-  const freed = before - undo.bytes;
-  const rest = Math.max(0, demand.freeBytes - freed);
+  await drop(machine, policy, { ...demand, freeBytes: wanted }, done);
+  const rest = Math.max(0, demand.freeBytes - (before.undo - undo.bytes));
   done.segments = await prune(machine, policy, { ...demand, freeBytes: rest });
   await drop(machine, policy, { ...demand, freeBytes: 0 }, done);
-  const [first] = thinning(machine, policy, { ...demand, freeBytes: 0 }).merges;
-  if (first !== undefined) {
-    const run = undo.steps.filter(({ from, to }) => from >= first.from && to <= first.to);
-    await timeline.merge(run);
-    done.merged = run.length;
-    done.again = true;
-  }
+  const freed = before.all - undo.bytes - machine.journal.redoBytes;
+  await merge(machine, policy, { ...demand, freeBytes: Math.max(0, wanted - freed) }, done);
   return done;
 }
 
-/** Drops what nobody wants below the oldest point that is wanted; gives back the points given up for room. */
+/** Drops what nobody wants below the oldest point that is wanted, and points that are given up for room. */
 async function drop(
   machine: Retained,
   policy: PrunePolicy,
   demand: RetainDemand,
   done: RetainDone,
-): Promise<number[]> {
-  const plan = thinning(machine, policy, demand);
-  done.steps += await machine.history.timeline.dropBelow(plan.dropBelow);
-  return plan.givenUp;
+): Promise<void> {
+  const { dropBelow, givenUp } = thinning(machine, policy, demand);
+  done.steps += await machine.history.timeline.dropBelow(dropBelow);
+  done.givenUp.push(...givenUp.filter((lsn) => lsn < dropBelow));
+}
+
+/** One run of steps; points in it that no rule wants any more, or that are given up for room, go with it. */
+async function merge(
+  machine: Retained,
+  policy: PrunePolicy,
+  demand: RetainDemand,
+  done: RetainDone,
+): Promise<void> {
+  const { timeline, undo } = machine.history;
+  const { merges, givenUp } = thinning(machine, policy, demand);
+  const [first] = merges;
+  if (first === undefined) return;
+  const run = undo.steps.filter(({ from, to }) => from >= first.from && to <= first.to);
+  await timeline.merge(run);
+  done.merged = run.length;
+  done.givenUp.push(...givenUp.filter((lsn) => first.from < lsn && lsn < first.to));
+  done.again = true;
 }
 
 function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand): ThinPlan {
@@ -100,7 +114,7 @@ function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand):
     needed: neededBoundaries(machine),
     freeBytes: demand.freeBytes,
     floorTime: demand.now - policy.floorMs * 1000,
-    roomBytes: demand.roomBytes,
+    roomBytes: demand.freeBytes > 0 ? demand.scarceRoomBytes : demand.roomBytes,
   });
 }
 

@@ -53,7 +53,7 @@ export function planThinning(facts: ThinFacts): ThinPlan {
   const merges = runsBetween(
     steps.filter(({ from }) => from >= dropBelow),
     wanted,
-  ).flatMap(({ run, closed }) => mergesOf(run, closed, facts.roomBytes));
+  ).flatMap(({ run, closed }) => mergesOf(run, closed || facts.freeBytes > 0, facts.roomBytes));
   return { dropBelow, merges, givenUp };
 }
 
@@ -85,9 +85,10 @@ function runsBetween(
 }
 
 /**
- * A run that still grows waits, so that the steps of an hour are read once and not again with each step that
- * comes. A step that is larger than all others together stays as it is, and what lies before and behind it
- * becomes one each: so each merge at least doubles what it writes again, and no byte is written often.
+ * A run that still grows waits unless room is short, so that the steps of an hour are read once and not
+ * again with each step that comes. A step that is larger than all others together stays as it is, and what
+ * lies before and behind it becomes one each: so each merge at least doubles what it writes again, and no
+ * byte is written often.
  */
 function mergesOf(run: readonly ThinStep[], closed: boolean, roomBytes: number): ThinPlan['merges'] {
   if (run.length < 2 || (!closed && run.length < limits.thinOpenSteps)) return [];

@@ -76,6 +76,38 @@ t.test('history shortens to its floor, and only then there is no space', { skip 
   t.notMatch(target.log, /level=error event=(?!append-failed|history-short)/);
 });
 
+t.test('behind a locked point history is given up as well, by merging over it', { skip }, async (t) => {
+  const site = await HistorySite.start(t, { ...small, RetentionReserveBytes: '32M' });
+  const { target } = site;
+  await target.stop();
+  memoryInPlace(t, target.inData('retention'), 128, () => target.kill());
+  await site.comeBack();
+  await site.write(60);
+  const locked = await site.tag('locked');
+  await target.ask('points', 'lock', machineName, '--at', 'tag:locked', '--until', '30d');
+  for (let n = 0; n < 25; n += 1) {
+    await site.write(120);
+    await site.tag(`t${n}`);
+  }
+  for (let n = 0; n < 3; n += 1) {
+    await site.writeUntilFull();
+    await until('there to be room', async () => (await site.status()).state === 'ok');
+    await site.checkAt('tag:locked');
+  }
+  await site.checkAll();
+  await site.checkAt('tag:locked');
+  const { kept } = await site.points();
+  t.ok(kept.some(({ lsn }) => lsn === locked));
+  const givenUp = [...target.log.matchAll(/event=point-given-up .*lsn=(\d+)/g)].map(([, lsn]) => Number(lsn));
+  t.ok(givenUp.length > 0, `${givenUp.length} were given up`);
+  t.same(givenUp, [...new Set(givenUp)], 'each is told once');
+  t.notOk(
+    kept.some(({ lsn }) => givenUp.includes(lsn)),
+    'and has gone',
+  );
+  t.match(await verified(target), { ok: true, damaged: [] });
+});
+
 t.test('a cursor that trails by the whole window goes to the floor as well', { skip }, async (t) => {
   const site = await HistorySite.start(t, {
     ...small,

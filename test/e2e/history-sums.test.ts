@@ -46,6 +46,42 @@ t.test('rot where nobody wrote is found, and neither shown nor made a part of hi
   t.match(await target.refused(...recover), { code: 'damaged' }, 'undo has it as unknown');
 });
 
+t.test('what is known to be damaged stays known, until it is not damaged any more', async (t) => {
+  const { site } = await siteOf(t);
+  const { target } = site;
+  await site.write(200);
+  await target.kill();
+  const redo = path.join(site.directory, 'redo');
+  const [first = ''] = fs.readdirSync(redo).toSorted();
+  const segment = path.join(redo, first);
+  const sound = fs.readFileSync(segment);
+  rot(segment, 8192);
+  await site.comeBack();
+  t.match(await verified(target), { ok: false });
+  const { detail } = await site.status();
+  t.match(detail, /does not fit its checksum/);
+  const list = path.join(site.directory, 'damage.json');
+  await until('that to be on the disk', () => fs.existsSync(list));
+  await target.kill();
+  await target.restart();
+  t.match(await site.status(), { state: 'damaged', detail }, 'after a kill');
+  t.equal(await target.stop(), 0);
+  await target.restart();
+  t.match(await site.status(), { state: 'damaged', detail }, 'and after a stop');
+  await target.kill();
+  fs.writeFileSync(list, 'nothing of ours');
+  await target.restart();
+  t.match(await verified(target), { ok: false }, 'without the list it is found again');
+  await until('that to be on the disk', () => fs.readFileSync(list, 'utf8').includes('homeward-damage'));
+  await target.kill();
+  fs.writeFileSync(segment, sound);
+  await target.restart();
+  t.match(await site.status(), { state: 'damaged', detail }, 'nobody has looked');
+  t.match(await verified(target), { ok: true });
+  t.match(await site.status(), { state: 'ok', detail: null });
+  await until('the list to go', () => !fs.existsSync(list));
+});
+
 t.test('checksums that were removed or damaged are made again', async (t) => {
   const { site, replica, sums } = await siteOf(t);
   const { target } = site;

@@ -81,10 +81,8 @@ t.test('a mobility service is started once its disks are named', async (t) => {
   const first = await site.install(args);
   t.equal(first.status, 0, first.err);
   t.match(first.out, /Service +homeward-mobility\.service: waits for its disks/);
-  t.match(
-    first.out,
-    /MachineDisks = root=.*MachineListen = .*config service --write --config .*systemctl restart homeward-mobility\.service/s,
-  );
+  t.match(first.out, /MachineDisks = root=.*MachineListen = /s);
+  t.match(first.out, /config service --write --config \S+ && systemctl restart homeward-mobility\.service/);
   t.equal(site.service(), null);
   const config = 'usr/local/ASR/Vx/etc/drscout.conf';
   fs.appendFileSync(site.at(config), '[homeward]\nMachineDisks = root=/dev/vg/root\n');

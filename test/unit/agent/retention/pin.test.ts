@@ -44,7 +44,7 @@ function played(pin: number | null): Played {
 }
 
 const policy = { windowMs: 3600e3, maxBytes: 0, floorMs: 60e3, keep: {} };
-const demand = { locks: () => [], freeBytes: 0, roomBytes: 0, now };
+const demand = { locks: () => [], freeBytes: 0, roomBytes: 0, scarceRoomBytes: 0, now };
 
 t.test('redo above the pin stays while the cursor goes back', async (t) => {
   const free = played(null);

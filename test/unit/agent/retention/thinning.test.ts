@@ -36,6 +36,8 @@ t.test(
     ]);
     t.same(plan({ kept: kept(0, 10, 20, 60) }).merges, [{ from: 20, to: 60 }]);
     t.same(plan({ kept: [], needed: [30] }), { dropBelow: 30, merges: [], givenUp: [] });
+    const behind = [{ from: 30, to: 60 }];
+    t.same(plan({ needed: [30], freeBytes: 1 }).merges, behind, 'unless room is short');
   },
 );
 
