@@ -291,8 +291,10 @@ async function serveDisk(t: Test, machine: Machine, server: ServerBeside): Promi
   await stops(t, machine, service);
 }
 
+/** As on a host that has nothing of the roles before: it would go on with what they have left. */
 async function serveAllInOne(t: Test, machine: Machine): Promise<void> {
   await machine.ok(`
+    rm -rf /var/lib/homeward
     disk=/dev/disk/by-id/${byId('retention')}; uuid=$(blkid -o value -s UUID $disk)
     umount /retention && mkfs.xfs -qf -m uuid=$uuid $disk && mount /retention
   `);
