@@ -22,8 +22,11 @@ export interface Session {
   controlPath(): string;
   /** Runs `ask` with a client of the daemon, or of all through the configuration server; then closes it. */
   withClient<T>(ask: (client: ControlClient) => Promise<T>): Promise<T>;
-  /** The same for what only a configuration server knows; 'daemon-unreachable' without one. */
-  withServer<T>(ask: (server: ConfigServerClient) => Promise<T>): Promise<T>;
+  /**
+   * The same for what only a configuration server knows; 'daemon-unreachable' without one, with `instead` as
+   * what can be done without.
+   */
+  withServer<T>(ask: (server: ConfigServerClient) => Promise<T>, instead?: string): Promise<T>;
 }
 
 /** What a verb does; without a status of its own it ends with 0. */
@@ -62,11 +65,12 @@ export function createSession(io: Io, json: boolean, flags: AskFlags): Session {
         await client.close();
       }
     },
-    async withServer(ask) {
+    async withServer(ask, instead = '') {
       const asked = whomToAsk(io, flags);
       if (asked.kind === 'server') return withServer(asked.operator, ask);
+      const hint = "Name its operator's file with --operator or HOMEWARD_OPERATOR, and give no --control.";
       throw new HomewardError('daemon-unreachable', 'this is a question for a configuration server', {
-        hint: "Name its operator's file with --operator or HOMEWARD_OPERATOR, and give no --control.",
+        hint: hint + instead,
       });
     },
   };

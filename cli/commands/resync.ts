@@ -20,11 +20,14 @@ export const resync: Verb<ResyncOptions> = async (session, [machine = ''], optio
   const report = await session.withServer(async (server) => {
     const extents = given.length > 0 ? given : (await server.control.damage(machine)).extents;
     return extents.length === 0 ? null : server.resync(machine, extents);
-  });
+  }, withoutSource);
   session.result(report ?? { machine, extents: [], regions: 0, bytes: 0, whole: false, state: 'none' }, () =>
     report === null ? nothing(machine) : formatResync(report),
   );
 };
+
+const withoutSource =
+  ' A machine with direct ingest has no source to ask: what writes to it has to write these bytes again.';
 
 const nothing = (machine: string): string =>
   `Nothing is known that ${machine} lacks at its newest moment; ` +
