@@ -38,14 +38,14 @@ export class KnownDamage {
 
   /** Once, before anybody asks how the machine is. What is no file any more is left to those who miss it. */
   load(machine: Machine): void {
-    const { paths, journal, cursor, name } = machine;
+    const { paths, journal, name } = machine;
     const { catalogue } = journal;
     let isWhole = true;
     try {
       const body = readSealedJson(paths.damage, format);
       for (const place of body === null ? [] : schema.parse(body).places) {
         const file = path.resolve(paths.directory, place.file);
-        if (place.toLsn > cursor.pruned && fs.existsSync(file)) catalogue.noteDamage({ ...place, file });
+        if (fs.existsSync(file)) catalogue.noteDamage({ ...place, file });
       }
     } catch (error) {
       // `verify` finds it all again; what cannot be read goes at the next look.
