@@ -66,6 +66,8 @@ t.test(
     await load.writeMore(200);
     await moments.record('kept');
     const { headLsn } = await reached(site.target, 'web');
+    const dirty = async (): Promise<number> => (await site.status('web'))?.source?.dirtyBytes ?? Infinity;
+    await until('the first copy to have left the dirty map', async () => (await dirty()) <= 8 * MiB);
 
     await site.ask('unprotect', 'web');
     await until('the source to hear of it', () =>
