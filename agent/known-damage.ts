@@ -40,20 +40,17 @@ export class KnownDamage {
   load(machine: Machine): void {
     const { paths, journal, name } = machine;
     const { catalogue } = journal;
-    let isWhole = true;
     try {
       const body = readSealedJson(paths.damage, format);
       for (const place of body === null ? [] : schema.parse(body).places) {
         const file = path.resolve(paths.directory, place.file);
         if (fs.existsSync(file)) catalogue.noteDamage({ ...place, file });
       }
+      this.#saved.set(machine, { places: catalogue.damaged, count: catalogue.damaged.length });
     } catch (error) {
-      // `verify` finds it all again; what cannot be read goes at the next look.
-      isWhole = false;
+      // `verify` finds it all again; what cannot be read is replaced at the next look.
       this.#log.warn('damage-not-read', { machine: name, error: toHomewardError(error) });
     }
-    const { damaged: places } = catalogue;
-    this.#saved.set(machine, { places, count: isWhole ? places.length : -1 });
   }
 
   /** Writes the list when it has changed. */
@@ -62,13 +59,12 @@ export class KnownDamage {
     const places = journal.catalogue.damaged;
     const saved = this.#saved.get(machine);
     if (saved?.places === places && saved.count === places.length) return;
-    const wasEmpty = saved === undefined || saved.count === 0;
     this.#saved.set(machine, { places, count: places.length });
     try {
       // Relative, so that a copy of the directory has it as well.
       const inside = places.map((place) => ({ ...place, file: path.relative(paths.directory, place.file) }));
       if (places.length > 0) writeSealedJson(paths.damage, format, { places: inside });
-      else if (!wasEmpty) fs.rmSync(paths.damage, { force: true });
+      else fs.rmSync(paths.damage, { force: true });
     } catch (error) {
       this.#log.warn('damage-not-written', { machine: name, error: toHomewardError(error) });
     }

@@ -236,7 +236,7 @@ const noRoom = (cause?: unknown): HomewardError =>
     hint: 'Give it room: a larger volume, less history of other machines, locks that end, views closed.',
   });
 
-const isFull = (error: unknown): boolean => toHomewardError(error).code === 'no-space';
+export const isFull = (error: unknown): boolean => toHomewardError(error).code === 'no-space';
 
 /** When nothing of it tells, it may have come just now. */
 const arrivedBy = ({ lastArrival }: { lastArrival: number }, time: number): boolean =>

@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock.ts';
 import { toHomewardError, type HomewardError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import { formatSize } from '../../core/units.ts';
-import { Follower, type Followed, type FollowPolicy } from './follow.ts';
+import { Follower, isFull, type Followed, type FollowPolicy } from './follow.ts';
 import type { PrunePolicy } from './prune.ts';
 import { retain, type RetainDemand, type Retained } from './retain.ts';
 
@@ -139,7 +139,7 @@ export class Janitor<M extends Kept> {
       machine.journal.retrySpace();
       let full: unknown = null;
       const moved = await this.#follow(machine, order).catch((error: unknown) => {
-        if (toHomewardError(error).code !== 'no-space') throw error;
+        if (!isFull(error)) throw error;
         full = error;
         return false;
       });

@@ -2,7 +2,7 @@
 import type { ButtonsField, ChoiceField, Field, ListField, TextField, YesNoField } from './field.ts';
 import type { Look } from './look.ts';
 import { isAsked, type Page } from './page.ts';
-import { widthOf, type Row, type Span } from './row.ts';
+import { shortened, widthOf, type Row, type Span } from './row.ts';
 
 export interface FieldArea {
   inner: number;
@@ -96,17 +96,12 @@ function listRows(field: ListField, label: Span, area: FieldArea): Drawn {
     const style = isChosen ? 'selected' : value === null ? 'faint' : null;
     const width = inner - listIndent - 5;
     const name = shorten(text, width - widthOf(detail));
-    const said = cut(detail, width - widthOf(name));
+    const said = shortened(detail, width - widthOf(name));
     const span: Span = { text: `${mark}${name}  ${said} `, ...(style === null ? {} : { style }) };
     return [{ text: ' '.repeat(listIndent) }, span];
   });
   const cursor = isHere ? { row: 1 + field.at - from, column: listIndent } : null;
   return { rows: [[label, { text: more }], ...rows], cursor };
-}
-
-function cut(text: string, width: number): string {
-  const characters = Array.from(text);
-  return characters.length <= width ? text : `${characters.slice(0, Math.max(width - 3, 0)).join('')}...`;
 }
 
 /** The middle of a long path says least. */

@@ -5,7 +5,7 @@ import { fieldRows, type FieldDrawing } from './field-rows.ts';
 import type { Page } from './page.ts';
 import { glyphs, type Glyphs, type Look } from './look.ts';
 import { progressLines } from './progress.ts';
-import { fit, paragraph, rowOf, widthOf, type Row, type Span } from './row.ts';
+import { fit, paragraph, rowOf, shortened, widthOf, type Row, type Span } from './row.ts';
 import { statusParts } from './status-line.ts';
 
 export interface Frame {
@@ -100,13 +100,7 @@ function statusRow({ status, settings }: Model, { columns }: Size): Row {
   const parts = statusParts(status, settings.role);
   const [first = '', ...rest] = parts;
   const tail = rest.map((part) => ` | ${part}`).join('');
-  const room = columns - 3 - widthOf(tail);
-  const head =
-    widthOf(first) > room
-      ? `${Array.from(first)
-          .slice(0, Math.max(room - 3, 0))
-          .join('')}...`
-      : first;
+  const head = shortened(first, columns - 3 - widthOf(tail));
   return [{ text: rowText(` ${head}${tail}`, columns), style: 'status' }];
 }
 

@@ -34,6 +34,12 @@ export function fit(row: Row, width: number): Row {
   return kept;
 }
 
+/** Text whose end there is no room for, which three dots say. */
+export function shortened(text: string, width: number): string {
+  const characters = Array.from(text);
+  return characters.length <= width ? text : `${characters.slice(0, Math.max(width - 3, 0)).join('')}...`;
+}
+
 /** Broken between words where that is possible. */
 export function paragraph(text: string, width: number): string[] {
   const lines: string[] = [];
