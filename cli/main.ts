@@ -1,4 +1,5 @@
 // The `homeward` command: runs one command line and ends the process with its status.
+import { awaitThreads } from '../core/end-thread.ts';
 import { ExitStatus, toHomewardError } from '../core/errors.ts';
 import { hostIo } from './io.ts';
 import { run } from './run.ts';
@@ -12,6 +13,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(ExitStatus.done);
   throw error;
 });
+
+process.on('exit', awaitThreads);
 
 process.on('uncaughtException', (error) => {
   writeError(io, args.includes('--json'), toHomewardError(error));

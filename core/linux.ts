@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { KoffiFunc } from 'koffi';
 import type koffi from 'koffi';
-import { loadUndisturbed } from './end-thread.ts';
+import { undisturbed } from './end-thread.ts';
 
 const { EINTR, EAGAIN, ENXIO } = constants.errno;
 
@@ -205,7 +205,7 @@ let loaded: Library | null = null;
  * Loaded at the first call, so that importing this file costs nothing. Offsets are 64 bits on every platform.
  */
 function library(): Library {
-  loaded ??= loadUndisturbed(load);
+  loaded ??= undisturbed(load);
   return loaded;
 }
 

@@ -1,6 +1,7 @@
 // Reads back what a recovery has written, as disks again: a way of its own, so that it finds the writer's
 // mistakes too.
 import { inflateSync } from 'node:zlib';
+import { undisturbed } from '../../../core/end-thread.ts';
 import { errnoOf } from '../../../core/errors.ts';
 import {
   parseQcow2Entries,
@@ -130,7 +131,8 @@ class VmdkImage implements ImageReader {
     if (marker.diskOffset !== diskOffset || marker.from + marker.bytes > read) return null;
     try {
       const options = { maxOutputLength: vmdkGrainBytes };
-      return inflateSync(this.#raw.subarray(marker.from, marker.from + marker.bytes), options);
+      const packed = this.#raw.subarray(marker.from, marker.from + marker.bytes);
+      return undisturbed(() => inflateSync(packed, options));
     } catch {
       return null; // not what was written: the comparison says where
     }

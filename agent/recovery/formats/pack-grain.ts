@@ -1,5 +1,6 @@
 // Compresses a grain of VMDK in the way that is worth its time: most time would go where least is gained.
 import { constants, deflateSync } from 'node:zlib';
+import { undisturbed } from '../../../core/end-thread.ts';
 import { vmdkGrainBytes } from '../../../core/formats/vmdk.ts';
 
 const { Z_BEST_SPEED, Z_MAX_MEMLEVEL, Z_NO_COMPRESSION, Z_RLE } = constants;
@@ -17,7 +18,10 @@ const options = {
 } as const;
 
 /** The grain as a zlib stream. */
-export const packGrain = (grain: Buffer): Buffer => deflateSync(grain, options[packingOf(grain)]);
+export function packGrain(grain: Buffer): Buffer {
+  const packing = options[packingOf(grain)];
+  return undisturbed(() => deflateSync(grain, packing));
+}
 
 const stepBytes = 4096;
 const sampleBytes = 512;

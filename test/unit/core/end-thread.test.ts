@@ -1,4 +1,5 @@
-// A thread that is ended while it loads native code must not take the process along.
+// A thread that is ended while it loads native code, or makes a handle, must not take the process along.
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -17,8 +18,17 @@ const code = `
   parentPort.postMessage('loaded');
   setInterval(() => undefined, 1000);
 `;
-const file = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
-const begin = (): Worker => new Worker(file, { execArgv: [] });
+const asFile = (text: string): URL => new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+const begin = (): Worker => new Worker(asFile(code), { execArgv: [] });
+
+const urlOf = (file: string): string => JSON.stringify(new URL(`../../../${file}`, import.meta.url).href);
+/** Compresses for ever: Node aborts when a handle of zlib is given up before it is set up. */
+const packing = `
+  import { parentPort } from 'node:worker_threads';
+  import { packGrain } from ${urlOf('agent/recovery/formats/pack-grain.ts')};
+  parentPort.postMessage('begins');
+  for (;;) packGrain(Buffer.alloc(512, 7));
+`;
 
 t.test('threads that are ended at any moment of their start leave the process alone', async (t) => {
   const random = seededRandom(chooseSeed(t));
@@ -43,4 +53,32 @@ t.test('threads begun while another is ended load all the same', async (t) => {
   await ended;
   await endThread(second);
   t.same(said, ['begins', 'loaded']);
+});
+
+t.test('threads that compress are ended between two grains, however busy they are', async (t) => {
+  const random = seededRandom(chooseSeed(t));
+  for (let n = 0; n < 30; n += 1) {
+    const workers = [1, 2].map(() => new Worker(asFile(packing), { execArgv: [] }));
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    const wait = random.below(12);
+    if (wait > 0) await setTimeout(wait);
+    await Promise.all(workers.map(endThread));
+  }
+  t.pass('it is still here');
+});
+
+t.test('a process that ends while threads compress ends with its own status', async (t) => {
+  const main = `
+    import { Worker } from 'node:worker_threads';
+    import { awaitThreads } from ${urlOf('core/end-thread.ts')};
+    process.on('exit', awaitThreads);
+    const file = new URL(${JSON.stringify(asFile(packing).href)});
+    const [worker] = [new Worker(file), new Worker(file)];
+    worker.on('message', () => setTimeout(() => process.exit(7), Number(process.argv[1])));
+  `;
+  for (let wait = 0; wait < 12; wait += 1) {
+    const args = ['--input-type=module', '-e', main, String(wait)];
+    const { status, signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    t.same({ status, signal }, { status: 7, signal: null }, stderr.slice(0, 200));
+  }
 });
