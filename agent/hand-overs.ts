@@ -16,6 +16,7 @@ import { handOverNote, isReleased, isUnderWay, planHandOver } from './recovery/h
 import { StateReader } from './recovery/hand-over-reader.ts';
 import { dropHistory } from './recovery/hand-over-release.ts';
 import { writeBack, type WrittenBack } from './recovery/hand-over-write.ts';
+import { settleWhen } from './recovery/when.ts';
 import type { Keeper } from './recovery/in-place.ts';
 import type { Views } from './recovery/views.ts';
 import type { HandOver } from './replica/machine-file.ts';
@@ -80,13 +81,14 @@ export class HandOvers {
 
   /** A source that is connected is shown, not refused. */
   async plan(request: HandOverRequest): Promise<HandOverPlan> {
-    return this.#plan(this.#find(request.machine), { ...request, sourceIsOff: true });
+    const machine = this.#find(request.machine);
+    return this.#plan(machine, { ...request, sourceIsOff: true }, await this.#momentOf(machine, request));
   }
 
   handOver(request: HandOverRequest, progress: OnProgress, signal: AbortSignal): Promise<HandOverReport> {
     return this.#inTurn(async () => {
       const machine = this.#find(request.machine);
-      const plan = this.#plan(machine, request);
+      const plan = this.#plan(machine, request, await this.#momentOf(machine, request));
       const { listen } = { listen: '', ...plan.to };
       const exports = plan.to.kind === 'run' ? machine.file.disks.map(({ name }) => name) : [];
       if (plan.stage === 'done') return { ...plan, ...nothingWritten, exports, changed: false };
@@ -136,7 +138,13 @@ export class HandOvers {
     return machines.list().find(({ id, name }) => id === key || name === key) ?? machines.get(key);
   }
 
-  #plan(machine: Machine, request: HandOverRequest): HandOverPlan {
+  /** The LSN that is asked for; null for where it is pinned. */
+  async #momentOf(machine: Machine, { at }: HandOverRequest): Promise<number | null> {
+    if (at === undefined) return null;
+    return (await machine.resolve(settleWhen(at, this.#parts.clock.now()).at)).lsn;
+  }
+
+  #plan(machine: Machine, request: HandOverRequest, at: number | null): HandOverPlan {
     const { ingests, views, assigned, clock } = this.#parts;
     const { id, file, cursor, journal, history } = machine;
     const readers = [...(this.#readers.get(id) ?? [])];
@@ -146,7 +154,8 @@ export class HandOvers {
     const isChain = file.path === 'chain';
     return planHandOver(
       {
-        ...{ file, cursor, readers, views: open, catalogue: journal.catalogue, kept: history.kept },
+        ...{ file, cursor, readers, views: open, catalogue: journal.catalogue, kept: history.kept, at },
+        shows: (lsn) => history.shows(lsn),
         isStepOpen: history.timeline.open !== null,
         durableLsn: journal.durableLsn,
         denseLsn: history.denseLsn,
@@ -176,8 +185,9 @@ export class HandOvers {
       return again;
     }
     if (plan.to.kind === 'run') {
-      await this.#writeBack(machine, work, true);
-      this.#plan(machine, { ...request, lsn: plan.lsn }); // it may have been moved on meanwhile
+      await this.#writeBack(machine, plan.lsn, work, true);
+      // It may have been moved on meanwhile.
+      this.#plan(machine, { ...request, lsn: plan.lsn }, request.at === undefined ? null : plan.lsn);
     }
     const note = handOverNote(plan, work.allowDamaged, clock.now());
     machine.changeFile({ handOver: note });
@@ -241,7 +251,7 @@ export class HandOvers {
     journal.generation += 1;
     const disks = file.disks.map(({ name, size }) => ({ name, size }));
     await journal.syncBegin({ reason: `handed over at lsn:${lsn}`, disks });
-    const outcome = await this.#writeBack(machine, work, false);
+    const outcome = await this.#writeBack(machine, lsn, work, false);
     const end = await journal.syncEnd();
     const why = to.kind === 'run' ? `runs on ${to.listen}` : '';
     ledger.append({ event: 'handed-over', from: lsn, to: end.lsn, why });
@@ -249,13 +259,15 @@ export class HandOvers {
     return outcome;
   }
 
-  async #writeBack(machine: Machine, work: Work, isTrial: boolean): Promise<WrittenBack> {
+  async #writeBack(machine: Machine, lsn: number, work: Work, isTrial: boolean): Promise<WrittenBack> {
     const { cursor, journal, file } = machine;
-    const reader = new StateReader(machine.hold(cursor.lsn));
+    const reader = new StateReader(machine.hold(lsn));
     const signal = AbortSignal.any([work.signal, this.#stopping.signal]);
     try {
       const { unknown } = cursor;
-      return await writeBack({ ...work, journal, reader, disks: file.disks, unknown, isTrial, signal });
+      const isLost = journal.catalogue.lost.some(({ to }) => to > lsn);
+      const of = { journal, reader, disks: file.disks, unknown, isLost };
+      return await writeBack({ ...work, ...of, isTrial, signal });
     } finally {
       await reader.close();
     }

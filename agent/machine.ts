@@ -33,6 +33,7 @@ import type { LentDisk } from './replica/undo/undo-step.ts';
 import type { HeldContent, ViewDisk } from './replica/view-content.ts';
 import { longestKeptMs, machinePolicy } from './retention/machine-policy.ts';
 import { WriteRates } from './retention/write-rates.ts';
+import { lsnUnderWay } from './recovery/hand-over.ts';
 import { parseWhen, resolveWhen, type Moments } from './recovery/when.ts';
 
 interface Opened {
@@ -82,6 +83,7 @@ export class Machine {
     this.signal = new SignalWatch(context.work, context.log, file.marks);
     this.history = new History({
       name: () => this.name,
+      handOverLsn: () => lsnUnderWay(this.file),
       files: hostFiles,
       work: this.signal.work,
       undo,
@@ -293,10 +295,7 @@ export class Machine {
     return this.history.boundaryTime(lsn) ?? this.journal.timeOf(lsn);
   }
 
-  /**
-   * Content at `lsn`, which `resolve` gave. Until `release`, nothing that it needs is applied over or
-   * pruned.
-   */
+  /** Content at `lsn`, which `resolve` gave. Until `release`, nothing that it needs is pruned. */
   hold(lsn: number): HeldContent {
     return this.history.hold(lsn, this.#viewDisks(disksAt(this.file, lsn)));
   }

@@ -238,8 +238,9 @@ function addLongVerbs(program: Command, run: Run): void {
     .action(run(async () => (await import('./commands/unpin.ts')).unpin));
   program
     .command('hand-over')
-    .argument('<M>', 'the machine, pinned where it is to go on by a recovery in place')
+    .argument('<M>', 'the machine, pinned where it is to go on by a recovery in place, or with --at')
     .description('run a machine here from that point on, or give its replicas away; its source is shut out')
+    .option('--at <when>', 'with --run: go on from this point, pinned or not, also one that is kept thinned')
     .option('--run <addr>', 'serve its disks for writing on unix:PATH or tcp:HOST:PORT')
     .option('--release <name>', 'they belong to NAME from then on, and its history here ends')
     .option('--plan', 'only show what would be done, and what would be given up')

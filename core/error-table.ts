@@ -51,7 +51,7 @@ export const errorTable = {
     'Give latest, latest-tag, latest-app, tag:NAME, lsn:N, -15m, or a time such as 2026-01-31T14:05:00Z.',
   ),
   'bad-listen': kind(2, 400, false, 'Give unix:PATH or tcp:HOST:PORT.'),
-  'bad-target': kind(2, 400, false, 'Give raw:DIR, qcow2:DIR, vmdk:DIR or block:NAME=DEVICE.'),
+  'bad-target': kind(2, 400, false, 'Give raw:DIR, qcow2:DIR, vmdk:DIR, block:NAME=DEVICE or in-place.'),
   'bad-config': kind(2, 400, false, 'Correct the setting; docs/configuration.md lists them all.'),
   'not-in-this-version': kind(2, 501, false, 'CHANGELOG.md says what this version does.'),
   'no-such-machine': kind(3, 404, false, '`homeward status` lists the machines this master target knows.'),

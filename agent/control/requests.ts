@@ -133,6 +133,7 @@ const handOverSchema: z.ZodType<HandOverRequest> = z.strictObject({
     z.strictObject({ kind: z.literal('run'), listen: text }),
     z.strictObject({ kind: z.literal('release'), name: text.max(limits.tagNameCharacters) }),
   ]),
+  at: text.optional(),
   lsn: z.number().int().nonnegative().optional(),
   sourceIsOff: z.boolean().optional(),
   allowDamaged: z.boolean().optional(),

@@ -248,6 +248,8 @@ export interface RecoverPlan {
     /** Of a device. */
     wwid?: string;
   }[];
+  /** Disks that no device was named for, if there are any. */
+  left?: string[];
 }
 
 /** Bytes [start, end) of a disk. */

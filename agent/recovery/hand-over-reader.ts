@@ -45,6 +45,12 @@ export class StateReader {
     return 'extents' in reply ? reply.extents : [];
   }
 
+  /** Bytes [start, end) of it that lie in history and not in the replica, in order. */
+  async outside(disk: number, offset: number, length: number): Promise<[number, number][]> {
+    const reply = await this.#ask({ kind: 'outside', disk, offset, length });
+    return 'outside' in reply ? reply.outside : [];
+  }
+
   async content(disk: number, offset: number, length: number): Promise<StateContent> {
     const reply = await this.#ask({ kind: 'content', disk, offset, length });
     if (!('content' in reply)) throw new HomewardError('bug', 'content was asked for');

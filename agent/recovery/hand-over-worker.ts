@@ -5,9 +5,9 @@ import { limits } from '../../core/limits.ts';
 import type { ViewContent } from '../replica/view-content.ts';
 import { ViewReader } from '../replica/view-reader.ts';
 
-/** Bytes [offset, offset + length) of a disk: what they consist of, or their content. */
+/** Of bytes [offset, offset + length): what they consist of, what lies outside the replica, or content. */
 export interface StateAsked {
-  kind: 'extents' | 'content';
+  kind: 'extents' | 'outside' | 'content';
   disk: number;
   offset: number;
   length: number;
@@ -15,6 +15,7 @@ export interface StateAsked {
 
 export type StateReply =
   | { extents: { length: number; zero: boolean }[] }
+  | { outside: [number, number][] }
   /** `damaged`: bytes [start, end) of the disk, which are zeros in `content`. */
   | { content: Uint8Array<ArrayBuffer>; damaged: [number, number][] }
   | { failed: { code: ErrorCode; message: string; hint: string } };
@@ -35,6 +36,7 @@ if (parentPort !== null && workerData !== null) {
 function answer(reader: ViewReader, { kind, disk, offset, length }: StateAsked): StateReply {
   try {
     if (kind === 'content') return readTolerant(reader, disk, offset, length);
+    if (kind === 'outside') return { outside: reader.outsideReplica(disk, offset, length) };
     const extents = reader.extents(disk, offset, length);
     return { extents: extents.map(({ length: bytes, zero }) => ({ length: bytes, zero })) };
   } catch (error) {

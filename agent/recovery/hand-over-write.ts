@@ -1,7 +1,6 @@
 // Makes the newest state of a machine the one that it goes on from: what was written since is written back,
 // as records, so that every point before stays what it is.
 import { assert, HomewardError } from '../../core/errors.ts';
-import { addressOffset } from '../../core/extents/address.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
 import { limits } from '../../core/limits.ts';
 import type { DiskRange, OnProgress } from '../control/service.ts';
@@ -11,11 +10,13 @@ import type { StateReader } from './hand-over-reader.ts';
 
 export interface WriteBack {
   journal: Pick<Journal, 'resolveHead' | 'write' | 'zero'>;
-  reader: Pick<StateReader, 'extents' | 'content'>;
+  reader: Pick<StateReader, 'extents' | 'outside' | 'content'>;
   /** As it goes on, and as it is now. */
   disks: readonly { name: string; size: number }[];
   /** Addresses [start, end) of the replicas whose content nobody knows. */
   unknown: readonly (readonly [number, number])[];
+  /** Records since are lost: nobody knows what they touched. */
+  isLost: boolean;
   allowDamaged: boolean;
   /** Only reads: nothing is written. */
   isTrial: boolean;
@@ -29,9 +30,9 @@ export interface WrittenBack {
 }
 
 /**
- * The cursor stands at the state that is wanted, and nobody else writes. What redo above it has touched is
- * written again as it is there; done twice, it is the same. Throws 'damaged' for content that is lost, unless
- * that is allowed: then it becomes zeros.
+ * Nobody else writes. What may differ from the state that the reader shows is written again as it is there;
+ * done twice, it is the same. Throws 'damaged' for content that is lost, unless that is allowed: then it
+ * becomes zeros.
  */
 export async function writeBack(work: WriteBack): Promise<WrittenBack> {
   const back = new Writer(work);
@@ -41,7 +42,7 @@ export async function writeBack(work: WriteBack): Promise<WrittenBack> {
     for (let at = 0; at < size; at += limits.exportStretchBytes) {
       work.signal.throwIfAborted();
       const length = Math.min(limits.exportStretchBytes, size - at);
-      for (const [start, end] of wantedOf(work, disk, at, length)) await back.extent(disk, start, end);
+      for (const [start, end] of await wantedOf(work, disk, at, length)) await back.extent(disk, start, end);
       done += length;
       work.progress({ done, total, what: name });
     }
@@ -50,28 +51,30 @@ export async function writeBack(work: WriteBack): Promise<WrittenBack> {
   return back.outcome;
 }
 
-/** Bytes [start, end) of a disk that may differ from the state at the cursor, or that nobody knows there. */
-function wantedOf(work: WriteBack, disk: number, offset: number, length: number): [number, number][] {
-  if (touches(work.unknown, disk, offset, length)) return [[offset, offset + length]];
-  return touchedExtents(work.journal, disk, offset, length);
-}
-
-/** What redo above the cursor has written of [offset, offset + length) of a disk: in order, joined. */
-export function touchedExtents(
-  journal: Pick<Journal, 'resolveHead'>,
+/**
+ * Bytes [start, end) of a disk that may differ from the newest state, or that nobody knows. Redo is asked
+ * first: what the cursor passes over meanwhile is in it, or in history then.
+ */
+async function wantedOf(
+  { journal, reader, unknown, isLost }: WriteBack,
   disk: number,
   offset: number,
   length: number,
-): [number, number][] {
-  const touched: [number, number][] = [];
-  journal.resolveHead(disk, offset, length, new Pieces()).forEach((start, end, extent) => {
-    if (extent === null) return;
-    const from = addressOffset(start);
-    const last = touched.at(-1);
-    if (last?.[1] === from) last[1] += end - start;
-    else touched.push([from, from + end - start]);
-  });
-  return touched;
+): Promise<[number, number][]> {
+  if (isLost || touches(unknown, disk, offset, length)) return [[offset, offset + length]];
+  const since = journal.resolveHead(disk, offset, length, new Pieces()).touched();
+  return joined([...since, ...(await reader.outside(disk, offset, length))]);
+}
+
+/** In order, each byte in one range. */
+export function joined(ranges: readonly [number, number][]): [number, number][] {
+  const all: [number, number][] = [];
+  for (const [start, end] of ranges.toSorted((one, other) => one[0] - other[0])) {
+    const last = all.at(-1);
+    if (last === undefined || start > last[1]) all.push([start, end]);
+    else last[1] = Math.max(last[1], end);
+  }
+  return all;
 }
 
 class Writer {

@@ -25,6 +25,10 @@ export interface HandOverFacts {
   /** Where the dense window begins, and the points below. */
   denseLsn: number | null;
   kept: readonly Boundary[];
+  /** What is asked for; null for where it is pinned. */
+  at: number | null;
+  /** Whether a point can be shown. */
+  shows(lsn: number): boolean;
   /** Ids of open views. */
   views: readonly string[];
   /** Whatever else reads it, in words. */
@@ -41,6 +45,10 @@ export interface HandOverFacts {
 /** Begun and not done: the state that it goes on from must not move. */
 export const isUnderWay = (file: Readonly<MachineFile>): boolean =>
   file.handOver !== undefined && file.handOver.stage !== 'done';
+
+/** The point that is held for it; null while none is under way. */
+export const lsnUnderWay = (file: Readonly<MachineFile>): number | null =>
+  isUnderWay(file) ? (file.handOver?.lsn ?? null) : null;
 
 /** It belongs to somebody else, or is about to. */
 export const isReleased = (file: Readonly<MachineFile>): boolean => file.handOver?.to.kind === 'release';
@@ -73,25 +81,26 @@ export const spellTarget = (to: HandOverTarget): string =>
 
 /** The call was carried out before. */
 export function isDone(
-  { handOver }: Readonly<MachineFile>,
-  cursor: Readonly<Cursor>,
+  { file: { handOver }, cursor, at }: Pick<HandOverFacts, 'file' | 'cursor' | 'at'>,
   to: HandOverTarget,
 ): boolean {
   if (handOver?.stage !== 'done' || handOver.to.kind !== 'run' || to.kind !== 'run') return false;
+  if (at !== null && at !== handOver.lsn) return false;
   return handOver.to.listen === to.listen && cursor.pin === null;
 }
 
 /** Throws why the hand-over cannot be. */
 export function planHandOver(facts: HandOverFacts, request: HandOverRequest): HandOverPlan {
-  const { file, cursor } = facts;
+  const { file, cursor, at } = facts;
   const { to } = request;
   const stage = stageOf(facts, to);
-  if (stage === 'new') refuse(facts, request);
-  const lsn = stage === 'new' ? cursor.lsn : (file.handOver?.lsn ?? cursor.lsn);
-  if (request.lsn !== undefined && request.lsn !== lsn)
+  const lsn = stage === 'new' ? (at ?? cursor.lsn) : (file.handOver?.lsn ?? cursor.lsn);
+  if (stage === 'new') refuse(facts, request, lsn);
+  const asked = [request.lsn ?? lsn, at ?? lsn].find((one) => one !== lsn);
+  if (asked !== undefined)
     throw new HomewardError(
       'conflict',
-      `${file.name} is pinned at lsn:${lsn} now, not at lsn:${request.lsn}`,
+      `${file.name} would go on from lsn:${lsn} now, not from lsn:${asked}`,
     );
   const isRelease = to.kind === 'release';
   return {
@@ -113,9 +122,10 @@ export function planHandOver(facts: HandOverFacts, request: HandOverRequest): Ha
 }
 
 /** One that was begun is ended as it was begun; where it listens may be changed meanwhile. */
-function stageOf({ file, cursor }: HandOverFacts, to: HandOverTarget): HandOverPlan['stage'] {
+function stageOf(facts: HandOverFacts, to: HandOverTarget): HandOverPlan['stage'] {
+  const { file } = facts;
   const known = file.handOver;
-  if (isDone(file, cursor, to)) return 'done';
+  if (isDone(facts, to)) return 'done';
   if (known === undefined || known.stage === 'done') return 'new';
   const isSame =
     known.to.kind === 'run' ? to.kind === 'run' : to.kind === 'release' && to.name === known.to.name;
@@ -123,34 +133,52 @@ function stageOf({ file, cursor }: HandOverFacts, to: HandOverTarget): HandOverP
   return 'resumes';
 }
 
-function refuse(facts: HandOverFacts, { to, sourceIsOff, allowDamaged }: HandOverRequest): void {
-  const { file, cursor } = facts;
+function refuse(facts: HandOverFacts, request: HandOverRequest, lsn: number): void {
+  const { to, sourceIsOff, allowDamaged } = request;
+  const { file, cursor, at } = facts;
   const { name } = file;
-  if (cursor.pin === null)
-    throw new HomewardError('conflict', `the replica of ${name} is not pinned`, {
-      hint: `Bring it where it is to go on first: homeward recover ${name} --at WHEN --to in-place`,
-    });
-  if (facts.isStepOpen || cursor.lsn !== cursor.pin)
-    throw new HomewardError(
-      'conflict',
-      `the replica of ${name} is on its way to lsn:${cursor.pin}, where it is pinned`,
-      { hint: 'Wait until it is there; `homeward status` shows how far it is.' },
-    );
-  const then = disksAt(file, cursor.lsn);
+  if (at === null) refuseUnpinned(facts);
+  else refuseMoment(facts, to, at);
+  const then = disksAt(file, lsn);
   const isSame =
-    then.length === file.disks.length && then.every(({ size }, at) => size === file.disks[at]?.size);
+    then.length === file.disks.length && then.every(({ size }, disk) => size === file.disks[disk]?.size);
   if (!isSame)
-    throw new HomewardError('conflict', `at lsn:${cursor.lsn} ${name} had other disks than it has now`, {
+    throw new HomewardError('conflict', `at lsn:${lsn} ${name} had other disks than it has now`, {
       hint: 'Recover that moment to raw:, qcow2:, vmdk: or block:, which makes the disks of then.',
     });
-  if (cursor.unknown.length > 0 && allowDamaged !== true)
-    throw new HomewardError('damaged', `some content of ${name} at lsn:${cursor.lsn} is unknown`, {
+  // What is unknown of another moment is met when that is read.
+  if (at === null && cursor.unknown.length > 0 && allowDamaged !== true)
+    throw new HomewardError('damaged', `some content of ${name} at lsn:${lsn} is unknown`, {
       hint: `\`homeward verify ${name}\` lists it. Give --allow-damaged to hand it over all the same.`,
     });
   if (to.kind === 'release') refuseRelease(facts);
   else refuseSameAddress(facts, to.listen);
   if (facts.isSourceConnected && sourceIsOff !== true)
     throw new HomewardError('source-connected', `the source of ${name} is still connected`);
+}
+
+function refuseUnpinned({ file: { name }, cursor, isStepOpen }: HandOverFacts): void {
+  if (cursor.pin === null)
+    throw new HomewardError('conflict', `the replica of ${name} is not pinned`, {
+      hint:
+        `Bring it where it is to go on first: homeward recover ${name} --at WHEN --to in-place; ` +
+        'or give --at WHEN with --run.',
+    });
+  if (isStepOpen || cursor.lsn !== cursor.pin)
+    throw new HomewardError(
+      'conflict',
+      `the replica of ${name} is on its way to lsn:${cursor.pin}, where it is pinned`,
+      { hint: 'Wait until it is there; `homeward status` shows how far it is.' },
+    );
+}
+
+/** Replicas are given away as they stand; what runs here is read from wherever the moment lies. */
+function refuseMoment({ file: { name }, shows }: HandOverFacts, to: HandOverTarget, at: number): void {
+  if (to.kind === 'release')
+    throw new HomewardError('usage', '--at goes with --run: replicas are given away where they are pinned', {
+      hint: `Pin them there first: homeward recover ${name} --at WHEN --to in-place`,
+    });
+  if (!shows(at)) throw new HomewardError('outside-window', `lsn:${at} of ${name} has just left the window`);
 }
 
 /** Everything goes, so nobody may be reading, and nothing be promised. */

@@ -33,7 +33,11 @@ export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonl
     throw new HomewardError(
       'conflict',
       `the replica of ${name} cannot go back to lsn:${lsn}: writes after it are not kept one by one any more`,
-      { hint: 'Recover that moment to raw:, qcow2:, vmdk: or block:, or open a view of it.' },
+      {
+        hint:
+          'Recover that moment to raw:, qcow2:, vmdk: or block:, open a view of it, or let the machine run ' +
+          `from there: homeward hand-over ${name} --at lsn:${lsn} --run LISTEN`,
+      },
     );
   }
   const same =

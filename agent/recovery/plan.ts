@@ -33,7 +33,11 @@ export function planRecovery(input: PlanInput): RecoverPlan {
   assert(target.kind !== 'in-place', 'a recovery in place has a plan of its own');
   const planned =
     target.kind === 'block' ? planDevices(machine, target, overwrite) : planFiles(machine, target);
-  return { machine: machine.name, lsn, time, asked, disks: planned.map((disk) => withDone(disk, input)) };
+  const left = machine.disks.flatMap(({ name }) =>
+    planned.some((disk) => disk.name === name) ? [] : [name],
+  );
+  const disks = planned.map((disk) => withDone(disk, input));
+  return { machine: machine.name, lsn, time, asked, disks, ...(left.length > 0 && { left }) };
 }
 
 /** What an interrupted run of the same recovery has done; throws 'conflict' when it was of another one. */

@@ -13,6 +13,8 @@ import type { DamagedRead, HeldContent, ViewDisk } from './view-content.ts';
 export interface HistoryParts extends Omit<TimelineParts, 'stepOpens' | 'stepEnded' | 'journal' | 'machine'> {
   /** What people call the machine. */
   name(): string;
+  /** What it is being handed over at: held like what a view shows. */
+  handOverLsn(): number | null;
   journal: Journal;
 }
 
@@ -57,17 +59,18 @@ export class History {
   get denseLsn(): number | null {
     return denseFrom(this.#facts);
   }
-  /** The points below the dense window, oldest first. */
+  /** The points below the dense window, oldest first, without those that are just being given up. */
   get kept(): Boundary[] {
-    return keptBelow(this.#facts);
+    return keptBelow(this.#facts).filter(({ lsn }) => !this.timeline.isLeaving(lsn));
   }
   /** The least LSN that can be shown; null while there is no point. */
   get oldestLsn(): number | null {
     return this.kept[0]?.lsn ?? this.denseLsn;
   }
-  /** LSNs that open views show. */
+  /** LSNs that open views show, and what it is being handed over at. */
   get shownLsns(): number[] {
-    return this.#live.shown;
+    const handOver = this.#parts.handOverLsn();
+    return handOver === null ? this.#live.shown : [...this.#live.shown, handOver];
   }
   /** What steps have written to the replica since the start, forward and back. */
   get writtenBytes(): number {
@@ -88,13 +91,18 @@ export class History {
    * when it has just gone.
    */
   hold(lsn: number, disks: ViewDisk[]): HeldContent {
-    const dense = this.denseLsn;
-    const isThere = dense !== null && (lsn >= dense || this.kept.some((point) => point.lsn === lsn));
-    if (!isThere || this.timeline.isLeaving(lsn)) {
-      const what = `lsn:${lsn} has just left the window, which begins at lsn:${dense}`;
+    if (!this.shows(lsn)) {
+      const what = `lsn:${lsn} has just left the window, which begins at lsn:${this.denseLsn}`;
       throw new HomewardError('outside-window', what);
     }
     return this.#hold(lsn, disks);
+  }
+
+  /** Whether a point is there still. */
+  shows(lsn: number): boolean {
+    const dense = this.denseLsn;
+    const isThere = dense !== null && (lsn >= dense || this.kept.some((point) => point.lsn === lsn));
+    return isThere && !this.timeline.isLeaving(lsn);
   }
 
   /**

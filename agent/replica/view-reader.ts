@@ -103,6 +103,15 @@ export class ViewReader {
     }
   }
 
+  /** Bytes [start, end) of [offset, offset + length) that are in records of redo and undo, in order. */
+  outsideReplica(disk: number, offset: number, length: number): [number, number][] {
+    const base = machineAddress(disk, offset);
+    for (;;) {
+      const outside = this.#resolve(base, base + length).touched();
+      if (this.#takePlan() !== 'replaced') return outside;
+    }
+  }
+
   /** Takes the plans that were posted, which wait in memory until somebody does: for views nobody reads. */
   refresh(): void {
     this.#takePlan();

@@ -218,5 +218,5 @@ export class Janitor<M extends Kept> {
 function withRoomForStep({ follow, retain: policy, demand }: KeepOrder): KeepOrder {
   const { stepBytes, mayShorten } = follow;
   const freeBytes = Math.max(demand.freeBytes, mayShorten ? stepBytes : 0);
-  return { follow, retain: policy, demand: { ...demand, freeBytes } };
+  return { follow, retain: policy, demand: { ...demand, freeBytes, stuck: true } };
 }

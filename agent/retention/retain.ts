@@ -31,6 +31,8 @@ export interface RetainDemand {
   roomBytes: number;
   /** The same where points are given up for want of room: the reserve is for that, too. */
   scarceRoomBytes: number;
+  /** The next step has no room. */
+  stuck?: boolean;
   /** Microseconds. */
   now: number;
 }
@@ -115,6 +117,7 @@ function thinning(machine: Retained, policy: PrunePolicy, demand: RetainDemand):
     freeBytes: demand.freeBytes,
     floorTime: demand.now - policy.floorMs * 1000,
     roomBytes: demand.freeBytes > 0 ? demand.scarceRoomBytes : demand.roomBytes,
+    ...(demand.stuck === true && { stuck: true }),
   });
 }
 

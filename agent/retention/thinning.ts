@@ -24,6 +24,8 @@ export interface ThinFacts {
   floorTime: number;
   /** What merges may write before anything they replace is unlinked. */
   roomBytes: number;
+  /** Nothing moves until something goes: then any two steps are worth a merge. */
+  stuck?: boolean;
 }
 
 export interface ThinPlan {
@@ -50,11 +52,15 @@ export function planThinning(facts: ThinFacts): ThinPlan {
   const wanted = new Set([...kept.map(({ lsn }) => lsn).filter((lsn) => !gone.has(lsn)), ...needed]);
   const missed = lost.map(({ lsn }) => lsn).filter((lsn) => !gone.has(lsn));
   const dropBelow = Math.min(firstWanted(steps, wanted), ...missed);
-  const merges = runsBetween(
+  const runs = runsBetween(
     steps.filter(({ from }) => from >= dropBelow),
     wanted,
-  ).flatMap(({ run, closed }) => mergesOf(run, closed || facts.freeBytes > 0, facts.roomBytes));
-  return { dropBelow, merges, givenUp };
+  );
+  const merges = runs.flatMap(({ run, closed }) =>
+    mergesOf(run, closed || facts.freeBytes > 0, facts.roomBytes),
+  );
+  const isLeft = merges.length === 0 && facts.stuck === true;
+  return { dropBelow, merges: isLeft ? smallestPair(runs, facts.roomBytes) : merges, givenUp };
 }
 
 function firstWanted(steps: readonly ThinStep[], wanted: ReadonlySet<number>): number {
@@ -94,17 +100,47 @@ function mergesOf(run: readonly ThinStep[], closed: boolean, roomBytes: number):
   if (run.length < 2 || (!closed && run.length < limits.thinOpenSteps)) return [];
   const total = run.reduce((sum, { bytes }) => sum + bytes, 0);
   const parts = Math.ceil(run.length / limits.thinSteps);
-  if (parts > 1 || total > roomBytes) {
-    const size = Math.ceil(run.length / Math.max(parts, 2));
-    const chunks = Array.from({ length: Math.ceil(run.length / size) }, (_, at) => at * size);
-    return chunks.flatMap((at) => mergesOf(run.slice(at, at + size), true, roomBytes));
+  if (parts > 1) {
+    const size = Math.ceil(run.length / parts);
+    const starts = Array.from({ length: Math.ceil(run.length / size) }, (_, at) => at * size);
+    return starts.flatMap((at) => mergesOf(run.slice(at, at + size), true, roomBytes));
   }
+  if (total > roomBytes) return fitting(run, roomBytes).flatMap((part) => mergesOf(part, true, roomBytes));
   const largest = run.reduce((most, { bytes }, at) => (bytes > (run[most]?.bytes ?? 0) ? at : most), 0);
   if ((run[largest]?.bytes ?? 0) > total / 2) {
     return [run.slice(0, largest), run.slice(largest + 1)].flatMap((part) => mergesOf(part, true, roomBytes));
   }
   const [first, last] = [run[0], run.at(-1)];
   return first === undefined || last === undefined ? [] : [{ from: first.from, to: last.to }];
+}
+
+/** Neighbours that fit together, each step in one part; one that does not fit is a part of its own. */
+function fitting(run: readonly ThinStep[], roomBytes: number): ThinStep[][] {
+  const parts: ThinStep[][] = [];
+  let left = 0;
+  for (const step of run) {
+    if (step.bytes > left || parts.length === 0) {
+      parts.push([]);
+      left = roomBytes;
+    }
+    parts.at(-1)?.push(step);
+    left -= step.bytes;
+  }
+  return parts;
+}
+
+/** The two neighbours that are least together, where they fit; however unequal they are. */
+function smallestPair(runs: readonly { run: readonly ThinStep[] }[], roomBytes: number): ThinPlan['merges'] {
+  const pairs = runs.flatMap(({ run }) =>
+    run.slice(1).flatMap((step, at) => {
+      const before = run[at];
+      return before === undefined
+        ? []
+        : [{ from: before.from, to: step.to, bytes: before.bytes + step.bytes }];
+    }),
+  );
+  const [least] = pairs.filter(({ bytes }) => bytes <= roomBytes).toSorted((a, b) => a.bytes - b.bytes);
+  return least === undefined ? [] : [{ from: least.from, to: least.to }];
 }
 
 /** The oldest kept points, but those that are locked, needed or within the floor, until enough would go. */

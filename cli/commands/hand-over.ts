@@ -9,13 +9,14 @@ import type {
 } from '../../agent/control/client.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { formatSize } from '../../core/units.ts';
-import { required, resolveListen } from '../operands.ts';
+import { parseAt, required, resolveListen } from '../operands.ts';
 import { withProgress } from '../progress.ts';
 import type { Session, Verb } from '../session.ts';
-import { formatFields, formatMoment, formatTable, type Column } from '../table.ts';
+import { formatAsked, formatFields, formatMoment, formatTable, type Column } from '../table.ts';
 import { nbdUri } from './ingest.ts';
 
 export interface HandOverOptions {
+  at?: string;
   run?: string;
   release?: string;
   plan?: boolean;
@@ -26,19 +27,21 @@ export interface HandOverOptions {
 
 export const handOver: Verb<HandOverOptions> = async (session, [machine = ''], options) => {
   const { sourceIsOff = false, allowDamaged = false } = options;
+  const { at, shown } = options.at === undefined ? { at: undefined, shown: null } : parseAt(options.at);
   const to = targetOf(options, session);
-  const request: HandOverRequest = { machine, to, sourceIsOff, allowDamaged };
+  const request: HandOverRequest = { machine, to, sourceIsOff, allowDamaged, at };
   await session.withClient(async (client) => {
     const plan = await client.planHandOver(request);
     if (options.plan) {
-      session.result(plan, () => formatPlan(plan));
+      session.result(plan, () => formatAsked(shown) + formatPlan(plan));
       return;
     }
     // What would be refused need not be asked for.
     const isRefused = plan.source.connected && !sourceIsOff && plan.stage === 'new';
     if (!options.yes && !isRefused && plan.stage === 'new') await confirm(session, plan);
     const signal = session.io.interrupts();
-    const fixed = { ...request, lsn: plan.lsn };
+    // By its LSN from here on: `latest` may have moved on while the question stood there.
+    const fixed = { ...request, lsn: plan.lsn, ...(at !== undefined && { at: `lsn:${plan.lsn}` }) };
     const report = await withProgress(session, (progress) => client.handOver(fixed, progress, signal), true);
     if (session.json) session.jsonLine({ result: report });
     else session.result(report, () => formatDone(report));

@@ -117,10 +117,15 @@ export function formatPlan(plan: RecoverPlan, shown: string | null): string {
     ({ name, resumes = 0 }) =>
       `${name} goes on where it was interrupted, at ${Math.floor(resumes * 100)} %.\n`,
   );
-  return (
-    title + formatAsked(shown) + formatTable([...columns, data, free, found], plan.disks) + lines.join('')
-  );
+  const table = formatTable([...columns, data, free, found], plan.disks);
+  return title + formatAsked(shown) + table + lines.join('') + formatLeft(plan);
 }
+
+const formatLeft = ({ left = [] }: RecoverPlan): string =>
+  left.length === 0
+    ? ''
+    : `NOT among them: ${left.join(', ')}. Name a device for each that is wanted.
+`;
 
 function formatRecovered(report: RecoverReport, shown: string | null): string {
   const { machine, disks, bytesWritten, seconds } = report;
@@ -134,7 +139,7 @@ function formatRecovered(report: RecoverReport, shown: string | null): string {
     differing,
   );
   const zeros = formatRanges('damaged or unknown, and zeros there', report.damaged ?? []);
-  return title + formatAsked(shown) + formatTable(columns, disks) + read + wrong + zeros;
+  return title + formatAsked(shown) + formatTable(columns, disks) + formatLeft(report) + read + wrong + zeros;
 }
 
 const rangesShown = 20;

@@ -29,7 +29,7 @@ export const view: Verb<ViewOptions> = async (session, [machine], options) => {
   const request: ViewRequest = {
     machine,
     at,
-    listen: resolveListen(required(options.listen, '--listen'), session.resolve),
+    listen: resolveListen(required(options.listen, '--listen (or --mount)'), session.resolve),
     writable: options.writable ?? false,
     leaseMs: parseFor(options.for),
     ...parseScratch(options),

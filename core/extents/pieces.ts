@@ -1,4 +1,5 @@
 // The answer to a look-up: pieces in address order, in arrays that are used again for the next look-up.
+import { addressOffset } from './address.ts';
 import type { ExtentColumns } from './extent-columns.ts';
 
 /**
@@ -39,6 +40,19 @@ export class Pieces {
     for (let at = 0; at < this.count; at++) {
       emit(this.starts[at]!, this.ends[at]!, this.columns[at] ?? null, this.indexes[at]!);
     }
+  }
+
+  /** Bytes [start, end) of the disk that are not holes, in order; neighbours are one. */
+  touched(): [number, number][] {
+    const touched: [number, number][] = [];
+    this.forEach((start, end, extent) => {
+      if (extent === null) return;
+      const from = addressOffset(start);
+      const last = touched.at(-1);
+      if (last?.[1] === from) last[1] += end - start;
+      else touched.push([from, from + end - start]);
+    });
+    return touched;
   }
 
   #grow(): void {

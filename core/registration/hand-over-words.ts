@@ -7,6 +7,8 @@ export type HandOverTarget = { kind: 'run'; listen: string } | { kind: 'release'
 export interface HandOverRequest {
   machine: string;
   to: HandOverTarget;
+  /** WHEN it goes on from, for one that runs here; where it is pinned without. */
+  at?: string | undefined;
   /** Where the plan said that it stands; it is refused when that has changed. */
   lsn?: number | undefined;
   /** Whoever asks vouches for it: two that run at once are two different machines soon. */
@@ -32,7 +34,7 @@ export interface HandOverPlan {
   machine: string;
   id: string;
   to: HandOverTarget;
-  /** Where the replicas stand. */
+  /** What it goes on from. */
   lsn: number;
   time: string | null;
   /** Points after that, which a release gives up; null where there are none, or all of them stay. */

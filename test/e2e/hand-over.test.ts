@@ -27,7 +27,7 @@ import { allRefused } from '../support/refusals.ts';
 
 t.setTimeout(240_000);
 
-const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 3);
+const kills = Number(process.env['HOMEWARD_ROUNDS'] ?? 4);
 const longWindow = { ...hastySettings, WindowHours: '1h', KeepRules: 'tags=4w' };
 
 async function pinAt({ target }: HistorySite, lsn: number): Promise<void> {
@@ -164,6 +164,42 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   t.notMatch(target.log, /level=error/);
 });
 
+t.test('a machine runs here from a point of thinned history, and nothing is given up for it', async (t) => {
+  const site = await HistorySite.start(t, { ...hastySettings, KeepRules: 'tags=4w' });
+  const { target, random } = site;
+  await writeWithTags(site, ['clean', 'later']);
+  const clean = site.tagLsns[0] ?? 0;
+  await until('the tags to be all that is kept', async () => {
+    await site.write(20);
+    const { kept, window } = await site.points();
+    return (window?.from.lsn ?? 0) > (site.tagLsns[1] ?? 0) && kept.length >= 2;
+  });
+  const old = await imagesAt(target, [...site.tagLsns]);
+  const inPlace = ['recover', machineName, '--at', 'tag:clean', '--to', 'in-place'];
+  const { status, err } = await homeward([...inPlace, '--json', '--control', target.control]);
+  t.match({ status, err }, { status: 5, err: new RegExp(`hand-over box --at lsn:${clean} --run`) });
+  const at = ['hand-over', machineName, '--at', 'tag:clean', '--source-is-off'];
+  await allRefused(t, target, [
+    [[...at, '--release', 'esx1', '--yes'], 2, 'usage', /goes with --run/],
+    [[...at.with(3, 'tag:never'), '--run', 'unix:/x', '--yes'], 3, 'no-such-tag', /never/],
+  ]);
+
+  const socket = target.inDirectory('next.sock');
+  const run = ['--run', `unix:${socket}`, '--yes'];
+  t.match(await target.ask(...at, ...run), { result: { lsn: clean, changed: true } });
+  t.match(await target.ask(...at, ...run), { result: { lsn: clean, changed: false } });
+  const next = goOnFrom(site, site.changesAt(clean));
+  const first = await readExport(socket, diskName, historyDiskBytes);
+  t.same(next.compare(first, next.changes.length), [], 'it reads exactly what was there then');
+  await writeMore(socket, next, random, 200);
+  await checkImages(t, target, old);
+  await checkFollows(site, next);
+  await checkImages(t, target, old);
+  t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${clean},.*"why":"runs on unix:`));
+  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
+  t.notMatch(target.log, /level=error/);
+});
+
 const phases: Record<string, FileEvent> = {
   'the machine file is written': (room, name) => room === '' && name.startsWith('machine.json'),
   'records are appended': (room) => room === 'redo',
@@ -182,10 +218,12 @@ t.test('killed in the midst of it, it is not begun, or it is ended', async (t) =
     const points = [1, 2].map(() => (window?.from.lsn ?? 0) + random.below(60));
     const old = await imagesAt(target, [...points, headLsn]);
     const { lsn, image } = random.pick(old);
-    await pinAt(site, lsn);
+    const isPinned = round % 2 === 1;
+    if (isPinned) await pinAt(site, lsn);
     const socket = target.inDirectory(`round-${round}.sock`);
     const to = { kind: 'run', listen: `unix:${socket}` } as const;
-    const request = { machine: machineName, to, sourceIsOff: true };
+    const at = isPinned ? {} : { at: `lsn:${lsn}` };
+    const request = { machine: machineName, to, ...at, sourceIsOff: true };
     const phase = random.pick(Object.keys(phases));
     const spared = random.below(4);
     t.comment(`round ${round}: at lsn:${lsn}, killed when ${phase}, after ${spared}`);
@@ -199,7 +237,7 @@ t.test('killed in the midst of it, it is not begun, or it is ended', async (t) =
     await target.kill();
     await target.restart();
     const before = await site.status();
-    const isBegun = !/is pinned/.test(before.detail ?? '');
+    const isBegun = isPinned ? !/is pinned/.test(before.detail ?? '') : before.listen === to.listen;
     t.comment(`it is ${isBegun ? 'begun' : 'not begun'}: ${before.detail}`);
     if (!isBegun) await handOver(target, request);
     await until('it to run', async () => {

@@ -130,19 +130,25 @@ export class HistorySite {
 
   /** Writes until the daemon says that there is no space; gives back how many changes it took. */
   async writeUntilFull(most = 20_000): Promise<number> {
+    const before = this.oracle.changes.length;
+    if (!(await this.writeHard(most))) throw new Error(`${most} changes, and it is not full`);
+    return this.oracle.changes.length - before;
+  }
+
+  /** As many changes, or until there is no space: then true. */
+  async writeHard(changes: number): Promise<boolean> {
     const { oracle, random } = this;
     const options = { oracle, random, window: 1, flush: 0.1 };
     const writer = await OracleWriter.connect(this.socket, diskName, options);
-    const before = oracle.changes.length;
     try {
-      await writer.writeMore(most);
+      await writer.writeMore(changes);
+      return false;
     } catch (error) {
       if (!String(error).endsWith('errno 28')) throw error;
       // The one that was refused never was.
       oracle.forgetAfter(oracle.changes.length - 1);
-      return oracle.changes.length - before;
+      return true;
     }
-    throw new Error(`${most} changes, and it is not full`);
   }
 
   /** After its files have been put back as they were when there were so many changes. */

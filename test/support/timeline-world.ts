@@ -228,6 +228,7 @@ export class TimelineWorld implements Noted {
     return {
       ...{ undo, undoDirectory, derived, files: io.files, flushBytes: 4096 },
       name: () => 'small',
+      handOverLsn: () => null,
       work: mistake.work?.(work, this) ?? work,
       journal: mistake.journal?.(journal) ?? journal,
       ledger: {

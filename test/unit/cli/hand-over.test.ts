@@ -61,6 +61,15 @@ t.test('the moment of the plan goes with the request, and the answer says where 
     /^web runs here from LSN 100 at .* on, on unix:\/run\/next.sock; 4 KiB were written back\n/,
   );
   t.match(done.out, /root +nbd\+unix:\/\/\/root\?socket=\/run\/next.sock/);
+
+  const at = '2026-03-08T02:15:00+01:00';
+  const dated = await homeward('hand-over', 'web', '--at', at, '--run', 'unix:/run/next.sock', ...flags);
+  t.same(dated.calls, [
+    ['planHandOver', { ...asked, at }],
+    ['handOver', { ...asked, at: 'lsn:100', lsn: 100 }],
+  ]);
+  const wrong = await homeward('hand-over', 'web', '--at', '2026-13-01T00:00', '--run', 'unix:/a', ...flags);
+  t.match(wrong, { status: 2, err: /is not a moment/, calls: [] });
 });
 
 t.test('whoever cannot be asked needs --yes, and a source that is on is refused first', async (t) => {

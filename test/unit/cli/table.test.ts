@@ -100,6 +100,8 @@ t.test('a plan says what goes where and what is there', async (t) => {
       'root  512 B  block   /dev/sdx  100 B  1 KiB  ext4\n' +
       'root goes on where it was interrupted, at 42 %.\n',
   );
+  const some = { machine: 'web', lsn: 0, time: null, asked: null, disks, left: ['data', 'log'] };
+  t.match(formatPlan(some, null), 'NOT among them: data, log. Name a device');
 });
 
 t.test('the pace is reckoned from the first report, and not shown before it means anything', async (t) => {

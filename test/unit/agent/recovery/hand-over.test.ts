@@ -9,11 +9,12 @@ import {
   refuseUnderWay,
   type HandOverFacts,
 } from '../../../../agent/recovery/hand-over.ts';
-import { touchedExtents, writeBack, type WriteBack } from '../../../../agent/recovery/hand-over-write.ts';
+import { joined, writeBack, type WriteBack } from '../../../../agent/recovery/hand-over-write.ts';
 import type { MachineFile } from '../../../../agent/replica/machine-file.ts';
 import type { HandOverTarget } from '../../../../core/registration/hand-over-words.ts';
 import { machineAddress } from '../../../../core/extents/address.ts';
 import type { ExtentColumns } from '../../../../core/extents/extent-columns.ts';
+import { Pieces } from '../../../../core/extents/pieces.ts';
 
 const here: HandOverTarget = { kind: 'run', listen: 'unix:/run/next.sock' };
 const away: HandOverTarget = { kind: 'release', name: 'esx1' };
@@ -46,6 +47,8 @@ const facts: HandOverFacts = {
       tag: { name: 'first', consistency: 'user' },
     },
   ],
+  at: null,
+  shows: (lsn) => lsn === 10 || lsn >= 40,
   views: [],
   readers: [],
   listen: 'unix:/run/web.sock',
@@ -104,8 +107,32 @@ t.test('it is refused where it cannot be, each time in its own words', async (t)
   const allowed = { sourceIsOff: true, allowDamaged: true };
   const unclean = { ...facts, isSourceConnected: true, cursor: { ...cursor, unknown: [[0, 512]] } } as const;
   t.equal(planHandOver({ ...unclean, cursor: { ...cursor } }, ask(here, allowed)).lsn, 100);
-  t.throws(() => planHandOver(facts, ask(here, { lsn: 99 })), { code: 'conflict', message: /not at lsn:99/ });
+  t.throws(() => planHandOver(facts, ask(here, { lsn: 99 })), {
+    code: 'conflict',
+    message: /not from lsn:99/,
+  });
 });
+
+t.test(
+  'with a moment it need not be pinned, as long as that is shown and nothing is given away',
+  async (t) => {
+    const free = { ...facts, cursor: { ...cursor, pin: null }, isStepOpen: true };
+    for (const at of [10, 60, 110])
+      t.match(planHandOver({ ...free, at }, ask(here)), { lsn: at, time: /^1970/, stage: 'new' });
+    t.equal(planHandOver({ ...facts, at: 60 }, ask(here)).lsn, 60, 'pinned elsewhere');
+    const gone = { code: 'outside-window', message: /lsn:30 of web has just left/ };
+    t.throws(() => planHandOver({ ...free, at: 30 }, ask(here)), gone);
+    t.throws(() => planHandOver({ ...facts, at: 60 }, ask(away)), { code: 'usage', hint: /--to in-place/ });
+    const before = [{ lsn: 61, disks: [{ name: 'root', size: 512 }] }];
+    const other = { ...free, file: { ...file, before }, at: 60 };
+    t.throws(() => planHandOver(other, ask(here)), { code: 'conflict', message: /had other disks/ });
+    const handOver = handOverNote({ to: here, lsn: 60, time: null }, false, 200 * second);
+    const begun = { ...free, file: { ...file, handOver }, at: 60 };
+    t.equal(planHandOver(begun, ask(here)).stage, 'resumes');
+    const elsewhere = { code: 'conflict', message: /from lsn:60 now, not from lsn:70/ };
+    t.throws(() => planHandOver({ ...begun, at: 70 }, ask(here)), elsewhere);
+  },
+);
 
 t.test('one that was begun is ended as it was begun, and only so', async (t) => {
   const begun = handOverNote({ to: here, lsn: 100, time: null }, true, 200 * second);
@@ -124,8 +151,11 @@ t.test('one that was begun is ended as it was begun, and only so', async (t) => 
   const done = { ...file, handOver: { ...begun, stage: 'done' as const } };
   t.doesNotThrow(() => refuseUnderWay(done));
   t.throws(() => refuseFenced(done), { code: 'fenced' });
-  t.ok(isDone(done, { ...cursor, pin: null }, here));
-  t.notOk(isDone(done, cursor, here), 'pinned again it can be handed over again');
+  const then = { file: done, cursor: { ...cursor, pin: null }, at: null };
+  t.ok(isDone(then, here));
+  t.ok(isDone({ ...then, at: 100 }, here));
+  t.notOk(isDone({ ...then, at: 90 }, here), 'from another point it is another one');
+  t.notOk(isDone({ ...then, cursor }, here), 'pinned again it can be handed over again');
   const released = { ...file, handOver: { ...begun, to: away } };
   t.throws(() => refuseReleased(released), {
     code: 'released',
@@ -133,24 +163,24 @@ t.test('one that was begun is ended as it was begun, and only so', async (t) => 
   });
 });
 
-t.test('what redo has touched is joined, and holes are left out', async (t) => {
-  const pieces: [number, number, boolean][] = [
+t.test('what redo and history have touched is joined, and holes are left out', async (t) => {
+  const pieces = new Pieces();
+  const columns = {} as ExtentColumns;
+  for (const [start, end, is] of [
     [0, 512, false],
     [512, 1024, true],
     [1024, 4096, true],
     [4096, 8192, false],
     [8192, 8704, true],
-  ];
-  const columns = {} as ExtentColumns;
-  const journal: Parameters<typeof touchedExtents>[0] = {
-    resolveHead(disk, _offset, _length, into) {
-      for (const [start, end, is] of pieces)
-        into.push(machineAddress(disk, start), machineAddress(disk, end - 1) + 1, is ? columns : null, 0);
-      return into;
-    },
-  };
-  t.same(touchedExtents(journal, 1, 0, 8704), [
+  ] as const)
+    pieces.push(machineAddress(1, start), machineAddress(1, end - 1) + 1, is ? columns : null, 0);
+  const touched = pieces.touched();
+  t.same(touched, [
     [512, 4096],
+    [8192, 8704],
+  ]);
+  t.same(joined([...touched, [0, 600], [4096, 5000], [8192, 8200]]), [
+    [0, 5000],
     [8192, 8704],
   ]);
 });
@@ -183,6 +213,9 @@ function work(change: Partial<WriteBack> = {}): { job: WriteBack; records: strin
           { length: length - data, zero: true },
         ];
       },
+      async outside() {
+        return [];
+      },
       async content(_disk, offset, length) {
         const damaged: [number, number][] = offset === 0 ? [] : [[offset, offset + 4096]];
         return { content: Buffer.alloc(length, offset === 0 ? 7 : 0), damaged };
@@ -190,6 +223,7 @@ function work(change: Partial<WriteBack> = {}): { job: WriteBack; records: strin
     },
     disks: [{ name: 'root', size: 4 * MiB }],
     unknown: [],
+    isLost: false,
     allowDamaged: true,
     isTrial: false,
     progress: () => undefined,
@@ -225,5 +259,8 @@ t.test(
       `zero 0 ${MiB + 4096} ${3 * MiB - 4096} true true`,
       'what is unknown, too',
     );
+    const lost = work({ isLost: true });
+    await writeBack(lost.job);
+    t.equal(lost.records.at(-1), unknown.records.at(-1), 'and where records are lost');
   },
 );

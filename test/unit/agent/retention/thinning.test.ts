@@ -62,7 +62,18 @@ t.test('runs are bounded in steps and in the room they need', async (t) => {
     { from: 30, to: 60 },
   ]);
   t.same(plan({ kept: kept(0, 60), roomBytes: 50 }).merges, []);
+  const first = { steps: steps(3, { 0: 1000 }), kept: kept(0, 30), roomBytes: 350 };
+  t.same(plan(first).merges, [{ from: 10, to: 30 }], 'what fits is merged beside what does not');
   t.ok(plan({ steps: steps(600), kept: kept(0) }).merges.length > 0, 'a very long one without an end, too');
+});
+
+t.test('where nothing else moves the two smallest become one, however unequal', async (t) => {
+  const unequal = { steps: steps(4, { 0: 1000, 1: 900 }), kept: kept(0, 40), floorTime: -1, freeBytes: 1 };
+  const tight = { ...unequal, steps: steps(3, { 0: 1000, 1: 10 }), kept: kept(0, 30) };
+  t.same(plan({ ...unequal, stuck: true, roomBytes: 1000 }).merges, [{ from: 20, to: 40 }]);
+  t.same(plan(tight).merges, []);
+  t.same(plan({ ...tight, stuck: true }).merges, [{ from: 10, to: 30 }]);
+  t.same(plan({ ...tight, stuck: true, roomBytes: 100 }).merges, [], 'where they fit');
 });
 
 t.test('for want of room the oldest kept points go, but not locked, needed, or in the floor', async (t) => {
