@@ -1,81 +1,40 @@
-// A host from its first check to the removal, in a virtual machine: `npm run test:vm`. Each step goes on
-// where the one before has ended.
-import t, { type Test } from 'tap';
+// A master target's host from its first check to the removal, in a virtual machine: `npm run test:vm`.
+import type { Test } from 'tap';
 import type { CheckReport } from '../../agent/prerequisites/run-checks.ts';
-import { skipUnless } from '../support/needs.ts';
-import { temporaryDirectory } from '../support/temporary.ts';
-import { byId, lateDisk, newer, older, startHost, takeInitrd } from './host-machine.ts';
+import { byId, lateDisk, newer, older, takeInitrd } from './host-machine.ts';
 import type { Machine } from './machine.ts';
-import { ServerBeside } from './server-beside.ts';
+import { givePassphrase, minutes, prepareDisks, scenario, unpack, type Scene } from './scenario.ts';
 import { Workload } from './workload.ts';
 
-const commands = ['qemu-system-x86_64', 'qemu-img', 'debootstrap', 'mkfs.ext4'];
-const skip = skipUnless({ root: true, commands });
-const minutes = 60_000;
 const unit = 'homeward-master-target.service';
 const untilActive = `timeout 300 sh -c 'until systemctl is-active -q ${unit}; do sleep 1; done'`;
 const control = '/run/homeward/control.sock';
 const newest = `unix:/run/homeward/newest.sock`;
+let workload: Workload;
 
-/** Only to bring it there: what is tested is what an administrator types. */
-const tarball = (version: string): string => `/packages/${version}/homeward-${version}-linux-x64.tar.gz`;
-
-t.test('a host, from its first check to the removal', { skip, timeout: 40 * minutes }, async (t) => {
-  const directory = temporaryDirectory(t);
-  const server = await ServerBeside.start(t, directory);
-  const begun = performance.now();
-  const machine = await startHost(directory);
-  t.teardown(async () => {
-    await machine.stop();
-    if (!t.passing()) t.comment(machine.transcript.slice(-20_000));
-  });
-  const workload = new Workload(machine);
-  const steps: [string, (t: Test) => Promise<void>][] = [
-    ['disks as an administrator prepares them', (t) => prepare(t, machine)],
-    ['the checks fail for the right disks', (t) => check(t, machine)],
-    ['the installer asks, prepares the host and starts the service', (t) => install(t, machine)],
-    ['the service is what it says it is', (t) => inspect(t, machine)],
-    ['one that hangs is killed and started again', (t) => hang(t, machine)],
-    ['hostconfigcli enrols it', (t) => enrol(t, machine, server)],
-    [
-      'a replica on a disk named by its WWN, a clean stop under load',
-      (t) => stopUnderLoad(t, machine, workload),
-    ],
-    [
-      'a power failure in the middle loses nothing acknowledged',
-      (t) => cutPower(t, machine, workload, directory),
-    ],
-    ['a disk that is added is noticed', (t) => addDisk(t, machine, directory)],
-    ['an upgrade keeps everything', (t) => upgrade(t, machine, workload)],
-    ['uninstalling leaves history and replicas', (t) => uninstall(t, machine)],
-    ['a configuration server runs there without root', (t) => installServer(t, machine)],
-    ['so does a process server, beside another one', (t) => serveProcesses(t, machine, server)],
-    ['a mobility service, once its disk is named', (t) => serveDisk(t, machine, server)],
-    ['all of them in one', (t) => serveAllInOne(t, machine)],
-  ];
-  for (const [name, step] of steps) {
-    const from = performance.now();
-    await t.test(name, { timeout: 20 * minutes }, step);
-    t.comment(`${name}: ${((performance.now() - from) / 1000).toFixed(0)} s`);
-    if (!t.passing()) return;
-  }
-  t.comment(`all: ${((performance.now() - begun) / minutes).toFixed(1)} minutes`);
-});
-
-async function prepare(t: Test, machine: Machine): Promise<void> {
-  await machine.ok(`
-    mkdir -p /packages /retention
-    mount -o ro LABEL=packages /packages
-    pvcreate -q /dev/disk/by-id/${byId('lvm')} && vgcreate -q vg0 /dev/disk/by-id/${byId('lvm')}
-    lvcreate -q -y -L 200M -n data vg0 && mkfs.ext4 -q /dev/vg0/data
-    mkfs.xfs -q /dev/disk/by-id/${byId('retention')}
-    uuid=$(blkid -o value -s UUID /dev/disk/by-id/${byId('retention')})
-    echo "UUID=$uuid /retention xfs defaults 0 0" >> /etc/fstab
-    systemctl daemon-reload && mount /retention
-  `);
-  t.equal((await machine.ok('findmnt -no FSTYPE /retention')).trim(), 'xfs');
-  await machine.ok(`cd /root && tar -xzf ${tarball(older)}`, 5 * minutes);
-}
+scenario('a host, from its first check to the removal', [
+  [
+    'disks as an administrator prepares them',
+    async (t, { machine }) => {
+      workload = new Workload(machine);
+      await prepareDisks(t, machine);
+      await unpack(machine, older);
+    },
+  ],
+  ['the checks fail for the right disks', (t, { machine }) => check(t, machine)],
+  ['the installer asks, prepares the host and starts the service', (t, { machine }) => install(t, machine)],
+  ['the service is what it says it is', (t, { machine }) => inspect(t, machine)],
+  ['one that hangs is killed and started again', (t, { machine }) => hang(t, machine)],
+  ['hostconfigcli enrols it', (t, scene) => enrol(t, scene)],
+  [
+    'a replica on a disk named by its WWN, a clean stop under load',
+    (t, { machine }) => stopUnderLoad(t, machine),
+  ],
+  ['a power failure in the middle loses nothing acknowledged', (t, scene) => cutPower(t, scene)],
+  ['a disk that is added is noticed', (t, scene) => addDisk(t, scene)],
+  ['an upgrade keeps everything', (t, { machine }) => upgrade(t, machine)],
+  ['uninstalling leaves history and replicas', (t, { machine }) => uninstall(t, machine)],
+]);
 
 async function checkReport(machine: Machine, homeward: string, more = ''): Promise<CheckReport> {
   const { out } = await machine.run(`${homeward} check --json ${more} 2>/dev/null`, 5 * minutes);
@@ -174,11 +133,13 @@ async function hang(t: Test, machine: Machine): Promise<void> {
     8 * minutes,
   );
   t.match(await machine.ok(`journalctl -q -u ${unit} -o cat | grep -i watchdog`), /Watchdog timeout/);
-  await machine.ok(`rm ${dropIn}; systemctl daemon-reload; systemctl restart ${unit}`, 5 * minutes);
+  // Whoever stops it next starts it with its own.
+  await machine.ok(`rm ${dropIn}; systemctl daemon-reload`, 5 * minutes);
 }
 
-async function enrol(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
-  await machine.ok(`(umask 077; printf '%s\\n' '${server.passphrase}' > /root/passphrase)`);
+async function enrol(t: Test, scene: Scene): Promise<void> {
+  const { machine, server } = scene;
+  await givePassphrase(scene);
   const approved = server.approve();
   const { status, out } = await machine.run(
     `/usr/local/ASR/Vx/bin/hostconfigcli --address 10.0.2.2 --port ${server.port} --https yes \\
@@ -192,7 +153,7 @@ async function enrol(t: Test, machine: Machine, server: ServerBeside): Promise<v
   t.equal((await machine.ok(`systemctl is-active ${unit}`)).trim(), 'active');
 }
 
-async function stopUnderLoad(t: Test, machine: Machine, workload: Workload): Promise<void> {
+async function stopUnderLoad(t: Test, machine: Machine): Promise<void> {
   await workload.openOn(byId('target'));
   await workload.begin();
   await workload.untilAcknowledged(100);
@@ -206,7 +167,7 @@ async function stopUnderLoad(t: Test, machine: Machine, workload: Workload): Pro
 }
 
 /** The power fails while it writes; what it boots from then is what ApplyCustomChanges has built. */
-async function cutPower(t: Test, machine: Machine, workload: Workload, directory: string): Promise<void> {
+async function cutPower(t: Test, { machine, directory }: Scene): Promise<void> {
   await machine.ok('test -e /dev/vg0/data');
   const initrd = await takeInitrd(machine, directory);
   await workload.begin();
@@ -219,7 +180,7 @@ async function cutPower(t: Test, machine: Machine, workload: Workload, directory
   t.not((await machine.run('test -e /dev/vg0/data')).status, 0, 'LVM left the disk alone at boot');
 }
 
-async function addDisk(t: Test, machine: Machine, directory: string): Promise<void> {
+async function addDisk(t: Test, { machine, directory }: Scene): Promise<void> {
   await machine.addDisk(lateDisk(directory));
   await machine.ok(`udevadm settle && test -b /dev/disk/by-id/${byId('late')}`);
   const noticed = (event: string): string =>
@@ -230,11 +191,8 @@ async function addDisk(t: Test, machine: Machine, directory: string): Promise<vo
   t.pass('it came and went');
 }
 
-async function upgrade(t: Test, machine: Machine, workload: Workload): Promise<void> {
-  await machine.ok(
-    `mount -o ro LABEL=packages /packages; cd /root && tar -xzf ${tarball(newer)}`,
-    5 * minutes,
-  );
+async function upgrade(t: Test, machine: Machine): Promise<void> {
+  await unpack(machine, newer);
   const { status, out } = await machine.run(`/root/homeward-${newer}/install.sh --yes -q`, 15 * minutes);
   t.equal(status, 0, out);
   t.match(out, `from ${older} to ${newer}`);
@@ -254,96 +212,4 @@ async function uninstall(t: Test, machine: Machine): Promise<void> {
     t.not((await machine.run(`test -e ${gone}`)).status, 0, `${gone} is gone`);
   t.not((await machine.run(`systemctl is-active -q ${unit}`)).status, 0);
   await machine.ok('test -e /retention/homeward-volume.json && ls /retention/*/machine.json');
-}
-
-/** Installed silently, in place of what ran there before: its unit starts and stops as it should. */
-async function serveProcesses(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
-  const service = 'homeward-process-server.service';
-  const approved = server.approve();
-  await anew(t, machine, `-q -r ProcessServer -i 10.0.2.2 -p ${server.port} -P /root/passphrase`);
-  await approved;
-  await runsAs(t, machine, service, 'homeward');
-  await server.untilHeard('homeward', 'process-server');
-  await stops(t, machine, service);
-}
-
-async function serveDisk(t: Test, machine: Machine, server: ServerBeside): Promise<void> {
-  const service = 'homeward-mobility.service';
-  const said = await anew(t, machine, `-q -r Agent -i 10.0.2.2 -p ${server.port} -P /root/passphrase`);
-  t.match(said, /Service +homeward-mobility\.service: waits for its disks/);
-  t.not((await machine.run(`systemctl is-active -q ${service}`)).status, 0);
-  await machine.ok(
-    `
-    config=/usr/local/ASR/Vx/etc/drscout.conf
-    printf '[homeward]\\nMachineDisks = sda=/dev/disk/by-id/%s\\n' ${byId('target')} >> $config
-    printf 'MachineListen = unix:/run/homeward/web.sock\\n' >> $config
-    homeward config service --write --config $config && systemctl restart ${service}
-  `,
-    8 * minutes,
-  );
-  await runsAs(t, machine, service, 'root');
-  await server.untilHeard('homeward', 'mobility');
-  await machine.ok(
-    `qemu-io -f raw -c 'write -P 7 0 1M' -c flush 'nbd+unix:///sda?socket=/run/homeward/web.sock'`,
-  );
-  const written = `cmp -n 1048576 /dev/disk/by-id/${byId('target')} <(tr '\\0' '\\007' < /dev/zero)`;
-  await machine.ok(`bash -c "${written}"`);
-  await stops(t, machine, service);
-}
-
-/** As on a host that has nothing of the roles before: it would go on with what they have left. */
-async function serveAllInOne(t: Test, machine: Machine): Promise<void> {
-  await machine.ok(`
-    rm -rf /var/lib/homeward
-    disk=/dev/disk/by-id/${byId('retention')}; uuid=$(blkid -o value -s UUID $disk)
-    umount /retention && mkfs.xfs -qf -m uuid=$uuid $disk && mount /retention
-  `);
-  const accepted = '--accept all --because "the disk is a scratch disk"';
-  await anew(t, machine, `-q -r AllInOne --retention-volume /retention ${accepted}`);
-  const service = 'homeward-all-in-one.service';
-  await runsAs(t, machine, service, 'root');
-  await machine.ok('homeward status --json 2>/dev/null');
-  await stops(t, machine, service);
-}
-
-/** Gives back what the installer said. */
-async function anew(t: Test, machine: Machine, flags: string): Promise<string> {
-  const release = `/root/homeward-${newer}`;
-  await machine.ok(`${release}/uninstall.sh -Y && rm -f /usr/local/ASR/Vx/etc/drscout.conf`, 5 * minutes);
-  const { status, out } = await machine.run(`${release}/install.sh ${flags}`, 15 * minutes);
-  t.equal(status, 0, out);
-  return out;
-}
-
-async function runsAs(t: Test, machine: Machine, service: string, user: string): Promise<void> {
-  t.equal((await machine.ok(`systemctl is-active ${service}`)).trim(), 'active');
-  const shown = await machine.ok(`systemctl show -p StatusText,NRestarts,WatchdogUSec ${service}`);
-  t.match(shown, /StatusText=(?:serving|protecting) /);
-  t.match(shown, 'NRestarts=0\n');
-  t.match(shown, 'WatchdogUSec=1min 30s\n');
-  const pid = (await machine.ok(`systemctl show -p MainPID --value ${service}`)).trim();
-  t.equal((await machine.ok(`ps -o user= -p ${pid}`)).trim(), user);
-  const exposure = await machine.ok(`systemd-analyze security --no-pager ${service} | tail -n 1`);
-  t.ok(Number(/: ([\d.]+) /.exec(exposure)?.[1]) < 4, exposure);
-}
-
-async function stops(t: Test, machine: Machine, service: string): Promise<void> {
-  await machine.ok(`systemctl stop ${service}`, 5 * minutes);
-  const shown = await machine.ok(`systemctl show -p Result,ExecMainStatus ${service}`);
-  t.match(shown, 'Result=success\n');
-  t.match(shown, 'ExecMainStatus=0\n');
-}
-
-async function installServer(t: Test, machine: Machine): Promise<void> {
-  const { status, out } = await machine.run(
-    `rm /usr/local/ASR/Vx/etc/drscout.conf; /root/homeward-${newer}/install.sh -q -r ConfigServer`,
-    15 * minutes,
-  );
-  t.equal(status, 0, out);
-  const server = 'homeward-config-server.service';
-  t.equal((await machine.ok(`systemctl is-active ${server}`)).trim(), 'active');
-  const pid = (await machine.ok(`systemctl show -p MainPID --value ${server}`)).trim();
-  t.equal((await machine.ok(`ps -o user= -p ${pid}`)).trim(), 'homeward');
-  t.match(await machine.ok(`systemctl show -p StatusText ${server}`), 'serving at 127.0.0.1:443\n');
-  t.match((await machine.ok(`ss -Hltnp sport = :443`)).trim(), `pid=${pid},`);
 }
