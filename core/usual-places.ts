@@ -14,5 +14,15 @@ export const usualOperatorFiles = ['config-server/operator.json', 'operator.json
   path.join(usualState, name),
 );
 
+/** `DIR/Vx` of a program in `DIR/Vx/releases/<version>`; null for a checkout. */
+export const installationOf = (program: string): string | null =>
+  /^(.+)\/releases\/[^/]+$/.exec(program)?.[1] ?? null;
+
+/** The `Vx` directories of this host: of the installation that is running, then where one usually is. */
+export function installations(): string[] {
+  const own = installationOf(path.dirname(import.meta.dirname));
+  return [...new Set([...(own === null ? [] : [own]), '/usr/local/ASR/Vx', '/opt/homeward/Vx'])];
+}
+
 /** Where commands look for the daemon of this host. */
 export const usualControl = '/run/homeward/control.sock';

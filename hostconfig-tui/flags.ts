@@ -35,7 +35,7 @@ export interface Flags {
 /** Flags, or text to be printed and nothing else: help, the version. Throws 'usage'. */
 export function parseFlags(args: readonly string[]): { flags: Flags } | { text: string } {
   let text = '';
-  const program = createCommand();
+  const program = hostconfigCommand();
   const write = (piece: string): void => {
     text += piece;
   };
@@ -53,7 +53,8 @@ export function parseFlags(args: readonly string[]): { flags: Flags } | { text: 
   return { flags };
 }
 
-function createCommand(): Command {
+/** What the program takes, and says of it. */
+export function hostconfigCommand(): Command {
   return new Command('hostconfigcli')
     .description(
       'The Host Config Interface: which configuration server this host belongs to, where it keeps things.\n' +

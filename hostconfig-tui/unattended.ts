@@ -145,12 +145,18 @@ function readServerFlags({ flags, settings }: Order): Address | null {
       hint: 'Leave --https away, or give --https yes.',
     });
   }
+  const named = readServer(address ?? '', '');
+  if (port !== undefined && !('problem' in named) && String(named.port) !== port.trim())
+    throw new HomewardError('usage', `--address names port ${named.port}, and --port ${port}`, {
+      hint: 'Give one port.',
+    });
   const server = readServer(
     address ?? settings.configServerAddress,
     port ?? String(settings.configServerPort),
   );
   if (!('problem' in server)) return server;
-  throw new HomewardError('usage', server.problem, { hint: 'Give --address and --port.' });
+  const hint = address === undefined ? 'Give --address and --port.' : 'Correct --address or --port.';
+  throw new HomewardError('usage', server.problem, { hint });
 }
 
 function readPassphraseFlag({ flags, resolve }: Order): { passphrase: string | null; warnings: string[] } {

@@ -48,6 +48,8 @@ export interface AcceptedCheck {
 
 export interface CheckContext {
   role: HostRole;
+  /** TCP ports that others have to reach here. */
+  ports: readonly number[];
   version: string;
   /** Paths; null where the role has none. */
   data: string;
@@ -74,7 +76,7 @@ export interface CheckContext {
 /** A context in which nothing is known but the role: an installer's, and the base of tests. */
 export function emptyContext(role: HostRole, version: string, data: string): CheckContext {
   return {
-    ...{ role, version, data },
+    ...{ role, ports: [], version, data },
     ...{ retention: null, replicaDirectory: null, spool: null, configServer: null },
     ...{ replicas: [], processServers: [], versions: [], sourceFileSystems: [], accepted: [] },
     ...{ clockOffsetMs: null, growthBytesPerDay: null, offline: false },

@@ -2,24 +2,30 @@
 import { pass, skipped, warn, type Check } from './check.ts';
 import type { Host } from './host.ts';
 
-/** Where each role listens unless it is told otherwise. */
-const listens: Readonly<Record<string, number>> = { 'config-server': 443, 'process-server': 9443 };
-
 export const firewall: Check = {
   id: 'firewall',
   severity: 'advice',
   title: 'Firewall',
-  async run(host, { role }) {
-    const port = listens[role];
-    if (port === undefined) return pass('nothing has to be let in: this host asks, and is not asked');
-    const open = await isOpen(host, port);
-    if (open === null) return skipped(`no firewalld and no ufw here; others have to reach port ${port}`);
-    if (open.isOpen) return pass(`${open.program} lets port ${port} in`);
-    const command =
-      open.program === 'ufw'
-        ? `sudo ufw allow ${port}/tcp`
-        : `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`;
-    return warn(`${open.program} does not say that it lets port ${port} in`, `If it is to: ${command}`);
+  async run(host, { ports }) {
+    if (ports.length === 0) return pass('nothing has to be let in: this host asks, and is not asked');
+    const all = ports.length === 1 ? `port ${ports[0]}` : `ports ${ports.join(', ')}`;
+    const firewalls = await Promise.all(ports.map((port) => isOpen(host, port)));
+    const closed = ports.filter((_port, at) => firewalls[at]?.isOpen === false);
+    const program = firewalls[0]?.program;
+    if (program === undefined) return skipped(`no firewalld and no ufw here; others have to reach ${all}`);
+    if (closed.length === 0) return pass(`${program} lets ${all} in`);
+    const commands =
+      program === 'ufw'
+        ? closed.map((port) => `sudo ufw allow ${port}/tcp`)
+        : [
+            `sudo firewall-cmd --permanent ${closed.map((port) => `--add-port=${port}/tcp`).join(' ')}`,
+            'sudo firewall-cmd --reload',
+          ];
+    const which = closed.length === 1 ? `port ${closed[0]}` : `ports ${closed.join(', ')}`;
+    return warn(
+      `${program} does not say that it lets ${which} in`,
+      `If others are to reach it: ${commands.join(' && ')}`,
+    );
   },
 };
 

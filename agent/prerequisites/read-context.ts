@@ -10,7 +10,7 @@ import { HostRole, readIdentity, type HostIdentity } from '../../core/identity/h
 import type { Log } from '../../core/log.ts';
 import { askPublicVersion } from '../../core/registration/public-version.ts';
 import { askSiteFacts, type SiteFacts } from '../../core/registration/site-facts.ts';
-import { usualData } from '../../core/usual-places.ts';
+import { installations, usualData } from '../../core/usual-places.ts';
 import { readVersion } from '../../core/version.ts';
 import { readMachineFile } from '../replica/machine-file.ts';
 import { replicaPath } from '../replica/replicas.ts';
@@ -30,10 +30,16 @@ export interface ContextOptions {
   log: Log;
 }
 
-/** Where an installed host has its configuration. */
-export const usualConfigs = ['/usr/local/ASR/Vx/etc/drscout.conf', '/opt/homeward/Vx/etc/drscout.conf'];
+/** Where an installed host may have its configuration, the likeliest first. */
+export const usualConfigs = (): string[] =>
+  installations().map((directory) => path.join(directory, 'etc/drscout.conf'));
 
 type Role = Config['role'];
+
+/** Where others come to unless a host is told otherwise. */
+const ports: Readonly<Record<Role, readonly number[]>> = {
+  ...{ Agent: [], MasterTarget: [], ConfigServer: [443], ProcessServer: [9443], AllInOne: [443, 9443] },
+};
 
 const roles: Readonly<Record<Role, HostRole>> = {
   Agent: HostRole.mobility,
@@ -56,6 +62,7 @@ export async function readCheckContext(options: ContextOptions): Promise<CheckCo
   const processServers = site?.processServers ?? null;
   return {
     role,
+    ports: ports[config.role],
     version: readVersion(),
     ...places,
     replicas: role === HostRole.masterTarget ? readReplicas(places) : [],

@@ -1,4 +1,6 @@
 // `selinux`: its mode, and whether our files have the labels that the policy gives them.
+import path from 'node:path';
+import { installations } from '../../core/usual-places.ts';
 import { fail, pass, skipped, warn, type Check, type CheckContext } from './check.ts';
 import type { CommandResult, Host } from './host.ts';
 
@@ -29,9 +31,10 @@ export const selinux: Check = {
 
 /** Without the volumes: there may be millions of files, which the daemon makes itself. */
 const places = (host: Host, { data }: CheckContext): string[] =>
-  ['/usr/local/ASR', '/opt/homeward', '/usr/local/bin/homeward', '/etc/systemd/system', data].filter(
-    (place) => host.stat(place) !== null,
-  );
+  [
+    ...installations().map((directory) => path.dirname(directory)),
+    ...['/usr/local/bin/homeward', '/etc/systemd/system', data],
+  ].filter((place) => host.stat(place) !== null);
 
 async function relabel(
   host: Host,

@@ -94,7 +94,7 @@ function contextOptions(session: Session, options: CheckOptions): ContextOptions
  */
 function configFile(session: Session, named: string | undefined): string | null {
   if (named !== undefined) return session.resolve(required(named, '--config'));
-  return usualConfigs.find(isThere) ?? null;
+  return usualConfigs().find(isThere) ?? null;
 }
 
 function isThere(file: string): boolean {

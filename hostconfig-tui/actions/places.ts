@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Config } from '../../core/config.ts';
 import { HomewardError } from '../../core/errors.ts';
 import { daemonOfRole, unitDirectory, unitOf } from '../../core/service-drop-in.ts';
-import { usualControl, usualData, type DaemonRole } from '../../core/usual-places.ts';
+import { installationOf, usualControl, usualData, type DaemonRole } from '../../core/usual-places.ts';
 
 export interface Places {
   config: string;
@@ -36,8 +36,8 @@ interface Asked {
 export function findConfig({ config, cwd, environment, root }: Asked): string {
   const named = config ?? environment['HOMEWARD_CONFIG'] ?? '';
   if (named !== '') return path.resolve(cwd, named);
-  const installed = /^(.+)\/releases\/[^/]+$/.exec(root)?.[1];
-  if (installed !== undefined) return path.join(installed, 'etc/drscout.conf');
+  const installed = installationOf(root);
+  if (installed !== null) return path.join(installed, 'etc/drscout.conf');
   throw new HomewardError('usage', 'this program is not installed, so no configuration file belongs to it', {
     hint: 'Name one with --config FILE or HOMEWARD_CONFIG.',
   });

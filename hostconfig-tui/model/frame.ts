@@ -99,8 +99,11 @@ function statusRow({ status, settings }: Model, { columns }: Size): Row {
   // The last column of the last row stays free: some consoles scroll when it is written.
   const parts = statusParts(status, settings.role);
   const [first = '', ...rest] = parts;
-  const tail = rest.map((part) => ` | ${part}`).join('');
-  const head = shortened(first, columns - 3 - widthOf(tail));
+  const whole = rest.map((part) => ` | ${part}`).join('');
+  // What server it is comes before all else.
+  const isTight = widthOf(first) + widthOf(whole) > columns - 2;
+  const tail = isTight ? whole.replace(' | last contact ', ' | contact ') : whole;
+  const head = shortened(first, columns - 2 - widthOf(tail));
   return [{ text: rowText(` ${head}${tail}`, columns), style: 'status' }];
 }
 

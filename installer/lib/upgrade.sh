@@ -9,8 +9,8 @@ change_everything() {
   place_release
   if [ "$previous_release" = "$release_name" ]; then previous_release=''; fi
   switch_over
-  connect
   keep_accepted
+  connect
   open_firewall
   start_service
   # From here on the new version is what this host has, whether it runs or not.

@@ -1,9 +1,10 @@
-// The commands of `homeward` as data, from the program that parses them: man page and completions say no more
-// and no less than it takes.
+// The commands of `homeward`, and hostconfigcli, as data, from the programs that parse them: man pages and
+// completions say no more and no less than they take.
 import type { Command } from 'commander';
 import { hostIo } from '../../cli/io.ts';
 import { createProgram } from '../../cli/program.ts';
 import { ExitStatus } from '../../core/errors.ts';
+import { hostconfigCommand } from '../../hostconfig-tui/flags.ts';
 
 export interface OperandSpec {
   /** As in `<M>` without the brackets. */
@@ -39,6 +40,8 @@ export interface CommandSpec {
 export function commandSpec(): CommandSpec {
   return describe(createProgram(hostIo(), { status: ExitStatus.done }), []);
 }
+
+export const hostconfigSpec = (): CommandSpec => describe(hostconfigCommand(), []);
 
 /** It and all below it, parents first. */
 export function everyCommand(spec: CommandSpec): CommandSpec[] {

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { dayOf, type Build } from './build.ts';
-import { commandSpec, everyCommand, type CommandSpec } from './command-spec.ts';
+import { commandSpec, everyCommand, hostconfigSpec, type CommandSpec } from './command-spec.ts';
 import { roffFlags, roffItem, roffText, roffVerbatim } from './roff.ts';
 
 export function writeManPages(build: Build, directory: string): void {
@@ -15,8 +15,17 @@ export function writeManPages(build: Build, directory: string): void {
   for (const name of fs.readdirSync(sources).filter((file) => file.endsWith('.8'))) {
     const text = fs.readFileSync(path.join(sources, name), 'utf8');
     const filled = text.replaceAll('@VERSION@', build.version).replaceAll('@DATE@', dayOf(build));
-    fs.writeFileSync(path.join(eighth, name), filled);
+    fs.writeFileSync(path.join(eighth, name), withOptions(filled));
   }
+}
+
+/** What a page leaves to the definition of its program: the options, and how it ends. */
+function withOptions(page: string): string {
+  if (!page.includes('@OPTIONS@')) return page;
+  const { options, after } = hostconfigSpec();
+  const items = options.map(({ flags, description }) => roffItem(roffFlags(flags), description));
+  const exit = roffVerbatim(after.replace(/^Exit status: /, '').trim());
+  return page.replace('@OPTIONS@', () => items.join('\n')).replace('@EXIT@', () => exit);
 }
 
 function homewardPage(build: Build, program: CommandSpec): string {

@@ -10,7 +10,7 @@ t.setTimeout(400_000);
 
 // Longer than the silence after which a connection counts as dead.
 const isFull = process.env['HOMEWARD_TEST'] === 'full';
-const cutMs = isFull ? 60_000 : 6_000;
+const cutMs = isFull ? 45_000 : 6_000;
 const options = { skip: skipUnless({ full: true }) };
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -37,10 +37,21 @@ t.test('packages of the whole release', { skip: cannotBuild || needs }, async (t
     runsInstalled(t, { build, release }),
   );
 
+  await t.test('installed anywhere, it is about the configuration there', (t) => findsItsOwn(t, release));
+
   await t.test('the rpm asks for libraries by name alone, and provides only itself', (t) =>
     asksByName(t, { build, release }),
   );
 });
+
+async function findsItsOwn(t: Test, release: string): Promise<void> {
+  const vx = path.join(temporaryDirectory(t), 'Vx');
+  for (const place of ['etc', 'releases']) fs.mkdirSync(path.join(vx, place), { recursive: true });
+  await runOk('cp', ['-al', release, path.join(vx, 'releases/1.0.0')]);
+  fs.writeFileSync(path.join(vx, 'etc/drscout.conf'), '[vxagent]\nRole = ProcessServer\n');
+  const { out } = await run(path.join(vx, 'releases/1.0.0/bin/homeward'), ['check', '--offline', '--json']);
+  t.match(JSON.parse(out), { role: 'process-server' });
+}
 
 async function runsInstalled(t: Test, { build, release }: Whole): Promise<void> {
   const deb = writeDeb(build, release, path.join(build.out, 'deb'));

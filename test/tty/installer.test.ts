@@ -199,6 +199,19 @@ t.test('a failed check stops, or is accepted with a reason that is kept', async 
   t.match(site.calls().join('\n'), '--accept scsi-uuid --because disks of the lab');
 });
 
+t.test('a reason is kept also by who leaves the Host Config Interface', async (t) => {
+  const site = new InstallerSite(t);
+  site.checks([{ id: 'scsi-uuid', result: 'fail', severity: 'hard-unless-accepted', found: 'sdb has none' }]);
+  const accept = ['--accept', 'scsi-uuid', '--because', 'disks of the lab'];
+  const terminal = start(t, site, { args: ['-r', 'MT', '-d', '/usr/local/ASR', ...accept] });
+  await terminal.waitFor(choice);
+  terminal.answer('1');
+  await terminal.waitFor('Host Config Interface\n');
+  terminal.type('\u0003');
+  t.same(await terminal.ended(), { status: 130, signal: null });
+  t.match(site.calls().join('\n'), '--accept scsi-uuid --because disks of the lab');
+});
+
 t.test('failed checks are answered for once, and before packages are installed', async (t) => {
   const site = new InstallerSite(t);
   site.checks([

@@ -32,6 +32,7 @@ function orderOf(t: Test, args: readonly string[]): { order: Order; file: string
 t.test('flags that make no sense are refused before anything is done', async (t) => {
   for (const [args, code, message] of [
     [['--address', 'cs', '--port', '0'], 'usage', /is no port/],
+    [['--address', 'cs:8443', '--port', '444'], 'usage', /names port 8443, and --port 444/],
     [['--address', 'not a name'], 'usage', /neither a name nor an IP address/],
     [['--port', '443'], 'usage', /name or the address of the configuration server/],
     [['--address', 'cs', '--https', 'no'], 'usage', /https and nothing else/],

@@ -224,14 +224,17 @@ t.test('the log is followed while its page is open', async (t) => {
 });
 
 t.test('the status line has room for the longest address', async (t) => {
-  const server = `${'a'.repeat(200)}:443`;
-  const typed = new Typed(
-    {},
-    { registered: { server, hostId: 'one' }, contactSeconds: 3, service: 'running' },
-  );
-  const line = typed.screen.trimEnd().split('\n').at(-1) ?? '';
-  t.ok(line.length <= 80, line);
-  t.match(line, / Registered with a+\.\.\. \| last contact 3 s ago \| service running/);
+  const line = (server: string, contactSeconds: number | null, service: string | null): string => {
+    const typed = new Typed({}, { registered: { server, hostId: 'one' }, contactSeconds, service });
+    return typed.screen.trimEnd().split('\n').at(-1) ?? '';
+  };
+  const long = line(`${'a'.repeat(200)}:443`, 3, 'running');
+  t.ok(long.length <= 80, long);
+  t.match(long, / Registered with a+\.\.\. \| contact 3 s ago \| service running/);
+  const usual = ' Registered with 10.0.0.1:443 | last contact 3 s ago | service running';
+  t.equal(line('10.0.0.1:443', 3, 'running'), usual);
+  const tight = ' Registered with 192.168.101.102:8443 | contact unknown | service not installed';
+  t.equal(line('192.168.101.102:8443', null, null), tight);
 });
 
 t.test('the configuration server itself is registered nowhere, and says so', async (t) => {

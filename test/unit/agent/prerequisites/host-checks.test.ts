@@ -213,11 +213,15 @@ t.test('selinux: wrong labels fail where they are enforced', async (t) => {
 
 t.test('firewall: only who is asked has to let something in', async (t) => {
   t.equal((await find('firewall', {})).result, 'pass');
-  const role = { role: 'process-server' } as const;
+  const role = { ports: [9443] };
   const zone = (text: string): SimpleHost => ({ commands: { 'firewall-cmd --list-all': text } });
   t.equal((await find('firewall', zone('public\n  ports: 9443/tcp\n'), role)).result, 'pass');
   t.match((await find('firewall', zone('public\n  ports: \n'), role)).action, '--add-port=9443/tcp');
   t.equal((await find('firewall', {}, role)).result, 'skipped');
+  const all = await find('firewall', zone('public\n  services: https\n'), { ports: [443, 9443] });
+  t.match(all, { result: 'warn', found: /lets port 9443 in/, action: /--add-port=9443\/tcp && / });
+  const none = await find('firewall', zone('public\n'), { ports: [443, 9443] });
+  t.match(none, { found: /ports 443, 9443 in/, action: /--add-port=443\/tcp --add-port=9443\/tcp && / });
 });
 
 t.test('memory and processors are counted', async (t) => {
