@@ -8,7 +8,7 @@ import type { LentDisk } from './replica/undo/undo-step.ts';
 
 /** What is kept of a machine. */
 export interface Summed {
-  readonly file: Pick<MachineFile, 'handOver'>;
+  readonly file: Pick<MachineFile, 'handOver' | 'seeding'>;
   readonly journal: { readonly source: { readonly machine: Uint8Array } };
   readonly cursor: Pick<Cursor, 'lsn' | 'stepTo'>;
   readonly lentDisks: readonly LentDisk[];
@@ -33,12 +33,15 @@ export class SumsKeeper {
     this.#dueAt = 0;
   }
 
-  /** A part of what there is to do; nothing while a step is open, or when the replicas are another's. */
+  /**
+   * A part of what there is to do; nothing while a step is open, when the replicas are another's, or during
+   * the first copy: a seed is laid into a replica past its sums.
+   */
   async look(
     { file, journal, cursor, lentDisks }: Summed,
     work: Pick<StepThread, 'fillSums'>,
   ): Promise<void> {
-    if (cursor.stepTo !== null || file.handOver !== undefined) return;
+    if (cursor.stepTo !== null || file.handOver !== undefined || file.seeding) return;
     if (this.#pass === null && performance.now() < this.#dueAt) return;
     this.#pass ??= this.#begin(0);
     const { disk, at, number: pass, all } = this.#pass;
