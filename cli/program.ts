@@ -37,7 +37,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
     .addHelpText('after', whenHelp)
     .showSuggestionAfterError(true)
     .exitOverride()
-    .helpCommand('help [command]', 'show how a command is used');
+    .helpCommand(false);
   const run: Run = <O>(load: () => Promise<Verb<O>>) =>
     async function (this: Command) {
       const options = this.optsWithGlobals<O & GlobalOptions>();
@@ -55,6 +55,7 @@ export function createProgram(io: Io, outcome: Outcome): Command {
   addRescueVerb(program, run);
   addCheckVerb(program, run);
   addLaterVerbs(program);
+  addHelpVerb(program);
   return program;
 }
 
@@ -68,6 +69,21 @@ A time without an offset is in the zone of the shell where it is typed.
 Exit status: 0 done, 1 something was found, 2 usage, 3 no such thing, 4 that moment is not available,
 5 conflict, 6 refused for safety, 7 not reachable, 8 no space, 70 a fault of ours.
 `;
+
+/** Commander's own takes one word, and `points lock` is two. */
+function addHelpVerb(program: Command): void {
+  program
+    .command('help')
+    .argument('[COMMAND...]', 'the words of the command')
+    .description('show how a command is used')
+    .action((words: string[]) => words.reduce(subcommand, program).help());
+}
+
+function subcommand(command: Command, word: string): Command {
+  const found = command.commands.find((sub) => sub.name() === word || sub.aliases().includes(word));
+  if (found !== undefined) return found;
+  throw new HomewardError('usage', `${command.name()} has no command ${word}`);
+}
 
 const laterVerbs = ['plan', 'size', 'support-bundle'];
 

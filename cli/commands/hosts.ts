@@ -12,8 +12,9 @@ export const hosts: Verb<object> = async (session) => {
 export const hostsApprove: Verb<object> = async (session, [host = '']) => {
   const approved = await session.withServer((server) => server.approveHost(host));
   session.result({ host: approved }, () => {
-    const now = approved.state === 'joined' ? 'has joined already' : 'may join; it asks again by itself';
-    return `The ${approved.role} ${approved.name} ${now}\n`;
+    const who = `The ${approved.role} ${approved.name}`;
+    if (approved.state === 'joined') return `${who} has joined already\n`;
+    return `${who} may join; it asks again by itself, a Host Config Interface that was left at Accept\n`;
   });
 };
 

@@ -372,7 +372,14 @@ t.test('HOMEWARD_CONTROL names the socket, and --control goes before it', async 
 });
 
 t.test('help and version are answers', async (t) => {
-  for (const args of [['help'], ['--help'], ['help', 'view'], ['view', 'close', '--help'], ['--version']]) {
+  const helps = [
+    ['help'],
+    ['--help'],
+    ['help', 'view'],
+    ['help', 'points', 'lock'],
+    ['view', 'close', '--help'],
+  ];
+  for (const args of [...helps, ['--version']]) {
     const plain = capturedIo();
     t.equal(await run(args, plain), 0, args.join(' '));
     t.not(plain.out(), '');
@@ -381,6 +388,12 @@ t.test('help and version are answers', async (t) => {
     t.equal(await run([...args, '--json'], json), 0);
     t.type(JSON.parse(json.out()), 'object');
   }
+  const deep = capturedIo();
+  await run(['help', 'points', 'lock'], deep);
+  t.match(deep.out(), /^Usage: homeward points lock /);
+  const unknown = capturedIo();
+  t.equal(await run(['help', 'points', 'lok'], unknown), 2);
+  t.match(unknown.err(), /points has no command lok/);
 });
 
 t.test('config check finds what is wrong, and says so with exit status 1', async (t) => {
