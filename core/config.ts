@@ -147,6 +147,10 @@ function readText(file: string): string {
     if (errnoOf(error) === 'ENOENT') {
       throw new HomewardError('no-such-file', `${file} does not exist`, { cause: error });
     }
-    throw new HomewardError('bad-config', `${file} cannot be read (${errnoOf(error)})`, { cause: error });
+    const hint = 'It has to be a file that this user may read.';
+    throw new HomewardError('bad-config', `${file} cannot be read (${errnoOf(error)})`, {
+      cause: error,
+      hint,
+    });
   }
 }

@@ -117,7 +117,7 @@ apply() {
     return 0
   fi
   if [ "$dry" = yes ]; then
-    say "$changes files would change, and the initramfs would be rebuilt. Nothing was changed."
+    say_dry "$changes"
     return 0
   fi
   [ "$changes" = 0 ] || ask "Change these $changes files ?"
@@ -128,6 +128,17 @@ apply() {
   finish
   say 'Applied.'
   say_restart
+}
+
+say_dry() {
+  local rebuilder
+  find_rebuilder
+  if [ ${#rebuilder[@]} -gt 0 ]; then
+    say "$1 files would change, and the initramfs would be rebuilt. Nothing was changed."
+  else
+    say "$1 files would change. Nothing was changed."
+    say_rebuild_left
+  fi
 }
 
 take_back() {

@@ -153,7 +153,11 @@ say_disks() {
   say "  Set in [homeward] of $config which disks this machine has, and where it serves them:"
   say '      MachineDisks = root=/dev/vg/root'
   say '      MachineListen = unix:/run/homeward/web.sock'
-  say "  and then: homeward config service --write --config $config && systemctl restart $1"
+  if [ "$service" = 'by hand' ]; then
+    say '  before it is started.'
+  else
+    say "  and then: homeward config service --write --config $config && systemctl restart $1"
+  fi
 }
 
 main "$@"

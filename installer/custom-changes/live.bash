@@ -30,27 +30,41 @@ ensure_volumes_seen() {
   done
 }
 
-rebuild_initramfs() {
-  local what
+# What rebuilds the initramfs here, in `rebuilder`; empty when that is left to somebody else.
+find_rebuilder() {
+  rebuilder=()
   if [ -n "$rebuild" ]; then
-    what=("$rebuild")
+    rebuilder=("$rebuild")
   elif [ "$top" != '' ]; then
-    say "The initramfs below $root was left alone: rebuild it there, for example by"
-    say "chroot $root dracut -f --regenerate-all"
     return
   elif command -v dracut >/dev/null; then
-    what=(dracut -f --regenerate-all)
+    rebuilder=(dracut -f --regenerate-all)
   elif command -v update-initramfs >/dev/null; then
-    what=(update-initramfs -u -k all)
+    rebuilder=(update-initramfs -u -k all)
+  fi
+}
+
+say_rebuild_left() {
+  if [ "$top" != '' ]; then
+    say "The initramfs below $root is left alone: rebuild it there, for example by"
+    say "chroot $root dracut -f --regenerate-all"
   else
     say 'There is neither dracut nor update-initramfs: rebuild the initramfs, if there is one'
+  fi
+}
+
+rebuild_initramfs() {
+  local rebuilder
+  find_rebuilder
+  if [ ${#rebuilder[@]} -eq 0 ]; then
+    say_rebuild_left
     return
   fi
-  say "Rebuilding the initramfs: ${what[*]}"
+  say "Rebuilding the initramfs: ${rebuilder[*]}"
   # Not by the lock of ours: what it starts may live on.
-  "${what[@]}" >"$work/rebuild" 2>&1 9>&- && return
+  "${rebuilder[@]}" >"$work/rebuild" 2>&1 9>&- && return
   tail -n 20 "$work/rebuild" >&2
-  fail "the initramfs was not rebuilt (${what[*]}): the files are in place, but do not hold at boot;
+  fail "the initramfs was not rebuilt (${rebuilder[*]}): the files are in place, but do not hold at boot;
 mend what it says, for example make room in /boot, and run this again"
 }
 

@@ -158,6 +158,8 @@ for (const [name, system] of Object.entries({ 'EL 8': el8, 'EL 9': el9, 'Debian 
     t.equal(shown.status, 0);
     t.match(shown.out, '+++ /etc/lvm/lvm.conf (then)');
     t.match(shown.out, 'Nothing was changed');
+    t.match(shown.out, /The initramfs below \S+ is left alone/);
+    t.match(host.run(['--dry-run', '--rebuild', 'true']).out, 'the initramfs would be rebuilt');
     t.same(host.tree(), before, '--dry-run changes nothing');
     host.run(apply);
     const once = host.tree();

@@ -213,6 +213,9 @@ t.test('a host without a service manager gets the programs, and is told how to s
   );
   t.notMatch(site.calls().join('\n'), 'systemctl');
   t.equal((await site.uninstall(['-Y'])).status, 0);
+  const source = await site.install(['-q', '-r', 'Agent', '-i', 'cs', '-P', site.passphraseFile(passphrase)]);
+  t.match(source.out, /MachineDisks = root=.*MachineListen = .*\n +before it is started\.\n/s);
+  t.notMatch(source.out, 'systemctl');
 });
 
 t.test('where SELinux is on, what is placed gets its labels before it is used', async (t) => {

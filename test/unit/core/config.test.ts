@@ -162,6 +162,7 @@ t.test('the check lists all that is wrong at once, also a file that is missing o
   t.throws(() => loadConfig({ file: path.dirname(missing), environment, log }), {
     code: 'bad-config',
     message: /EISDIR/,
+    hint: /may read/,
   });
   t.end();
 });
