@@ -1,6 +1,7 @@
 // Makes the newest state of a machine the one that it goes on from: what was written since is written back,
 // as records, so that every point before stays what it is.
 import { assert, HomewardError } from '../../core/errors.ts';
+import { joinRanges } from '../../core/extents/join-ranges.ts';
 import { Pieces } from '../../core/extents/pieces.ts';
 import { limits } from '../../core/limits.ts';
 import type { DiskRange, OnProgress } from '../control/service.ts';
@@ -63,18 +64,7 @@ async function wantedOf(
 ): Promise<[number, number][]> {
   if (isLost || touches(unknown, disk, offset, length)) return [[offset, offset + length]];
   const since = journal.resolveHead(disk, offset, length, new Pieces()).touched();
-  return joined([...since, ...(await reader.outside(disk, offset, length))]);
-}
-
-/** In order, each byte in one range. */
-export function joined(ranges: readonly [number, number][]): [number, number][] {
-  const all: [number, number][] = [];
-  for (const [start, end] of ranges.toSorted((one, other) => one[0] - other[0])) {
-    const last = all.at(-1);
-    if (last === undefined || start > last[1]) all.push([start, end]);
-    else last[1] = Math.max(last[1], end);
-  }
-  return all;
+  return joinRanges([...since, ...(await reader.outside(disk, offset, length))]);
 }
 
 class Writer {

@@ -1,6 +1,7 @@
 // The replica of one disk as it was before a step: what is data and what a hole, checked as it is read.
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { ContentKind } from '../../core/extents/extent-columns.ts';
+import { joinRanges } from '../../core/extents/join-ranges.ts';
 import type { Files } from '../../core/files/files.ts';
 import { limits } from '../../core/limits.ts';
 import { openSums, sumBlockBytes, SumsReader, type SumsFile } from './replica-sums.ts';
@@ -72,7 +73,7 @@ export class OldContent {
       bad.push(...this.#checkEnds(this.#sums, offset, offset + target.length));
     }
     if (bad.length === 0) return bad;
-    const parts = joined(bad);
+    const parts = joinRanges(bad);
     for (const [from, to] of parts) this.#note(from, to);
     return parts.map(([from, to]) => [from - offset, to - offset]);
   };
@@ -152,15 +153,4 @@ export class OldContent {
     const { lsn, disk } = this.#state;
     this.damaged.push({ lsn, disk, start, end, file: null });
   }
-}
-
-/** Sorted, and with those that touch or overlap as one. */
-function joined(parts: readonly Part[]): Part[] {
-  const result: Part[] = [];
-  for (const [from, to] of parts.toSorted((one, other) => one[0] - other[0])) {
-    const last = result.at(-1);
-    if (last !== undefined && last[1] >= from) last[1] = Math.max(last[1], to);
-    else result.push([from, to]);
-  }
-  return result;
 }

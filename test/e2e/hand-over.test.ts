@@ -46,12 +46,14 @@ async function writeWithTags(site: HistorySite, names: readonly string[]): Promi
   await site.write(30);
 }
 
-/** What the disk held at some moments, to be compared with later. */
-async function imagesAt(
-  target: MasterTarget,
-  lsns: readonly number[],
-): Promise<{ lsn: number; image: Buffer }[]> {
-  const found: { lsn: number; image: Buffer }[] = [];
+/** What the disk held at a moment. */
+interface Known {
+  lsn: number;
+  image: Buffer;
+}
+
+async function imagesAt(target: MasterTarget, lsns: readonly number[]): Promise<Known[]> {
+  const found: Known[] = [];
   for (const lsn of lsns) {
     const view = await target.view(machineName, `lsn:${lsn}`);
     found.push({ lsn, image: await readExport(socketOf(view), diskName, historyDiskBytes) });
@@ -63,11 +65,7 @@ async function imagesAt(
 const handOver = ({ client }: MasterTarget, request: HandOverRequest): Promise<HandOverReport> =>
   client.handOver(request, () => undefined, new AbortController().signal);
 
-async function checkImages(
-  t: Test,
-  target: MasterTarget,
-  known: readonly { lsn: number; image: Buffer }[],
-): Promise<void> {
+async function checkImages(t: Test, target: MasterTarget, known: readonly Known[]): Promise<void> {
   const found = await imagesAt(
     target,
     known.map(({ lsn }) => lsn),
@@ -104,6 +102,22 @@ async function checkFollows(site: HistorySite, oracle: Oracle): Promise<void> {
   site.t.same(oracle.compare(image, oracle.changes.length), [], 'and the replica follows it');
 }
 
+async function checkExport(t: Test, socket: string, oracle: Oracle, what: string): Promise<void> {
+  const image = await readExport(socket, diskName, historyDiskBytes);
+  t.same(oracle.compare(image, oracle.changes.length), [], what);
+}
+
+/** It goes on from `lsn`: the old points stay, the replica follows, and nothing is missing. */
+async function checkRunsOn(site: HistorySite, next: Oracle, old: Known[], lsn: number): Promise<void> {
+  const { t, target } = site;
+  await checkImages(t, target, old);
+  await checkFollows(site, next);
+  await checkImages(t, target, old);
+  t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${lsn},.*"why":"runs on unix:`));
+  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
+  t.notMatch(target.log, /level=error/);
+}
+
 t.test('a machine runs here from a moment of before on, and nothing of its history is lost', async (t) => {
   const site = await HistorySite.start(t, longWindow);
   const { target, random } = site;
@@ -133,8 +147,7 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   const status = await site.status();
   t.match(status, { state: 'ok', listen: `unix:${socket}`, detail: null, path: 'ingest' });
   const next = goOnFrom(site, site.changesAt(lsn));
-  const first = await readExport(socket, diskName, historyDiskBytes);
-  t.same(next.compare(first, next.changes.length), [], 'it reads exactly what was there then');
+  await checkExport(t, socket, next, 'it reads exactly what was there then');
   const again = await target.ask<{ result: HandOverReport }>(...verb, '--yes');
   t.equal(again.result.changed, false);
 
@@ -154,14 +167,8 @@ t.test('a machine runs here from a moment of before on, and nothing of its histo
   t.match(gaps, [{ from: headLsn + 1, reason: `handed over at lsn:${lsn}` }]);
   await target.kill();
   await target.restart();
-  const head = await readExport(socket, diskName, historyDiskBytes);
-  t.same(next.compare(head, next.changes.length), [], 'after kill -9 it runs on there');
-  await checkImages(t, target, old);
-  await checkFollows(site, next);
-  await checkImages(t, target, old);
-  t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${lsn},.*"why":"runs on unix:`));
-  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
-  t.notMatch(target.log, /level=error/);
+  await checkExport(t, socket, next, 'after kill -9 it runs on there');
+  await checkRunsOn(site, next, old, lsn);
 });
 
 t.test('a machine runs here from a point of thinned history, and nothing is given up for it', async (t) => {
@@ -189,15 +196,9 @@ t.test('a machine runs here from a point of thinned history, and nothing is give
   t.match(await target.ask(...at, ...run), { result: { lsn: clean, changed: true } });
   t.match(await target.ask(...at, ...run), { result: { lsn: clean, changed: false } });
   const next = goOnFrom(site, site.changesAt(clean));
-  const first = await readExport(socket, diskName, historyDiskBytes);
-  t.same(next.compare(first, next.changes.length), [], 'it reads exactly what was there then');
+  await checkExport(t, socket, next, 'it reads exactly what was there then');
   await writeMore(socket, next, random, 200);
-  await checkImages(t, target, old);
-  await checkFollows(site, next);
-  await checkImages(t, target, old);
-  t.match(ledgerOf(site), new RegExp(`"event":"handed-over","from":${clean},.*"why":"runs on unix:`));
-  t.match(await target.ask('verify', machineName), { result: { ok: true, damaged: [] } });
-  t.notMatch(target.log, /level=error/);
+  await checkRunsOn(site, next, old, clean);
 });
 
 const phases: Record<string, FileEvent> = {

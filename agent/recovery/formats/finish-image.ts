@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { basename } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { joinRanges } from '../../../core/extents/join-ranges.ts';
 import {
   encodeQcow2Header,
   encodeQcow2L1,
@@ -21,7 +22,7 @@ import {
 } from '../../../core/formats/vmdk.ts';
 import { writeFully } from '../../../core/full-io.ts';
 import { limits } from '../../../core/limits.ts';
-import { joinRuns, lastEnd, runsOf, type Placed } from './image-plan.ts';
+import { lastEnd, runsOf, type Placed } from './image-plan.ts';
 import { stretchesOf, type ImageFormat } from './stretch.ts';
 
 export interface ImageEnd {
@@ -56,7 +57,7 @@ async function finishQcow2({ fd, size, placed }: ImageEnd): Promise<void> {
     [0, layout.tablesCluster],
     [refcounts.blocksCluster, refcounts.end],
   ] as const;
-  const runs = joinRuns([...own, ...tableRuns, ...runsOf(placed)]);
+  const runs = joinRanges([...own, ...tableRuns, ...runsOf(placed)]);
   for (let block = 0; block < refcounts.blocks; block++) {
     const position = (refcounts.blocksCluster + block) * qcow2ClusterBytes;
     await writeFully(fd, encodeQcow2RefcountBlock(block, runs), position);

@@ -43,17 +43,6 @@ export function lastEnd(placed: Placed, least: number): number {
   return end;
 }
 
-/** All runs in order, neighbours joined. */
-export function joinRuns(runs: Iterable<ClusterRun>): [start: number, end: number][] {
-  const joined: [number, number][] = [];
-  for (const [start, end] of [...runs].toSorted((one, other) => one[0] - other[0])) {
-    const last = joined.at(-1);
-    if (last !== undefined && last[1] >= start) last[1] = Math.max(last[1], end);
-    else if (end > start) joined.push([start, end]);
-  }
-  return joined;
-}
-
 /** The pairs [start, end) of `parts`. */
 export function* runsOf(placed: Placed): Generator<ClusterRun> {
   for (const parts of placed.values())

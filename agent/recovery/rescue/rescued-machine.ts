@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { HomewardError } from '../../../core/errors.ts';
 import { machineAddress, wholeMachine } from '../../../core/extents/address.ts';
+import { joinRanges } from '../../../core/extents/join-ranges.ts';
 import type { Files } from '../../../core/files/files.ts';
 import { limits } from '../../../core/limits.ts';
 import { silentLog } from '../../../core/log.ts';
@@ -238,13 +239,7 @@ export class RescuedMachine {
     const gone = this.disks.flatMap(({ missing }, index): [number, number][] =>
       missing === null ? [] : [[machineAddress(index, 0), machineAddress(index, limits.diskBytes)]],
     );
-    const joined: [number, number][] = [];
-    for (const [start, end] of [...this.cursor.unknown, ...gone].sort((a, b) => a[0] - b[0])) {
-      const last = joined.at(-1);
-      if (last !== undefined && last[1] >= start) last[1] = Math.max(last[1], end);
-      else joined.push([start, end]);
-    }
-    return joined;
+    return joinRanges([...this.cursor.unknown, ...gone]);
   }
 
   /** Its replica is a mix, and so are the checksums. */

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { endThread } from '../../../core/end-thread.ts';
 import { chooseSeed, seededRandom } from '../../support/random.ts';
 
@@ -30,16 +30,21 @@ const packing = `
   for (;;) packGrain(Buffer.alloc(512, 7));
 `;
 
-t.test('threads that are ended at any moment of their start leave the process alone', async (t) => {
+/** Two at a time, ended at some moment after they have said that they begin. */
+async function endOften(t: Test, times: number, beginOne: () => Worker): Promise<void> {
   const random = seededRandom(chooseSeed(t));
-  for (let n = 0; n < 40; n += 1) {
-    const workers = [begin(), begin()];
+  for (let n = 0; n < times; n += 1) {
+    const workers = [beginOne(), beginOne()];
     await Promise.all(workers.map((worker) => once(worker, 'message')));
     const wait = random.below(12);
     if (wait > 0) await setTimeout(wait);
     await Promise.all(workers.map(endThread));
   }
   t.pass('it is still here');
+}
+
+t.test('threads that are ended at any moment of their start leave the process alone', async (t) => {
+  await endOften(t, 40, begin);
 });
 
 t.test('threads begun while another is ended load all the same', async (t) => {
@@ -56,15 +61,7 @@ t.test('threads begun while another is ended load all the same', async (t) => {
 });
 
 t.test('threads that compress are ended between two grains, however busy they are', async (t) => {
-  const random = seededRandom(chooseSeed(t));
-  for (let n = 0; n < 30; n += 1) {
-    const workers = [1, 2].map(() => new Worker(asFile(packing), { execArgv: [] }));
-    await Promise.all(workers.map((worker) => once(worker, 'message')));
-    const wait = random.below(12);
-    if (wait > 0) await setTimeout(wait);
-    await Promise.all(workers.map(endThread));
-  }
-  t.pass('it is still here');
+  await endOften(t, 30, () => new Worker(asFile(packing), { execArgv: [] }));
 });
 
 t.test('a process that ends while threads compress ends with its own status', async (t) => {

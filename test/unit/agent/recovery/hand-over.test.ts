@@ -9,10 +9,11 @@ import {
   refuseUnderWay,
   type HandOverFacts,
 } from '../../../../agent/recovery/hand-over.ts';
-import { joined, writeBack, type WriteBack } from '../../../../agent/recovery/hand-over-write.ts';
+import { writeBack, type WriteBack } from '../../../../agent/recovery/hand-over-write.ts';
 import type { MachineFile } from '../../../../agent/replica/machine-file.ts';
 import type { HandOverTarget } from '../../../../core/registration/hand-over-words.ts';
 import { machineAddress } from '../../../../core/extents/address.ts';
+import { joinRanges } from '../../../../core/extents/join-ranges.ts';
 import type { ExtentColumns } from '../../../../core/extents/extent-columns.ts';
 import { Pieces } from '../../../../core/extents/pieces.ts';
 
@@ -179,7 +180,7 @@ t.test('what redo and history have touched is joined, and holes are left out', a
     [512, 4096],
     [8192, 8704],
   ]);
-  t.same(joined([...touched, [0, 600], [4096, 5000], [8192, 8200]]), [
+  t.same(joinRanges([...touched, [0, 600], [4096, 5000], [8192, 8200]]), [
     [0, 5000],
     [8192, 8704],
   ]);

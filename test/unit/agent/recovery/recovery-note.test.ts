@@ -1,6 +1,6 @@
 // The note of a recovery that was interrupted: what counts of it, and what it makes of an image.
 import t from 'tap';
-import { joinRuns, planImage } from '../../../../agent/recovery/formats/image-plan.ts';
+import { planImage } from '../../../../agent/recovery/formats/image-plan.ts';
 import {
   formatNoteLine,
   isSameRecovery,
@@ -89,20 +89,4 @@ t.test('raw and qcow2 write what is missing, VMDK all behind the first gap', asy
     ]),
   );
   t.same([vmdk.todo, [...vmdk.kept.keys()], vmdk.free], [[2, 3, 4], [0, 1], { sector: 300 }]);
-});
-
-t.test('runs are joined in order', async (t) => {
-  t.same(
-    joinRuns([
-      [9, 12],
-      [0, 3],
-      [3, 5],
-      [10, 11],
-      [20, 20],
-    ]),
-    [
-      [0, 5],
-      [9, 12],
-    ],
-  );
 });
