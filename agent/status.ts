@@ -265,7 +265,10 @@ function noSpaceDetail({ paths, reserveBytes }: Machine): string {
   const reserve =
     reserveBytes === 0 ? '' : `, of which ${formatSize(reserveBytes)} are reserved for housekeeping`;
   const free = `${formatSize(freeBytes(paths.directory))} free${reserve}`;
-  return `the retention volume is full (${free}): writers get "no space" until there is room again`;
+  const { files, ffree } = fs.statfsSync(paths.directory);
+  // Where files are not counted, as on btrfs, both are 0.
+  const names = files > 0 && ffree === 0 ? ', and no inode' : '';
+  return `the retention volume is full (${free}${names}): writers get "no space" until there is room again`;
 }
 
 /** Age of the newest point: nothing is outstanding when all that arrived is durable. */

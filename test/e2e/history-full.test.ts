@@ -172,6 +172,29 @@ t.test(
   },
 );
 
+t.test('a volume without inodes is full as well, and says of what', { skip }, async (t) => {
+  const site = await HistorySite.start(t, { ...small, FloorHours: '1h' });
+  const { target } = site;
+  await target.stop();
+  const retention = target.inData('retention');
+  const volume = memoryInPlace(t, retention, 128, () => target.kill());
+  await site.comeBack();
+  await site.write(60);
+  const { files, ffree } = fs.statfsSync(retention);
+  volume.limitInodes(files - ffree);
+  await site.writeUntilFull();
+  t.match(await site.status(), { state: 'no-space', detail: /MiB free.*, and no inode\)/ });
+  await site.checkAll();
+  await target.kill();
+  await site.comeBack();
+  await site.checkAll();
+  volume.limitInodes(10_000);
+  await until('the room to be noticed', async () => (await site.status()).state === 'ok');
+  await site.write(60);
+  await site.checkAll();
+  t.match(await verified(target), { ok: true, damaged: [] });
+});
+
 t.test('a retention volume that fails gives back what it holds, and goes on mended', { skip }, async (t) => {
   const site = await HistorySite.start(t, small);
   const { target } = site;

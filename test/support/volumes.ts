@@ -52,12 +52,18 @@ export function mountInPlace(
 }
 
 /** The same in memory, which can grow under whoever uses it. */
+export interface MemoryVolume {
+  grow(megabytes: number): void;
+  /** How many files and directories it may hold. */
+  limitInodes(most: number): void;
+}
+
 export function memoryInPlace(
   t: Test,
   directory: string,
   megabytes: number,
   release: () => Promise<void>,
-): { grow(megabytes: number): void } {
+): MemoryVolume {
   const mount = (size: number, ...how: string[]): void => {
     execFileSync('mount', [...how, '-o', `${how.length > 0 ? '' : 'remount,'}size=${size}M`, directory]);
   };
@@ -68,7 +74,12 @@ export function memoryInPlace(
     },
   };
   takePlace(t, directory, volume, release);
-  return { grow: (more) => mount(more) };
+  return {
+    grow: (more) => mount(more),
+    limitInodes: (most) => {
+      execFileSync('mount', ['-o', `remount,nr_inodes=${most}`, directory]);
+    },
+  };
 }
 
 /** Mounts a volume where a directory is, with all that lay there; it is undone when the test ends. */
