@@ -48,14 +48,17 @@ t.test('rot where nobody wrote is found, and neither shown nor made a part of hi
 
 t.test('what is known to be damaged stays known, until it is not damaged any more', async (t) => {
   const { site } = await siteOf(t);
-  const { target } = site;
+  const { target, oracle } = site;
+  const writer = await site.writer();
+  await writer.change(oracle.add('write', sectorOf(MiB), 8));
+  await writer.flush();
   await site.write(200);
   await target.kill();
   const redo = path.join(site.directory, 'redo');
   const [first = ''] = fs.readdirSync(redo).toSorted();
   const segment = path.join(redo, first);
   const sound = fs.readFileSync(segment);
-  rot(segment, 8192);
+  rot(segment, 1024); // in what the first change wrote
   await site.comeBack();
   t.match(await verified(target), { ok: false });
   const { detail } = await site.status();
