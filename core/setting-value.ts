@@ -3,7 +3,7 @@ import path from 'node:path';
 import { HomewardError } from './errors.ts';
 import { formatKeepRules, parseKeepRules } from './keep-rules.ts';
 import type { Setting } from './settings.ts';
-import { parseDuration, parseSize } from './units.ts';
+import { parseDuration, parseSize, spellDuration, spellSize } from './units.ts';
 
 export type SettingValue = string | number | boolean;
 
@@ -37,6 +37,14 @@ export function parseSetting(setting: Setting, text: string): SettingValue {
     case 'text':
       return text;
   }
+}
+
+/** As it may stand in the file: `parseSetting` reads the same from it. */
+export function spellSetting(setting: Setting, value: SettingValue): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (typeof value === 'number' && setting.type === 'bytes') return spellSize(value);
+  if (typeof value === 'number' && setting.type === 'duration') return spellDuration(value);
+  return String(value);
 }
 
 /** What may be written, in words. */

@@ -37,6 +37,15 @@ export function parseSize(text: string): ByteCount {
   return byteCount(value);
 }
 
+/** Writes a byte count as `parseSize` reads it, exactly: `512M`, `1000`. */
+export function spellSize(bytes: number): string {
+  const [name, unit] = Object.entries(sizeUnits).findLast(([, each]) => bytes > 0 && bytes % each === 0) ?? [
+    '',
+    1,
+  ];
+  return `${bytes / unit}${name}`;
+}
+
 /** Writes a byte count for people: `1.5 GiB`. */
 export function formatSize(bytes: number): string {
   for (const [name, unit] of [
@@ -56,10 +65,20 @@ const durationUnits: Record<string, number> = {
   ...{ d: dayMs, w: 7 * dayMs, y: 365 * dayMs },
 };
 
+/** The largest first; 24 hours stay hours. */
+const spelledUnits: Record<string, number> = { h: 3600e3, m: 60e3, s: 1e3, ms: 1 };
+
 /** Reads a duration as users write it (`15m`, `24h`, `4w`, `1y`, `500ms`) into milliseconds. */
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(text.trim());
   const value = match ? Number(match[1]) * (durationUnits[match[2] ?? ''] ?? NaN) : NaN;
   if (!Number.isFinite(value)) throw new HomewardError('bad-duration', `"${text}" is not a duration`);
   return value;
+}
+
+/** Writes milliseconds as `parseDuration` reads them, exactly: `24h`, `15d`, `90s`. */
+export function spellDuration(ms: number): string {
+  if (ms > dayMs && ms % dayMs === 0) return `${ms / dayMs}d`;
+  const [name, unit] = Object.entries(spelledUnits).find(([, each]) => ms % each === 0) ?? ['ms', 1];
+  return `${ms / unit}${name}`;
 }

@@ -1,10 +1,12 @@
 // hostconfigcli without a screen: the same checks, the same messages, and exit codes.
+import { isIP } from 'node:net';
+import type { Config } from '../core/config.ts';
 import { HomewardError, toHomewardError } from '../core/errors.ts';
 import { formatAddress, type Address } from '../core/identity/address.ts';
 import { limits } from '../core/limits.ts';
+import { spellSetting } from '../core/setting-value.ts';
+import { settings as allSettings } from '../core/settings.ts';
 import { parseDuration } from '../core/units.ts';
-import { isIP } from 'node:net';
-import type { Config } from '../core/config.ts';
 import { applyChanges, applyServer, checkPlaces } from './actions/apply.ts';
 import { checkChanges } from './actions/config-file.ts';
 import { findFault } from './actions/find-fault.ts';
@@ -36,18 +38,26 @@ export interface Order {
   signal: AbortSignal;
 }
 
-/** `--show`: every setting as it counts for the daemon, and the status. There are no secrets among them. */
+/**
+ * `--show`: every setting as it counts for the daemon, spelled as in its file, and the status. There are no
+ * secrets among them.
+ */
 export async function show({ places, settings }: Order): Promise<Answer> {
   const { enrolled, registered, contactSeconds, service } = await readStatus(places, settings);
   const status = { enrolled, registered, contactSeconds, service };
   const document = { file: places.config, data: places.data, unit: places.unit, settings, status };
   const lines = [
     `# ${places.config}`,
-    ...Object.entries(settings).map(([name, value]) => `${name} = ${String(value)}`),
+    ...['vxagent', 'homeward'].flatMap((section) => [`[${section}]`, ...spelledIn(section, settings)]),
     `# ${statusParts(status, settings.role).join(' | ')}`,
   ];
   return { document, text: `${lines.join('\n')}\n` };
 }
+
+const spelledIn = (section: string, values: Config): string[] =>
+  allSettings
+    .filter((setting) => setting.section === section)
+    .map((setting) => `${setting.key} = ${spellSetting(setting, values[setting.name])}`.trimEnd());
 
 export async function showVolumes({ places }: Order): Promise<Answer> {
   const { judgeVolumes } = await import('../agent/prerequisites/client.ts');

@@ -65,6 +65,9 @@ t.test('what is shown has every setting, and no key of this host', async (t) => 
     settings: { configServerAddress: '', configServerPort: 443, role: 'MasterTarget' },
     status: { enrolled: false, registered: null, contactSeconds: null },
   });
-  t.match(text, /^configServerPort = 443$/m);
+  t.match(text, /^\[vxagent\]\n[^]*^\[homeward\]\n[^]*^ConfigServerPort = 443$[^]*^WindowHours = 24h$/m);
+  const file = path.join(temporaryDirectory(t), 'shown.conf');
+  fs.writeFileSync(file, text);
+  t.same(readSettings(file), order.settings, 'it can be read as a configuration again');
   t.notMatch(text, /passphrase|PRIVATE/i);
 });
