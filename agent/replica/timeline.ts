@@ -1,5 +1,4 @@
-// The cursor of one machine and the undo behind it: apply, roll back, split, merge, prune, each in crash
-// order.
+// The cursor of one machine and the undo behind it, and every way of moving them, in crash order.
 import { basename, join } from 'node:path';
 import { assert, errnoOf } from '../../core/errors.ts';
 import type { Cursor } from './cursor.ts';
@@ -341,12 +340,13 @@ export class Timeline {
 
   /** Temporary names become the real ones. What cannot be named durably is as if it had not been made. */
   async #place(all: readonly { output: Output; made: UndoMade }[]): Promise<void> {
-    const { files, undoDirectory } = this.#parts;
+    const { files, undo, undoDirectory } = this.#parts;
     try {
       for (const { output, made } of all) {
         const path = this.#pathOf(output.note);
         files.rename(made.path, path);
         this.#gone.renamedTo(path);
+        undo.named(path);
       }
       await files.syncDirectory(undoDirectory);
     } catch (error) {

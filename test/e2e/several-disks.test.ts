@@ -68,7 +68,7 @@ t.test(
     const { target, oracles, random } = disks;
     await Promise.all((await writers(disks)).map((writer) => writer.writeMore(300)));
     t.equal((await target.status('pair')).headLsn, 600, 'every write took one LSN');
-    for (const lsn of [0, 600, ...Array.from({ length: 4 }, () => random.below(600))]) {
+    for (const lsn of new Set([0, 600, ...Array.from({ length: 4 }, () => random.below(600))])) {
       const view = await target.view('pair', `lsn:${lsn}`);
       t.same(view.exports, ['system', 'data']);
       const images = await readBoth(view.socket);

@@ -162,6 +162,13 @@ function rot({ world, random, mayRot }: Acting): boolean {
   return true;
 }
 
+/** What a crash left of a split or a merge goes some time after the start, whatever is done meanwhile. */
+function tidy({ world }: Acting): boolean {
+  if (world.undo.leftovers.length === 0) return false;
+  world.undo.dropLeftovers();
+  return true;
+}
+
 function removeDerived({ world, random }: Acting): void {
   world.io.quietly(() => {
     const gone = world.io.files.list(derived).filter(() => random.chance(0.5));
@@ -188,6 +195,7 @@ export const actions: Record<string, { weight: number; isStep?: boolean; act: Ac
   view: { weight: 5, act: openView },
   'close view': { weight: 4, act: closeView },
   tables: { weight: 2, act: async ({ world }) => ops.buildTables(world) },
+  tidy: { weight: 3, act: tidy },
   'remove derived': { weight: 2, act: async (acting) => removeDerived(acting) },
   rot: { weight: 2, act: rot },
 };

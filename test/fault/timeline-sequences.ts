@@ -161,6 +161,7 @@ export function isRefusal(error: unknown, { io }: TimelineWorld): boolean {
 export async function useAll(world: TimelineWorld): Promise<void> {
   for (const name of ['write', 'tag', 'apply', 'roll back', 'apply', 'prune', 'thin'])
     await operate(world, name);
+  world.undo.dropLeftovers();
   checkEverything(world);
   const next = await TimelineWorld.open(world.end('drop', 1));
   checkEverything(next);

@@ -127,9 +127,7 @@ export class TimelineWorld implements Noted {
       throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
     truth.restart(headLsn);
     const replicas = Array.from({ length: truthDisks }, (_, disk) => files.open(`/r/${disk}`));
-    const world = new TimelineWorld(remains, mistake, { io, journal, undo, replicas });
-    world.undo.dropLeftovers();
-    return world;
+    return new TimelineWorld(remains, mistake, { io, journal, undo, replicas });
   }
 
   private constructor(remains: Remains, mistake: Mistake, { io, journal, undo, replicas }: Opened) {

@@ -202,7 +202,7 @@ t.test('the role is chosen before a host has registered, and not after', async (
   const { status, err } = await host.run(['--role', 'ProcessServer']);
   t.equal(status, 0, err);
   t.equal(host.setting('Role'), 'ProcessServer');
-  t.match((await host.run(['--show'])).out, 'role = ProcessServer');
+  t.match((await host.run(['--show'])).out, 'Role = ProcessServer');
   const registered = new ConfiguredHost(t, { lines: ['[vxagent]', 'HostId = 7f0c'] });
   t.match(refusedWith(t, await registered.run(['--json', '--role', 'Agent']), 5), { code: 'conflict' });
   t.equal(registered.setting('Role'), 'MasterTarget');

@@ -193,10 +193,19 @@ export class UndoLog {
     return this.dropBelow(Infinity);
   }
 
+  /** A step's file has this name now, and what had been left over under it is gone. */
+  named(path: string): void {
+    const at = this.#leftovers.findIndex((one) => one.path === path);
+    if (at >= 0) this.#leftovers.splice(at, 1);
+  }
+
   /** Unlinks what `leftovers` lists. */
   dropLeftovers(): void {
     const { files } = this.#options;
-    for (const { path } of this.#leftovers.splice(0)) files.unlink(path);
+    for (let one = this.#leftovers[0]; one !== undefined; one = this.#leftovers[0]) {
+      files.unlink(one.path);
+      this.#leftovers.shift();
+    }
   }
 
   /** The file of a step, for another thread to read. */
