@@ -1,6 +1,7 @@
 // Lends what redo shows at a moment: tables and segments, held until they are released.
 import type { Files } from '../../core/files/files.ts';
 import { ExtentTable } from '../../core/extents/extent-table.ts';
+import { tryReadTableMeta, type TableFiles } from '../../core/extents/table-file.ts';
 import type { PrefixTable } from '../../core/extents/levelled-index.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import type { LayerSource, LentRedo } from '../replica/undo/undo-step.ts';
@@ -21,7 +22,7 @@ export interface RedoLayers {
 }
 
 export interface Lenders {
-  files: Pick<Files, 'open' | 'close'>;
+  files: Pick<Files, 'open' | 'close'> & TableFiles;
   index: RedoIndex;
   tables: RedoTables;
 }
@@ -78,7 +79,10 @@ function sourcesOf(
   }
 }
 
-/** A node in a file that has gone, or one of a single segment, is shown by the tables of its segments. */
+/**
+ * A node in a file that has gone, or is of others, or one of a single segment, is shown by the tables of its
+ * segments.
+ */
 function prefixSources(
   lenders: Lenders,
   table: PrefixTable,
@@ -87,9 +91,9 @@ function prefixSources(
 ): LayerSource[] {
   if (table instanceof ExtentTable) return table.count > 0 ? [inMemory(table)] : [];
   const { first, end, path } = table;
-  const fd = end - first > 1 && path !== '' ? tryOpen(lenders, path) : null;
+  const wanted = segments.filter(({ ordinal }) => ordinal >= first && ordinal < end);
+  const fd = end - first > 1 && path !== '' ? tryOpen(lenders, path, first, wanted) : null;
   if (fd === null) {
-    const wanted = segments.filter(({ ordinal }) => ordinal >= first && ordinal < end);
     return wanted.toReversed().map((segment) => tableSource(lenders, segment, open));
   }
   open.push(fd);
@@ -97,12 +101,22 @@ function prefixSources(
   return [{ kind: 'file', path, fd, ordinals }];
 }
 
-function tryOpen({ files }: Lenders, path: string): number | null {
+/** Null unless it is the file of these segments: then it is made again with the index, after the next start. */
+function tryOpen({ files }: Lenders, path: string, first: number, wanted: readonly Segment[]): number | null {
+  let fd: number;
   try {
-    return files.open(path);
+    fd = files.open(path);
   } catch {
-    return null; // made again with the index, after the next start
+    return null;
   }
+  const sources = tryReadTableMeta(files, fd)?.sources ?? [];
+  const isOf = ({ ordinal, precededBy, lastLsn, identity }: Segment): boolean => {
+    const source = sources[ordinal - first];
+    return source?.from === precededBy && source.to === lastLsn && source.identity === identity;
+  };
+  if (wanted.every(isOf)) return fd;
+  files.close(fd);
+  return null;
 }
 
 function tableSource({ index, tables }: Lenders, segment: Segment, open: number[]): LayerSource {

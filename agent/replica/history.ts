@@ -129,7 +129,7 @@ export class History {
 
   #hold(lsn: number, disks: ViewDisk[]): HeldContent {
     const { machine, mark } = this.#parts.journal.source;
-    const held = this.#live.hold({ mark, machine, lsn, disks }, () => this.#plan(lsn), this.#cursor.lsn);
+    const held = this.#live.hold({ mark, machine, lsn, disks }, () => this.#plan(lsn));
     return { ...held, damaged: (found) => this.#noteDamage(found, disks) };
   }
 
@@ -150,9 +150,10 @@ export class History {
     try {
       const undo = this.undo.layersFrom(base);
       const segments = [...redo.segments, ...undo.segments];
-      const { unknown } = this.#cursor;
+      const { unknown, lsn: low } = this.#cursor;
+      const replicas = { low, high: this.timeline.open?.to ?? low };
       return {
-        plan: { redo: redo.redo, floor: redo.floor, undo: undo.undo, segments, unknown },
+        plan: { replicas, redo: redo.redo, floor: redo.floor, undo: undo.undo, segments, unknown },
         release: () => {
           release();
           undo.release();

@@ -34,10 +34,10 @@ export class LiveViews {
   }
 
   /**
-   * Content that goes on being true while the cursor, at `cursor` now, moves. `plan` is asked again when a
-   * step opens. The reader says now and then which counter it has come to: what older plans held goes.
+   * Content that goes on being true while the cursor moves. `plan` is asked again when a step opens. The
+   * reader says now and then which counter it has come to: what older plans held goes.
    */
-  hold(content: Omit<ViewContent, 'plan' | 'live'>, plan: () => HeldPlan, cursor: number): HeldContent {
+  hold(content: Omit<ViewContent, 'plan' | 'live'>, plan: () => HeldPlan): HeldContent {
     const { plan: first, release } = plan();
     const { counter } = this;
     const { port1, port2 } = new MessageChannel();
@@ -49,7 +49,7 @@ export class LiveViews {
     return {
       content: {
         ...content,
-        plan: { ...first, counter, ...(counter % 2 === 0 && { cursor }) },
+        plan: { ...first, counter },
         live: { counter: shared, port: port2 },
       },
       transfer: [port2],
@@ -72,7 +72,7 @@ export class LiveViews {
       open.held.push({ counter: next, release }); // the reader may be at the old one: both are held
       open.port.postMessage({ plan: { ...plan, counter: next } } satisfies PlanMessage);
     }
-    Atomics.store(this.#counter, 0, next);
+    this.#raise(next);
   }
 
   /** The replica is whole, and durable so: it is the state at `cursor`. */
@@ -80,7 +80,12 @@ export class LiveViews {
     if (this.counter % 2 === 0) return;
     const next = this.counter + 1;
     for (const { port } of this.#open) port.postMessage({ ended: next, cursor } satisfies PlanMessage);
-    Atomics.store(this.#counter, 0, next);
+    this.#raise(next);
+  }
+
+  #raise(counter: number): void {
+    Atomics.store(this.#counter, 0, counter);
+    Atomics.notify(this.#counter, 0);
   }
 
   #planAll(): [Open, HeldPlan][] {

@@ -56,11 +56,15 @@ export class SumsPage {
   readonly words = new Uint32Array(pageBytes / 4);
   readonly bytes = Buffer.from(this.words.buffer);
 
-  /** A page that is not sound says nothing; of one that is not there, each block has the sum `absent`. */
-  settle(read: number, absent: number): void {
-    if (read === pageBytes && this.words[sumsPerPage] === this.#crc()) return;
+  /**
+   * A page that is not sound says nothing; of one that is not there, each block has the sum `absent`. False
+   * when it is there and not sound.
+   */
+  settle(read: number, absent: number): boolean {
+    if (read === pageBytes && this.words[sumsPerPage] === this.#crc()) return true;
     const isThere = this.words.subarray(0, Math.ceil(read / 4)).some((word) => word !== 0);
     this.words.fill(isThere ? notKnown : absent);
+    return !isThere;
   }
 
   seal(): void {
@@ -79,6 +83,8 @@ export class SumsFile {
   readonly #owner: SumsOwner;
   /** The sum of each block of a page that is not there, by the state that was read or written last. */
   absent: number = notKnown;
+  /** The file was no shorter then: what is missing below has been cut off. */
+  #leastBytes = 0;
 
   constructor(files: Files, fd: number, owner: SumsOwner) {
     this.#files = files;
@@ -86,22 +92,29 @@ export class SumsFile {
     this.#owner = owner;
   }
 
-  /** Null when the header is not a sound one of this owner. */
+  /** Null when the header is not a sound one of this owner. Of a file that was cut the rest is unknown. */
   readState(): SumsState | null {
     this.absent = notKnown;
+    this.#leastBytes = 0;
     const header = Buffer.alloc(headerBytes);
     if (this.#tryRead(header, 0) < headerBytes) return null;
     if (magic.compare(header, 0, magic.length) !== 0) return null;
     if (header.readUInt32LE(60) !== crc32(header.subarray(0, 60))) return null;
     const { machine, disk } = this.#owner;
     if (!header.subarray(8, 24).equals(machine) || header.readUInt32LE(24) !== disk) return null;
-    const rest = header.readUInt32LE(48);
+    const leastBytes = readU64(header, 52);
+    const rest = this.#files.size(this.fd) < leastBytes ? Rest.unknown : header.readUInt32LE(48);
+    this.#leastBytes = leastBytes;
     this.absent = absentOf(rest);
     return { open: header.readUInt32LE(28) !== 0, low: readU64(header, 32), high: readU64(header, 40), rest };
   }
 
-  /** 64 bytes at the beginning of a sector, which is written whole or not at all. */
+  /**
+   * 64 bytes at the beginning of a sector, which is written whole or not at all. After a power cut that leaves
+   * them, but not what made the file longer, the rest is unknown.
+   */
   writeState({ low, high, open, rest }: SumsState): void {
+    this.#leastBytes = this.#files.size(this.fd);
     const header = Buffer.alloc(headerBytes);
     magic.copy(header, 0);
     header.set(this.#owner.machine, 8);
@@ -110,13 +123,20 @@ export class SumsFile {
     writeU64(header, 32, low);
     writeU64(header, 40, high);
     header.writeUInt32LE(rest, 48);
+    writeU64(header, 52, this.#leastBytes);
     header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
     this.#files.write(this.fd, [header], 0);
     this.absent = absentOf(rest);
   }
 
   readPage(index: number, page: SumsPage): void {
-    page.settle(this.#tryRead(page.bytes, placeOf(index)), this.absent);
+    const at = placeOf(index);
+    // What another thread is just writing may be read in part, which does not last.
+    for (let tries = 0; tries < 3; tries++) {
+      const read = this.#tryRead(page.bytes, at);
+      const isCut = read < pageBytes && at < this.#leastBytes;
+      if (page.settle(read, isCut ? notKnown : this.absent)) return;
+    }
   }
 
   writePage(index: number, page: SumsPage): void {
@@ -171,8 +191,8 @@ export function openSums(files: Files, path: string, owner: SumsOwner, create = 
 const pagesKept = 256;
 
 /**
- * Checks what was read from a replica. Only for as long as no step is open: `isValid` is to be asked after
- * each step, and what was checked counts when no step has begun by the time it was.
+ * Checks what was read from a replica. `isValid` is to be asked whenever a step has begun or ended, and what
+ * was checked counts when none has by the time it was; while one is open, only of blocks that it leaves alone.
  */
 export class SumsReader {
   /** Bytes that were to be checked, and of which nothing is known. */
@@ -184,11 +204,19 @@ export class SumsReader {
     this.#sums = sums;
   }
 
-  /** Whether the sums are those of the replica at this LSN. Forgets what was read before. */
-  isValid(lsn: number): boolean {
+  /**
+   * Whether the sums are those of the replica at this LSN, or on its way from `low` to `high`. Forgets what
+   * was read before.
+   */
+  isValid(low: number, high = low): boolean {
+    this.forget();
+    const state = this.#sums.readState() ?? this.#sums.readState(); // the first may have been half written
+    return state !== null && state.low >= low && state.high <= high && (!state.open || low < high);
+  }
+
+  /** What was read before may have been written since. */
+  forget(): void {
     this.#pages.clear();
-    const state = this.#sums.readState();
-    return state !== null && !state.open && state.low === lsn && state.high === lsn;
   }
 
   /**

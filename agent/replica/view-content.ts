@@ -24,11 +24,20 @@ export interface ViewSegment {
   end: number;
 }
 
+/**
+ * What replicas are as of: where no step is open both are the cursor, else they are the ends of the step. What
+ * that writes is hidden by redo or undo of every plan.
+ */
+export interface ReplicaSpan {
+  low: number;
+  high: number;
+}
+
 /** Where the content of a view lies, true from the moment of `counter` on; see `LiveFeed`. */
 export interface ViewPlan {
   counter: number;
-  /** The cursor, when no step is open: what checksums of the replicas have to be of to count. */
-  cursor?: number;
+  /** What checksums of the replicas have to be of to count; missing when nobody knows. */
+  replicas?: ReplicaSpan;
   /** Newest first. */
   redo: LayerSource[];
   /** The boundary that redo is read from: see `Layers.floor`. */

@@ -1,7 +1,7 @@
 // The plan that a view reads by, kept true while steps open and end in another thread.
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { HomewardError } from '../../core/errors.ts';
-import type { LiveFeed, PlanMessage, ViewPlan } from './view-content.ts';
+import type { LiveFeed, PlanMessage, ReplicaSpan, ViewPlan } from './view-content.ts';
 
 /** What has become of the plan since it was looked at last: nothing, it holds on, or there is a new one. */
 export type PlanChange = 'none' | 'ended' | 'replaced';
@@ -12,7 +12,7 @@ export class PlanFeed {
   readonly #counter: Int32Array | null;
   /** The newest counter that the plan is known to hold for. */
   #heldFor: number;
-  #cursor: number | null;
+  #replicas: ReplicaSpan | null;
   #said: number;
 
   constructor(plan: ViewPlan, live: LiveFeed | null) {
@@ -20,12 +20,12 @@ export class PlanFeed {
     this.#live = live;
     this.#counter = live === null ? null : new Int32Array(live.counter);
     this.#heldFor = this.#said = plan.counter;
-    this.#cursor = plan.cursor ?? null;
+    this.#replicas = plan.replicas ?? null;
   }
 
-  /** What the replicas are as of; null while a step is open, or when nobody said. */
-  get replicaLsn(): number | null {
-    return (this.#heldFor & 1) === 1 ? null : this.#cursor;
+  /** What the replicas are as of; null when nobody said. */
+  get replicas(): ReplicaSpan | null {
+    return this.#replicas;
   }
 
   /**
@@ -46,6 +46,11 @@ export class PlanFeed {
     return this.plan === before ? 'ended' : 'replaced';
   }
 
+  /** Lets the thread that does the steps go on for so long, or until it begins or ends one. */
+  wait(ms: number): void {
+    if (this.#counter !== null) Atomics.wait(this.#counter, 0, Atomics.load(this.#counter, 0), ms);
+  }
+
   /** Says how far it has come. Not in the midst of a read: what an older plan held goes then. */
   acknowledge(): void {
     if (this.#said === this.#heldFor) return;
@@ -62,10 +67,11 @@ export class PlanFeed {
     if ('plan' in message) {
       this.plan = message.plan;
       this.#heldFor = message.plan.counter;
-      this.#cursor = message.plan.cursor ?? null;
+      this.#replicas = message.plan.replicas ?? null;
     } else {
       this.#heldFor = message.ended;
-      this.#cursor = message.cursor ?? null;
+      const { cursor } = message;
+      this.#replicas = cursor === undefined ? null : { low: cursor, high: cursor };
     }
   }
 

@@ -7,6 +7,7 @@ import { ContentKind, type ExtentColumns } from '../../core/extents/extent-colum
 import { Pieces } from '../../core/extents/pieces.ts';
 import type { Files } from '../../core/files/files.ts';
 import { hostFiles } from '../../core/files/host-files.ts';
+import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
 import type { Wanted } from '../../core/segment-log/read-record.ts';
 import { RecordReader } from './record-reader.ts';
@@ -14,7 +15,7 @@ import { findRecordsAhead, positionOf, wantedUntil } from './view-ahead.ts';
 import { firstUndoOrdinal, type DamagedRead, type ViewContent, type ViewSegment } from './view-content.ts';
 import { PlanFeed } from './view-feed.ts';
 import { ViewLayers, type LayersOf } from './view-layers.ts';
-import { touches, ViewReplicas } from './view-replica.ts';
+import { BeingWritten, touches, ViewReplicas } from './view-replica.ts';
 
 export interface ViewReaderOptions {
   files?: Files;
@@ -22,6 +23,8 @@ export interface ViewReaderOptions {
   log?: Log;
   /** Hears of records that cannot be read, each time they are asked for. */
   damaged?(found: DamagedRead): void;
+  /** False when no other thread does the steps: none ends while it reads. */
+  waits?: boolean;
 }
 
 /**
@@ -47,13 +50,20 @@ export class ViewReader {
   #damaged: DamagedRead | null = null;
   readonly #hearsDamage: ((found: DamagedRead) => void) | undefined;
 
-  constructor(content: ViewContent, { files = hostFiles, log, damaged }: ViewReaderOptions = {}) {
+  constructor(
+    content: ViewContent,
+    { files = hostFiles, log, damaged, waits = content.live !== null }: ViewReaderOptions = {},
+  ) {
     this.content = content;
     this.#hearsDamage = damaged;
     this.#layersOf = { content, files, log: log ?? null };
     this.#feed = new PlanFeed(content.plan, content.live);
     this.#records = new RecordReader(content.mark, files);
-    this.#replicas = new ViewReplicas(content, files);
+    const isHidden = (disk: number, start: number, end: number): boolean => {
+      const base = machineAddress(disk, start);
+      return this.#resolve(base, base + end - start, new Pieces()).touched().length > 0;
+    };
+    this.#replicas = new ViewReplicas(content, { files, isHidden, waits });
   }
 
   /** Fills `target` with the disk's content from `offset`. */
@@ -75,6 +85,7 @@ export class ViewReader {
     this.#damaged = null;
     const base = machineAddress(disk, offset);
     let wanted = [base, base + target.length];
+    const patience = performance.now() + limits.stepPatienceMs; // a moment of that clock
     for (;;) {
       const inReplica: number[] = [];
       for (let at = 0; at < wanted.length; at += 2)
@@ -82,10 +93,17 @@ export class ViewReader {
       if (inReplica.length === 0) return;
       const failure = this.#tryReadReplica(disk, base, inReplica, target);
       const change = this.#takePlan();
-      if (change === 'none' && failure !== null) throw failure;
+      if (change === 'none' && failure !== null) this.#endOrWait(failure, patience);
       if (change !== 'replaced' && failure === null) return;
       wanted = inReplica;
     }
+  }
+
+  /** Throws what went wrong with a replica, unless it may pass before `patience` is over. */
+  #endOrWait(failure: unknown, patience: number): void {
+    if (!(failure instanceof BeingWritten) || performance.now() > patience) throw failure;
+    this.#feed.wait(limits.stepLookMs);
+    this.#replicas.lookAgain();
   }
 
   /** What [offset, offset + length) consists of: data, or zeros that no storage stands behind. */
@@ -126,7 +144,7 @@ export class ViewReader {
 
   #takePlan(): ReturnType<PlanFeed['take']> {
     const change = this.#feed.take();
-    if (change !== 'none') this.#replicas.settle(this.#feed.replicaLsn);
+    if (change !== 'none') this.#replicas.settle(this.#feed.replicas);
     if (change === 'replaced') this.#records.forget();
     if (change === 'replaced' && this.#layers !== null) {
       const before = this.#layers;
@@ -136,12 +154,12 @@ export class ViewReader {
     return change;
   }
 
-  #resolve(start: number, end: number): Pieces {
+  #resolve(start: number, end: number, pieces = this.#pieces): Pieces {
     if (this.#layers === null) {
       this.#layers = new ViewLayers(this.#layersOf, this.#feed.plan);
-      this.#replicas.settle(this.#feed.replicaLsn);
+      this.#replicas.settle(this.#feed.replicas);
     }
-    return this.#layers.resolve(start, end, this.#pieces);
+    return this.#layers.resolve(start, end, pieces);
   }
 
   /** Reads what is in records of [start, end); the rest goes to `inReplica`, as pairs of addresses. */

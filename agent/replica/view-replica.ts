@@ -6,45 +6,63 @@ import { machineAddress } from '../../core/extents/address.ts';
 import type { Files } from '../../core/files/files.ts';
 import { roundUp } from '../../core/units.ts';
 import { openSums, sumBlockBytes, SumsReader } from './replica-sums.ts';
-import type { ViewContent, ViewDisk } from './view-content.ts';
+import type { ReplicaSpan, ViewContent, ViewDisk } from './view-content.ts';
 
 interface Sums {
   fd: number;
   reader: SumsReader;
 }
 
+/** Of a block that a step is writing in part: whether the rest of it is right shows when that is done. */
+export class BeingWritten extends HomewardError {}
+
+export interface ViewReplicasOptions {
+  files: Files;
+  /** Whether redo or undo of the plan hides any of bytes [start, end) of a disk. */
+  isHidden(disk: number, start: number, end: number): boolean;
+  /** What cannot be waited for is believed instead of 'being written'. */
+  waits: boolean;
+}
+
 export class ViewReplicas {
   readonly #content: ViewContent;
   readonly #files: Files;
+  readonly #isHidden: ViewReplicasOptions['isHidden'];
+  readonly #waits: boolean;
   /** What the sums that are looked at are of; null while none are. */
-  #lsn: number | null = null;
-  /** By disk; none where there are none for `#lsn`. */
+  #span: ReplicaSpan | null = null;
+  /** By disk; none where there are none for `#span`. */
   #sums: (Sums | null)[] = [];
   /** Whole blocks, when a piece of one is wanted. */
   #blocks = Buffer.alloc(0);
   /** Where data was seen last: pieces of a disk that is all data need not ask again each. */
   readonly #data = { disk: -1, from: 0, to: 0 };
 
-  constructor(content: ViewContent, files: Files) {
+  constructor(content: ViewContent, { files, isHidden, waits }: ViewReplicasOptions) {
     this.#content = content;
     this.#files = files;
+    this.#isHidden = isHidden;
+    this.#waits = waits;
   }
 
-  /**
-   * Says that the replicas are those of `lsn`, and no step changes them; null when one does, or nobody knows.
-   */
-  settle(lsn: number | null): void {
-    if (lsn === this.#lsn) return;
-    this.#lsn = lsn;
-    if (lsn === null) return;
-    this.#sums = this.#content.disks.map((disk, index) => this.#sumsAt(disk, index, lsn));
+  /** Says what the replicas are as of; null when nobody knows. */
+  settle(span: ReplicaSpan | null): void {
+    if (span?.low === this.#span?.low && span?.high === this.#span?.high) return;
+    this.#span = span;
+    if (span === null) return;
+    this.#sums = this.#content.disks.map((disk, index) => this.#sumsFor(disk, index, span));
+  }
+
+  /** Checksums may have been written since they were read. */
+  lookAgain(): void {
+    for (const sums of this.#sums) sums?.reader.forget();
   }
 
   /** Closes what it has opened. */
   close(): void {
     for (const sums of this.#sums) if (sums !== null) this.#files.close(sums.fd);
     this.#sums = [];
-    this.#lsn = null;
+    this.#span = null;
   }
 
   read(disk: number, offset: number, target: Buffer): void {
@@ -58,8 +76,7 @@ export class ViewReplicas {
     const isWhole = start === offset && end === offset + target.length;
     const bytes = isWhole ? target : this.#buffer(end - start);
     this.#fill(disk, start, bytes);
-    const [bad] = sums.check(start, bytes);
-    if (bad !== undefined) throw this.#rotten(disk, bad);
+    for (const [from, to] of sums.check(start, bytes)) this.#judge(disk, from, to);
     if (!isWhole) bytes.copy(target, 0, offset - start, offset - start + target.length);
   }
 
@@ -108,20 +125,28 @@ export class ViewReplicas {
   }
 
   #validSums(disk: number): SumsReader | null {
-    return this.#lsn === null ? null : (this.#sums[disk]?.reader ?? null);
+    return this.#span === null ? null : (this.#sums[disk]?.reader ?? null);
+  }
+
+  /** Throws what is to be said of blocks that do not fit: a step changes no others than those it hides. */
+  #judge(disk: number, start: number, end: number): void {
+    const isOpen = this.#span !== null && this.#span.low < this.#span.high;
+    for (let at = start; at < end; at += sumBlockBytes)
+      if (!isOpen || !this.#isHidden(disk, at, at + sumBlockBytes)) throw this.#rotten(disk, [start, end]);
+    if (this.#waits) throw new BeingWritten('damaged', this.#rotten(disk, [start, end]).message);
   }
 
   /** A file that is not, or no more, about these replicas is looked for again: it may have been made anew. */
-  #sumsAt({ sums }: ViewDisk, disk: number, lsn: number): Sums | null {
+  #sumsFor({ sums }: ViewDisk, disk: number, { low, high }: ReplicaSpan): Sums | null {
     const known = this.#sums[disk] ?? null;
     if (known !== null) {
-      if (known.reader.isValid(lsn)) return known;
+      if (known.reader.isValid(low, high)) return known;
       this.#files.close(known.fd);
     }
     const file = sums === null ? null : openSums(this.#files, sums, { machine: this.#content.machine, disk });
     if (file === null) return null;
     const reader = new SumsReader(file);
-    if (reader.isValid(lsn)) return { fd: file.fd, reader };
+    if (reader.isValid(low, high)) return { fd: file.fd, reader };
     this.#files.close(file.fd);
     return null;
   }

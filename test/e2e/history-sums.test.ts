@@ -2,9 +2,19 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { NbdErrno } from '../../core/nbd/export.ts';
+import { Command } from '../../core/nbd/protocol.ts';
 import { limits } from '../../core/limits.ts';
 import { MiB } from '../../core/units.ts';
-import { diskName, hastySettings, HistorySite, machineName, verified } from '../support/history-site.ts';
+import {
+  diskName,
+  hastySettings,
+  HistorySite,
+  machineName,
+  socketOf,
+  verified,
+} from '../support/history-site.ts';
+import { NbdClient } from '../support/nbd-client.ts';
 import { until } from '../support/homeward.ts';
 import { sectorBytes } from '../support/oracle.ts';
 
@@ -44,6 +54,40 @@ t.test('rot where nobody wrote is found, and neither shown nor made a part of hi
   await again.flush();
   await site.applyAll();
   t.match(await target.refused(...recover), { code: 'damaged' }, 'undo has it as unknown');
+});
+
+t.test('rot is not shown while steps write elsewhere', async (t) => {
+  const { site, replica } = await siteOf(t);
+  const { target, oracle, random } = site;
+  const writer = await site.writer();
+  await writer.change(oracle.add('write', sectorOf(MiB), 64));
+  await writer.flush();
+  await site.applyAll();
+  const view = await target.view(machineName, 'lsn:1');
+  rot(replica, MiB + 100);
+  const client = await NbdClient.open({ path: socketOf(view) }, diskName, { structured: false });
+  t.teardown(() => client.socket.destroy());
+  const applied = async (): Promise<number> => (await site.status()).appliedLsn;
+  const first = await applied();
+  const read = { refused: 0, shown: 0 };
+  let isOver = false;
+  const reading = (async () => {
+    while (!isOver) {
+      const { errno } = await client.ask(Command.read, MiB, 4096);
+      read[errno === NbdErrno.EIO ? 'refused' : 'shown'] += 1;
+    }
+  })();
+  while ((await applied()) < first + 2000) {
+    for (let n = 0; n < 100; n++)
+      await writer.change(oracle.add('write', sectorOf(2 * MiB) + 8 * random.below(256), 8));
+    await writer.flush();
+  }
+  const recover = ['recover', machineName, '--at', 'lsn:1', '--to', `raw:${target.inDirectory('out')}`];
+  t.match(await target.refused(...recover), { code: 'damaged' });
+  isOver = true;
+  await reading;
+  t.equal(read.shown, 0);
+  t.ok(read.refused > 20, `${read.refused} reads`);
 });
 
 t.test('what is known to be damaged stays known, until it is not damaged any more', async (t) => {

@@ -24,7 +24,7 @@ export class TimelineView {
     const content = world.mistake.content?.(held.content, world) ?? held.content;
     this.lsn = lsn;
     this.#world = world;
-    this.#reader = new ViewReader(content, { files: world.io.files });
+    this.#reader = new ViewReader(content, { files: world.io.files, waits: false });
     this.#release = held.release;
   }
 

@@ -25,6 +25,7 @@ import {
   type HeldContent,
   type ViewDisk,
   type ViewPlan,
+  type ReplicaSpan,
   type ViewSegment,
 } from '../../replica/view-content.ts';
 import { readOnlyFiles } from '../rescue-files.ts';
@@ -180,7 +181,7 @@ export class RescuedMachine {
     const undo = this.#undoFrom(base, lsn);
     return {
       counter: 0,
-      ...(!this.#isStepOpen && { cursor: this.cursor.lsn }),
+      replicas: this.#replicas,
       redo: layers.flatMap((layer): LayerSource[] => {
         if (layer.kind === 'unknown')
           return [{ kind: 'memory', table: unknownTable(layer.ordinal).transferable() }];
@@ -242,10 +243,11 @@ export class RescuedMachine {
     return joinRanges([...this.cursor.unknown, ...gone]);
   }
 
-  /** Its replica is a mix, and so are the checksums. */
-  get #isStepOpen(): boolean {
+  /** While a step is open they are a mix, and so are the checksums. */
+  get #replicas(): ReplicaSpan {
     const { lsn, stepTo } = this.cursor;
-    return stepTo !== null || [...this.steps, ...this.holes].some(({ from, to }) => from <= lsn && to > lsn);
+    const open = [...this.steps, ...this.holes].filter(({ from, to }) => from <= lsn && to > lsn);
+    return { low: lsn, high: Math.max(lsn, stepTo ?? 0, ...open.map(({ to }) => to)) };
   }
 
   /** Gives back the cursor, or what stands in for one that is lost. */

@@ -80,9 +80,12 @@ export class UndoTables {
     const known = this.#known.get(keyOf(run));
     if (known === undefined) return null;
     const path = undoTablePath(this.#derived, run.from, run.to);
+    const key = `table ${keyOf(run)} ${identityOf(steps)}`;
+    // What lies under the name may be another file each time it is opened.
+    if (this.#lent.fdOf(key) === null) known.checked = false;
     let lent: Omit<LentTable, 'path'>;
     try {
-      lent = this.#lent.lend(`table ${keyOf(run)} ${identityOf(steps)}`, path);
+      lent = this.#lent.lend(key, path);
     } catch (error) {
       if (errnoOf(error) === null) throw error;
       this.#known.delete(keyOf(run));

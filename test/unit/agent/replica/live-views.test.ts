@@ -23,7 +23,7 @@ class Planner {
 
 function hold(live: LiveViews, planner: Planner): HeldContent {
   const content = { mark: machineMark(Buffer.alloc(16)), machine: Buffer.alloc(16), lsn: 5, disks: [] };
-  return live.hold(content, planner.plan, 5);
+  return live.hold(content, planner.plan);
 }
 
 const feedOf = ({ content }: HeldContent): PlanFeed => new PlanFeed(content.plan, content.live);

@@ -151,6 +151,30 @@ t.test('a damaged page, header, or one of another disk or machine says nothing',
   t.notOk(reader.isValid(1));
 });
 
+t.test('what is cut off the file says nothing, and what is left still does', async (t) => {
+  const { files, reader, step, read, sums } = siteOf();
+  const start = { fd: files.open('/d/disk'), size, sparse: true, sums: path, blank: true };
+  const first = new StepSums(files, start, owner, { from: 0, to: 1 });
+  await first.begin();
+  await first.end(1);
+  first.close();
+  await step(1, 2, 0, bytes(2 * sumPageSpan));
+  t.ok(reader.isValid(2));
+  t.same(reader.check(2 * sumPageSpan, bytes(block)).length, 1, 'a page that never was there is of zeros');
+  const content = read(0, 2 * sumPageSpan);
+  files.allocate(sums.fd, 2 * 4096);
+  reader.forget();
+  t.same(reader.check(sumPageSpan, content.subarray(sumPageSpan)), [], 'also when it is cut meanwhile');
+  t.ok(reader.isValid(2));
+  t.same(reader.check(sumPageSpan, content.subarray(sumPageSpan)), []);
+  t.same(reader.check(2 * sumPageSpan, bytes(block)), [], 'nobody knows what else was there');
+  content[0] = content[0]! ^ 1;
+  t.same(reader.check(0, content.subarray(0, sumPageSpan)), [[0, block]]);
+  await step(2, 3, 2 * sumPageSpan, bytes(block));
+  t.ok(reader.isValid(3));
+  t.same(reader.check(sumPageSpan, content.subarray(sumPageSpan)), [], 'nor later');
+});
+
 t.test('sums of another place than the step are thrown away, those at either end are kept', async (t) => {
   const { reader, step, sums } = siteOf();
   const wrong = Buffer.alloc(block, 5);

@@ -1,7 +1,7 @@
 // Checks what a view reads from: redo above the floor, undo, the replica; scans instead of damaged tables,
 // checksums, unknown content, and what it takes from its port.
-import { MessageChannel } from 'node:worker_threads';
-import t from 'tap';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import t, { type Test } from 'tap';
 import {
   firstUndoOrdinal,
   type PlanMessage,
@@ -98,22 +98,23 @@ class World {
     return { ordinal, fd, path, firstLsn, precededBy: firstLsn - 1, lastLsn, end };
   }
 
-  /** The old content of some blocks: a value, null for zeros, 'unknown'. */
+  /** The old content of some blocks, or of as much of each: a value, null for zeros, 'unknown'. */
   async undo(
     n: number,
     from: number,
     to: number,
     old: readonly [number, number | null | 'unknown'][],
+    length = block,
   ): Promise<{ segment: ViewSegment; table: Extract<LayerSource, { kind: 'file' }> }> {
     const path = `/m/undo/${n}.seg`;
     const tablePath = `/m/derived/${n}.table`;
     const note = { from, to, fromTime: 1, toTime: 2, tag: null, point: true };
     const writer = UndoWriter.begin(this.files, { path, machine, generation: 1, note, tablePath });
     for (const [at, value] of old) {
-      if (value === null) writer.add(0, at * block, block, ContentKind.zero, null);
-      else if (value === 'unknown') writer.add(0, at * block, block, ContentKind.unknown, null);
+      if (value === null) writer.add(0, at * block, length, ContentKind.zero, null);
+      else if (value === 'unknown') writer.add(0, at * block, length, ContentKind.unknown, null);
       else
-        writer.add(0, at * block, block, ContentKind.data, (target) => {
+        writer.add(0, at * block, length, ContentKind.data, (target) => {
           target.fill(value);
         });
     }
@@ -267,49 +268,110 @@ t.test('a segment that is damaged is an error, and the rest is there', async (t)
   t.same(one, fill(2));
 });
 
-t.test('a replica is checked against its sums while no step is open', async (t) => {
-  const world = new World();
-  const sums = openSums(world.files, '/m/derived/sums-0', { machine, disk: 0 }, true)!;
-  const page = new SumsPage();
-  for (let at = 0; at < 8; at++) page.words[at] = sumOf(fill(100 + at));
-  sums.writePage(0, page);
-  sums.writeState({ low: 9, high: 9, open: false, rest: Rest.unknown });
+/** A view of a replica with checksums, and a step that opens and ends under it. */
+class Stepped {
+  readonly world = new World();
+  readonly page = new SumsPage();
+  readonly reader: ViewReader;
+  readonly #sums = openSums(this.world.files, '/m/derived/sums-0', { machine, disk: 0 }, true)!;
+  readonly #port: MessagePort;
+  readonly #counter = new Int32Array(new SharedArrayBuffer(4));
+  readonly #content: ViewContent;
+
+  constructor(t: Test) {
+    for (let at = 0; at < 8; at++) this.page.words[at] = sumOf(fill(100 + at));
+    this.saySums({ low: 9, high: 9 });
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const { world } = this;
+    const content = world.content(9, { replicas: { low: 9, high: 9 } }, '/m/derived/sums-0');
+    const counter = this.#counter.buffer as SharedArrayBuffer;
+    this.#content = { ...content, live: { counter, port: port2 } };
+    this.reader = new ViewReader(this.#content, { files: world.files });
+    t.teardown(() => {
+      this.reader.close();
+      port1.close();
+    });
+  }
+
+  saySums({ low, high }: { low: number; high: number }): void {
+    this.#sums.writePage(0, this.page);
+    this.#sums.writeState({ low, high, open: low < high, rest: Rest.unknown });
+  }
+
+  /** The step from 9 to 10, whose undo has what blocks held, or the beginning of each. */
+  async open(old: readonly [number, number][], length = block): Promise<void> {
+    const { segment, table } = await this.world.undo(0, 9, 10, old, length);
+    const replicas = { low: 9, high: 10 };
+    const plan = { ...this.#content.plan, undo: [table], segments: [segment], counter: 1, replicas };
+    this.#port.postMessage({ plan } satisfies PlanMessage);
+    Atomics.store(this.#counter, 0, 1);
+  }
+
+  end(): void {
+    this.saySums({ low: 10, high: 10 });
+    this.#port.postMessage({ ended: 2, cursor: 10 } satisfies PlanMessage);
+    Atomics.store(this.#counter, 0, 2);
+  }
+}
+
+const rotten = (at: number): { code: string; message: string } => ({
+  code: 'damaged',
+  message: `bytes ${at * block} to ${(at + 1) * block} of the replica of disk root do not fit their checksums`,
+});
+
+t.test('a replica is checked against its sums, also while a step writes elsewhere', async (t) => {
+  const stepped = new Stepped(t);
+  const { world, reader, page } = stepped;
   world.files.write(world.replica, [Buffer.from('rot')], 3 * block + 5);
-  const { port1, port2 } = new MessageChannel();
-  const counter = new SharedArrayBuffer(4);
-  const raise = (value: number): void => {
-    Atomics.store(new Int32Array(counter), 0, value);
-  };
-  const content = {
-    ...world.content(9, { cursor: 9 }, '/m/derived/sums-0'),
-    live: { counter, port: port2 },
-  };
-  const reader = new ViewReader(content, { files: world.files });
   const part = Buffer.alloc(100);
-  const bad = {
-    code: 'damaged',
-    message: `bytes ${3 * block} to ${4 * block} of the replica of disk root do not fit their checksums`,
-  };
-  t.throws(() => reader.read(0, 3 * block + 1000, part), bad, 'a part of a block is read as a whole one');
+  t.throws(() => reader.read(0, 3 * block + 1000, part), rotten(3), 'a part of a block is read as a whole');
   reader.read(0, 2 * block, part);
-  // A step writes the block; what it had is in undo, and nothing is checked while it goes on.
-  const { segment, table } = await world.undo(0, 9, 10, [[4, 104]]);
-  const plan = { ...content.plan, undo: [table], segments: [segment], counter: 1 };
-  port1.postMessage({ plan } satisfies PlanMessage);
-  raise(1);
+  // A step writes another block; what that had is in undo.
+  await stepped.open([[4, 104]]);
   world.files.write(world.replica, [fill(33)], 4 * block);
-  reader.read(0, 3 * block + 1000, part);
-  page.words[4] = sumOf(fill(33));
-  sums.writePage(0, page);
-  sums.writeState({ low: 10, high: 10, open: false, rest: Rest.unknown });
-  port1.postMessage({ ended: 2, cursor: 10 } satisfies PlanMessage);
-  raise(2);
-  reader.read(0, 0, part);
-  t.throws(() => reader.read(0, 3 * block, part), bad, 'checked again');
   reader.read(0, 4 * block, part);
   t.same(part, Buffer.alloc(100, 104));
-  reader.close();
-  port1.close();
+  reader.read(0, 2 * block, part);
+  t.throws(() => reader.read(0, 3 * block + 1000, part), rotten(3), 'while the step goes on');
+  stepped.saySums({ low: 9, high: 10 });
+  page.words[4] = sumOf(fill(33));
+  t.throws(() => reader.read(0, 3 * block + 1000, part), rotten(3));
+  stepped.end();
+  reader.read(0, 0, part);
+  t.throws(() => reader.read(0, 3 * block, part), rotten(3), 'and when it has ended');
+  reader.read(0, 4 * block, part);
+  t.same(part, Buffer.alloc(100, 104));
+});
+
+t.test('what a step leaves of a block that it writes in part is believed when the block fits', async (t) => {
+  const stepped = new Stepped(t);
+  const { world, reader, page } = stepped;
+  const half = block / 2;
+  await stepped.open([[5, 105]], half);
+  reader.read(0, 0, Buffer.alloc(block));
+  world.files.write(world.replica, [Buffer.alloc(half, 44)], 5 * block);
+  // The sum follows: the reader looks until it has.
+  const written = Buffer.concat([Buffer.alloc(half, 44), Buffer.alloc(half, 105)]);
+  let looks = 0;
+  world.files.onCall = (name) => {
+    if (name !== 'readSync' || ++looks < 8) return;
+    world.files.onCall = null;
+    page.words[5] = sumOf(written);
+    stepped.saySums({ low: 9, high: 10 });
+  };
+  const whole = Buffer.alloc(block);
+  reader.read(0, 5 * block, whole);
+  t.ok(looks >= 8, 'it was not believed before');
+  t.same(whole, fill(105));
+  // A flipped bit in the half that the step leaves alone never fits, whoever waits; it ends, and that shows.
+  world.files.write(world.replica, [Buffer.from('rot')], 5 * block + half);
+  world.files.onCall = (name) => {
+    if (name !== 'readSync') return;
+    world.files.onCall = null;
+    stepped.end();
+  };
+  t.throws(() => reader.read(0, 5 * block, whole), rotten(5));
 });
 
 t.test('a failure while a step opens counts only when the new plan fails too', async (t) => {

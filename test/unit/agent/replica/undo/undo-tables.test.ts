@@ -97,6 +97,27 @@ t.test('damaged tables are made anew, and never believed', async (t) => {
   }
 });
 
+t.test('a table under the name of another is not believed, also when the right one was before', async (t) => {
+  const files = newFiles();
+  const world = anyWorld(seededRandom(21), 12);
+  await writeSteps(files, world, [0, 4, 8, 12]);
+  const undo = openLog(files, 12);
+  const look = (): number => {
+    const layers = undo.layersFrom(0);
+    t.strictSame(stateThrough(files, layers, world.states[12]!), blank());
+    layers.release();
+    return layers.undo.filter(({ kind }) => kind === 'file').length;
+  };
+  t.equal(look(), 3);
+  const [one, other] = [undoTablePath(derived, 0, 4), undoTablePath(derived, 4, 8)];
+  files.rename(one, `${one}.x`);
+  files.rename(other, one);
+  files.rename(`${one}.x`, other);
+  t.equal(look(), 1, 'the segments themselves are read');
+  buildWanted(files, undo);
+  t.ok(look() > 0, 'and the tables are made anew');
+});
+
 t.test('leftover tables go when the log is opened', async (t) => {
   const files = newFiles();
   const world = anyWorld(seededRandom(20), 12);
