@@ -303,7 +303,7 @@ export const limits = {
   heartbeatLeastMs: 200,
   /** Space for what is written to a view, when nobody says how much; of all its disks together. */
   scratchBytes: 16 * GiB,
-  /** How long a read waits for a step that is writing a part of the block it wants, and how often it looks. */
+  /** How long a read waits for a step that writes a part of the block it wants, and how often it looks. */
   stepPatienceMs: 30_000,
   stepLookMs: 20,
   /** A view that nobody reads takes the plans that were posted to it this often. */

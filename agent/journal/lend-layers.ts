@@ -101,7 +101,7 @@ function prefixSources(
   return [{ kind: 'file', path, fd, ordinals }];
 }
 
-/** Null unless it is the file of these segments: then it is made again with the index, after the next start. */
+/** Null unless it is the file of these segments: it is made again with the index, after the next start. */
 function tryOpen({ files }: Lenders, path: string, first: number, wanted: readonly Segment[]): number | null {
   let fd: number;
   try {

@@ -110,8 +110,8 @@ export class SumsFile {
   }
 
   /**
-   * 64 bytes at the beginning of a sector, which is written whole or not at all. After a power cut that leaves
-   * them, but not what made the file longer, the rest is unknown.
+   * 64 bytes at the beginning of a sector, which is written whole or not at all. After a power cut that
+   * leaves them, but not what made the file longer, the rest is unknown.
    */
   writeState({ low, high, open, rest }: SumsState): void {
     this.#leastBytes = this.#files.size(this.fd);
@@ -192,7 +192,8 @@ const pagesKept = 256;
 
 /**
  * Checks what was read from a replica. `isValid` is to be asked whenever a step has begun or ended, and what
- * was checked counts when none has by the time it was; while one is open, only of blocks that it leaves alone.
+ * was checked counts when none has by the time it was; while one is open, only of blocks that it leaves
+ * alone.
  */
 export class SumsReader {
   /** Bytes that were to be checked, and of which nothing is known. */

@@ -25,8 +25,8 @@ export interface ViewSegment {
 }
 
 /**
- * What replicas are as of: where no step is open both are the cursor, else they are the ends of the step. What
- * that writes is hidden by redo or undo of every plan.
+ * What replicas are as of: where no step is open both are the cursor, else they are the ends of the step.
+ * What that writes is hidden by redo or undo of every plan.
  */
 export interface ReplicaSpan {
   low: number;
