@@ -12,6 +12,9 @@ export interface RoutedCall {
   machine: string | null;
 }
 
+/** What is asked of the master target of the machine that the body names. */
+const ofTargets = new Set(['views', 'recoveries', 'recovery-plans', 'hand-overs', 'hand-over-plans']);
+
 /** One host; or all master targets, for what may be at any of them. Throws 'no-such-machine' …. */
 export function hostsForCall(registry: Registry, { method, path, machine }: RoutedCall): string[] {
   const [, , room, name = '', what] = path.split('/').map(decode);
@@ -21,9 +24,7 @@ export function hostsForCall(registry: Registry, { method, path, machine }: Rout
   }
   if (room === 'views' && method !== 'POST') return ensureSome(masterTargets(registry));
   if (room === 'ingests') return [onlyTarget(registry)];
-  if (room === 'views' || room === 'recoveries' || room === 'recovery-plans') {
-    return [targetOf(registry, machine ?? '')];
-  }
+  if (ofTargets.has(room ?? '')) return [targetOf(registry, machine ?? '')];
   throw new HomewardError('not-in-this-version', `there is no ${method} ${path}`);
 }
 
@@ -60,18 +61,23 @@ export function taggedMachine(
 }
 
 /** A machine that does not come over the chain is tagged where it is numbered. */
-function sourceOf(registry: Registry, nameOrId: string): string {
+const sourceOf = (registry: Registry, nameOrId: string): string =>
+  writingSource(registry, nameOrId) ?? targetOf(registry, nameOrId);
+
+/** The source whose writes count; null where there is none, or the machine was handed over. */
+function writingSource(registry: Registry, nameOrId: string): string | null {
   const machine = findKnown(registry, nameOrId);
   const assignment = machine === null ? null : registry.assignments.get(machine.id);
-  if (machine === null || assignment === null || assignment.ended) return targetOf(registry, nameOrId);
-  return machine.source;
+  if (machine === null || assignment === null || assignment.ended) return null;
+  const reported = registry.presence.get(assignment.masterTarget)?.heartbeat.target?.machines ?? [];
+  const isHandedOver = reported.some(({ id, path }) => id === machine.id && path === 'ingest');
+  return isHandedOver ? null : machine.source;
 }
 
 /** Content can be sent again only by who has it. */
 function resyncedBy(registry: Registry, nameOrId: string): string {
-  const machine = findKnown(registry, nameOrId);
-  const assignment = machine === null ? null : registry.assignments.get(machine.id);
-  if (machine !== null && assignment !== null && !assignment.ended) return machine.source;
+  const source = writingSource(registry, nameOrId);
+  if (source !== null) return source;
   targetOf(registry, nameOrId); // throws where there is no such machine
   throw new HomewardError('not-assigned', `no source is assigned to ${nameOrId} that could send it again`, {
     hint: 'What is damaged of a machine with direct ingest ends with the next write to it.',

@@ -26,6 +26,8 @@ export interface MachineFacts {
 
 export function mergeStatus(facts: MachineFacts): MachineStatus {
   const { machine, target } = facts;
+  // It was handed over: what its old source does, and whether that is heard, says nothing of it any more.
+  if (target?.report.path === 'ingest') return { ...agedStatus(target), name: machine.name };
   const base = target?.report ?? blankStatus(machine);
   const source = sourceOf(facts);
   const isProtected = facts.assignment !== null && !facts.assignment.ended;

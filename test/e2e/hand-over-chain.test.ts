@@ -42,7 +42,9 @@ t.test('the source of a machine that was handed over is shut out at both hosts',
   });
   await t.rejects(site.target.handOver(request, ignore, signal), { code: 'source-connected' });
   const before = await imagesAt(site.target, source, `lsn:${headLsn}`);
-  await site.target.handOver({ ...request, sourceIsOff: true }, ignore, signal);
+  const run = ['hand-over', 'web', '--run', `unix:${socket}`];
+  t.match(await site.ask(...run, '--plan'), { lsn: tag.lsn }, 'an operator may be anywhere');
+  t.match(await site.ask(...run, '--yes', '--source-is-off'), { result: { changed: true } });
   t.ok((await readExport(socket, 'disk', size)).equals(image), 'it goes on from noon');
 
   await load.writeMore(60);
@@ -66,6 +68,10 @@ t.test('the source of a machine that was handed over is shut out at both hosts',
     await site.masterTarget.kill();
     await site.masterTarget.start();
   }
+  await until('the server to hear of it', async () => (await site.status('web'))?.path === 'ingest');
+  t.match(await site.server.control.tag('web', 'after'), { machine: 'web', name: 'after' });
+  t.match((await site.target.points('web')).tags, [{ name: 'noon' }, { name: 'after' }]);
+  t.match(await site.refused('resync', 'web', '--extent', 'disk:0-4096'), { code: 'not-assigned' });
   t.match(site.masterTarget.log, /event=source-shut-out/);
   t.notMatch(site.masterTarget.log, /level=error/);
   await load.close().catch(ignore);

@@ -97,3 +97,13 @@ t.test('what only a master target knows ages, and is silent with it', async (t) 
   t.match(agedStatus({ report: target, ageMs: 60_000 }), { state: 'disconnected', rpoSeconds: 60.5 });
   t.match(agedStatus({ report: { ...target, rpoSeconds: null }, ageMs: 0 }), { rpoSeconds: null });
 });
+
+t.test(
+  'of one that was handed over its master target alone tells, whatever its old source does',
+  async (t) => {
+    const report = { ...target, path: 'ingest' as const, detail: 'it was handed over' };
+    const silent = sourceOf({ connected: false, problem: { code: 'fenced', message: 'refused' } }, 40_000);
+    const told = mergeStatus(facts({ target: { report, ageMs: 0 }, ...silent }));
+    t.match(told, { state: 'ok', detail: 'it was handed over', path: 'ingest', name: 'web' });
+  },
+);
