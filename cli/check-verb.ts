@@ -1,6 +1,6 @@
 // The verb that looks at this host, and its options.
 import type { Command } from 'commander';
-import type { Run } from './run-verb.ts';
+import { collect, type Run } from './run-verb.ts';
 
 export function addCheckVerb(program: Command, run: Run): void {
   program
@@ -9,7 +9,7 @@ export function addCheckVerb(program: Command, run: Run): void {
     .option('--fix', 'put right what can be put right without risk, and look again')
     .option('--hard', 'only what keeps the service from starting, which runs this first')
     .option('--offline', 'fetch nothing and ask no server')
-    .option('--accept <id>', 'a finding that may stay, with --because')
+    .option('--accept <ids>', 'a finding that may stay, with --because; several with commas', collect)
     .option('--because <text>', 'why: shown in status, and at the configuration server')
     .option('--withdraw <id>', 'take back what --accept has said')
     .option('--config <file>', 'the configuration file (default: that of the installation)')

@@ -1,5 +1,6 @@
 // Where things of an installed host lie when nothing else is said.
 import path from 'node:path';
+import { runDirectory } from './run-directory.ts';
 
 export type DaemonRole = 'master-target' | 'config-server' | 'process-server' | 'mobility' | 'all-in-one';
 
@@ -25,4 +26,4 @@ export function installations(): string[] {
 }
 
 /** Where commands look for the daemon of this host. */
-export const usualControl = '/run/homeward/control.sock';
+export const usualControl = path.join(runDirectory, 'control.sock');

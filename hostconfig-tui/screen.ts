@@ -66,9 +66,8 @@ export class HostConfigScreen {
   static async open(order: ScreenOrder): Promise<HostConfigScreen> {
     const settings = readSettings(order.places.config);
     const status = await readStatus(order.places, settings);
-    const shown = { ...settings, ...suggestions(order.suggested, settings) };
     const size = sizeOf(order.output.columns, order.output.rows);
-    return new HostConfigScreen(order, newModel(size, shown, status));
+    return new HostConfigScreen(order, newModel(size, withSuggestions(order.suggested, settings), status));
   }
 
   /** Resolves with the exit status. */
@@ -107,7 +106,7 @@ export class HostConfigScreen {
         return;
       case 'save-places':
         this.#run(async () => {
-          await checkPlaces(this.#order.places, effect.changes);
+          await checkPlaces(this.#order.places, effect.places);
           await this.#save(effect.changes, ['Saved.']);
         });
         return;
@@ -198,8 +197,10 @@ export class HostConfigScreen {
     if (this.#isAsking) return;
     this.#isAsking = true;
     try {
-      const status = await readStatus(this.#order.places, this.#model.settings);
-      this.#happened({ kind: 'status', status });
+      const settings = readSettings(this.#order.places.config);
+      const status = await readStatus(this.#order.places, settings);
+      const shown = withSuggestions(this.#order.suggested, settings);
+      this.#happened({ kind: 'status', status, settings: shown });
     } catch {
       // What cannot be read now was read before; the next look may see it again.
     } finally {
@@ -208,12 +209,10 @@ export class HostConfigScreen {
   }
 }
 
-function suggestions(
-  { address, port }: ScreenOrder['suggested'],
-  settings: HostSettings,
-): Partial<HostSettings> {
-  if (address === null || settings.configServerAddress !== '') return {};
+/** With what is offered where nothing is set. */
+function withSuggestions({ address, port }: ScreenOrder['suggested'], settings: HostSettings): HostSettings {
+  if (address === null || settings.configServerAddress !== '') return settings;
   const server = readServer(address, port ?? String(settings.configServerPort));
-  if ('problem' in server) return {};
-  return { configServerAddress: server.host, configServerPort: server.port };
+  if ('problem' in server) return settings;
+  return { ...settings, configServerAddress: server.host, configServerPort: server.port };
 }

@@ -15,7 +15,7 @@ import type { Places } from './actions/places.ts';
 import { readStatus } from './actions/read-status.ts';
 import { volumeRows } from './actions/volume-rows.ts';
 import type { Flags } from './flags.ts';
-import { canSelect } from './model/agent-roles.ts';
+import { canSelect, isServer } from './model/agent-roles.ts';
 import { serverChanges } from './model/press-page.ts';
 import type { Changes, Fault } from './model/model.ts';
 import { progressLines } from './model/progress.ts';
@@ -74,6 +74,15 @@ export async function carryOut(order: Order): Promise<Answer> {
   const changes = readChanges(flags);
   checkChanges(changes);
   checkHistory(order, changes);
+  if (flags.runAlone === true && isServer(order.settings.role)) {
+    throw new HomewardError(
+      'usage',
+      `a host with the role ${order.settings.role} is the configuration server`,
+      {
+        hint: 'Leave --run-alone out here: there is no other server that it would use.',
+      },
+    );
+  }
   if (flags.saveAnyway !== true) await checkPlaces(places, changes);
   const server = readServerFlags(order);
   if (server === null) {

@@ -125,10 +125,6 @@ line_to_start() {
 }
 
 say_next() {
-  if [ "$service" = 'by hand' ]; then
-    say '  There is no systemd here. Start it with:'
-    say "  $(line_to_start)"
-  fi
   case $role in
     ConfigServer | AllInOne)
       say '  homeward passphrase show      what other hosts need to be let in'
@@ -141,6 +137,10 @@ say_next() {
       ! needs_disks || say_disks "$1"
       ;;
   esac
+  if [ "$service" = 'by hand' ]; then
+    say '  There is no systemd here. Start it, at every boot, with:'
+    say "  $(line_to_start)"
+  fi
   case $service in
     running) say '  homeward status               how it is' ;;
     'did not start' | 'not started'*) say "  systemctl start $1, when what is said above is put right" ;;

@@ -61,6 +61,7 @@ HELP
 parse_removal() {
   while [ $# -gt 0 ]; do
     case $1 in
+      --directory=*) set -- "$1" -d "${1#*=}" "${@:2}" ;;
       -Y | -y | --yes | -q | --quiet) flag_yes=yes ;;
       --purge) flag_purge=yes ;;
       --dry-run) flag_dry_run=yes ;;
@@ -125,6 +126,10 @@ say_what_goes() {
   fi
   say '  stays:  history, replicas, and what /var/lib/homeward has of them'
   while IFS= read -r path; do say "  stays:  $path"; done < <(drop_ins_of_others)
+  if [ -s "$root/var/lib/homeward/custom-changes/manifest" ]; then
+    say '  stays:  what ApplyCustomChanges.sh has changed on this host. To take that back, run before:'
+    say "          $directory/Vx/current/installer/ApplyCustomChanges.sh --revert"
+  fi
 }
 
 confirm_removal() {

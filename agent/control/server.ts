@@ -4,6 +4,7 @@ import { HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import { listenError } from '../../core/listen-error.ts';
 import type { Log } from '../../core/log.ts';
+import { ensureRunDirectory } from '../../core/run-directory.ts';
 import { addRoutes } from './routes.ts';
 import type { MasterTargetService } from './service.ts';
 import { checkSocketPath, removeStaleSocket, shareSocket } from './socket-file.ts';
@@ -30,6 +31,7 @@ export async function startControlServer({
   log,
 }: ControlServerOptions): Promise<ControlServer> {
   checkSocketPath(path);
+  ensureRunDirectory(path);
   await removeStaleSocket(path);
   const stopping = new AbortController();
   const app = createApp(log);

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
+import { groupId, readGroups } from '../../core/run-directory.ts';
 
 /** A path that the kernel takes as a socket address, or a `usage` error. */
 export function checkSocketPath(path: string): void {
@@ -68,20 +69,4 @@ export function shareSocket(path: string, log: Log, groups: string = readGroups(
     }
   }
   fs.chmodSync(path, 0o660);
-}
-
-/** The number of a group in the text of /etc/group, or null. */
-export function groupId(groups: string, name: string): number | null {
-  const line = groups.split('\n').find((candidate) => candidate.startsWith(`${name}:`));
-  const gid = Number(line?.split(':')[2] ?? NaN);
-  return Number.isSafeInteger(gid) ? gid : null;
-}
-
-function readGroups(): string {
-  try {
-    return fs.readFileSync('/etc/group', 'utf8');
-  } catch {
-    // A host without the file has no such group either.
-    return '';
-  }
 }

@@ -30,19 +30,28 @@ export function readAccepted(data: string): AcceptedEntry[] {
   return read.accepted;
 }
 
-/** A second word for a check goes in place of the first. Throws 'usage' for what cannot be accepted. */
-export function acceptCheck(data: string, checks: readonly Check[], entry: AcceptedEntry): void {
-  ensureAcceptable(checks, entry.id);
-  const because = entry.because.trim();
-  if (because === '' || because.length > limits.acceptedCheckCharacters || /\p{Cc}/u.test(because)) {
-    const most = limits.acceptedCheckCharacters;
-    throw new HomewardError('usage', `--because takes one line of 1 to ${most} characters`, {
-      hint: 'Say why it may stay so: it is shown in status and at the configuration server.',
-    });
-  }
-  const others = readAccepted(data).filter(({ id }) => id !== entry.id);
+/**
+ * A second word for a check goes in place of the first. Throws 'usage' for what cannot be accepted; then none
+ * is.
+ */
+export function acceptChecks(
+  data: string,
+  checks: readonly Check[],
+  entries: readonly AcceptedEntry[],
+): void {
+  for (const entry of entries) ensureSound(checks, entry);
+  const others = readAccepted(data).filter(({ id }) => !entries.some((entry) => entry.id === id));
   ensureDirectorySync(data);
-  write(data, [...others, { ...entry, because }]);
+  write(data, [...others, ...entries]);
+}
+
+function ensureSound(checks: readonly Check[], { id, because }: AcceptedEntry): void {
+  ensureAcceptable(checks, id);
+  const most = limits.acceptedCheckCharacters;
+  if (because.trim() !== '' && because.length <= most && !/\p{Cc}/u.test(because)) return;
+  throw new HomewardError('usage', `--because takes one line of 1 to ${most} characters`, {
+    hint: 'Say why it may stay so: it is shown in status and at the configuration server.',
+  });
 }
 
 /** False when it was not accepted. */

@@ -1,5 +1,5 @@
 // What other programs take of the checks: `homeward check` runs them without a daemon.
-export { acceptCheck, withdrawAcceptance } from './accepted-checks.ts';
+export { acceptChecks, withdrawAcceptance } from './accepted-checks.ts';
 export { allChecks } from './all-checks.ts';
 export { rememberAcceptance, rememberChecks } from './check-summary.ts';
 export { liveHost } from './host.ts';

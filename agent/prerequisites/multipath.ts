@@ -12,7 +12,8 @@ export const multipath: Check = {
   async run(host) {
     const isThere = hasProgram(host, 'multipathd') || host.stat('/etc/multipath.conf') !== null;
     if (!isThere) return pass('multipath is not installed');
-    if (configuration(host).some(takesNothing))
+    const texts = configuration(host);
+    if (texts.some(takesNothing) && !texts.some(takesAll))
       return pass('multipath takes no disk but those in use through it');
     return fail('multipath may take the disk of a replica', applyAction(host));
   },
@@ -25,8 +26,15 @@ function configuration(host: Host): string[] {
   );
 }
 
-function takesNothing(text: string): boolean {
+const takesNothing = (text: string): boolean => sections(text, 'blacklist').some(isAboutAll);
+/** An exception from a blacklist of everything may take all of it back. */
+const takesAll = (text: string): boolean => sections(text, 'blacklist_exceptions').some(isAboutAll);
+
+const isAboutAll = (body: string): boolean =>
+  /^[ \t]*(?:wwid|devnode)[ \t]+"?(?:\.\*|\*|\^\.\*)"?[ \t]*$/m.test(body);
+
+function sections(text: string, name: string): string[] {
   const plain = text.replaceAll(/^[ \t]*[#!].*$/gm, '');
-  const blacklists = [...plain.matchAll(/^[ \t]*blacklist[ \t]*\{([^}]*)\}/gm)].map(([, body = '']) => body);
-  return blacklists.some((body) => /^[ \t]*(?:wwid|devnode)[ \t]+"?(?:\.\*|\*|\^\.\*)"?[ \t]*$/m.test(body));
+  const found = plain.matchAll(new RegExp(`^[ \\t]*${name}[ \\t]*\\{([^}]*)\\}`, 'gm'));
+  return [...found].map(([, body = '']) => body);
 }

@@ -36,10 +36,13 @@ export const usualConfigs = (): string[] =>
 
 type Role = Config['role'];
 
-/** Where others come to unless a host is told otherwise. */
-const ports: Readonly<Record<Role, readonly number[]>> = {
-  ...{ Agent: [], MasterTarget: [], ConfigServer: [443], ProcessServer: [9443], AllInOne: [443, 9443] },
-};
+/** Where others come to. */
+function portsOf({ role, configServerPort }: Config): readonly number[] {
+  const processServer = role === 'ProcessServer' || role === 'AllInOne' ? [9443] : [];
+  return role === 'ConfigServer' || role === 'AllInOne'
+    ? [configServerPort, ...processServer]
+    : processServer;
+}
 
 const roles: Readonly<Record<Role, HostRole>> = {
   Agent: HostRole.mobility,
@@ -62,7 +65,7 @@ export async function readCheckContext(options: ContextOptions): Promise<CheckCo
   const processServers = site?.processServers ?? null;
   return {
     role,
-    ports: ports[config.role],
+    ports: portsOf(config),
     version: readVersion(),
     ...places,
     replicas: role === HostRole.masterTarget ? readReplicas(places) : [],

@@ -1,4 +1,5 @@
 // retention-volume: a file system and a disk of its own, there after a restart, and it can be written.
+import path from 'node:path';
 import { describeStack, disksUnder, readBlockGraph, walkUp, type BlockGraph } from './block-graph.ts';
 import { fail, pass, warn, type Check, type CheckContext, type Finding } from './check.ts';
 import type { Host } from './host.ts';
@@ -23,11 +24,16 @@ export const retentionVolume: Check = {
   title: 'The retention volume can be relied on',
   roles: [HostRole.masterTarget],
   async run(host, context) {
-    const { retention } = context;
+    const { retention, replicaDirectory } = context;
     if (retention === null)
       return fail(
         'no retention volume is set',
         'Mount one and choose it in hostconfigcli, or set RetentionVolume in drscout.conf.',
+      );
+    if (replicaDirectory !== null && path.resolve(replicaDirectory) === path.resolve(retention))
+      return fail(
+        `${retention} is the directory of the replicas, too`,
+        'Give each its own: RetentionVolume and ReplicaDirectory in drscout.conf.',
       );
     const graph = readBlockGraph(host);
     requireDevices(graph);

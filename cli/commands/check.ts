@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import {
-  acceptCheck,
+  acceptChecks,
   allChecks,
   dataOf,
   liveHost,
@@ -25,7 +25,7 @@ export interface CheckOptions {
   fix?: boolean;
   hard?: boolean;
   offline?: boolean;
-  accept?: string;
+  accept?: string[];
   because?: string;
   withdraw?: string;
   config?: string;
@@ -111,12 +111,19 @@ function isThere(file: string): boolean {
   }
 }
 
-function accept(session: Session, id: string, because = '', given: ContextOptions): ExitStatus {
+/** `lists`: ids with commas between them, as the installer takes them. */
+function accept(session: Session, lists: readonly string[], reason = '', given: ContextOptions): ExitStatus {
   const data = dataOf(given);
-  const entry = { id, because, since: new Date().toISOString(), by: userName(session) };
-  acceptCheck(data, allChecks, entry);
-  rememberAcceptance(data, id, because.trim());
-  session.result({ accepted: entry }, () => `${id} is accepted: ${because.trim()}\n`);
+  const because = reason.trim();
+  const told = { because, since: new Date().toISOString(), by: userName(session) };
+  const ids = new Set(lists.flatMap((list) => list.split(',')));
+  const entries = [...ids].map((id) => ({ id, ...told }));
+  acceptChecks(data, allChecks, entries);
+  for (const entry of entries) {
+    const { id } = entry;
+    rememberAcceptance(data, id, because);
+    session.result({ accepted: entry }, () => `${id} is accepted: ${because}\n`);
+  }
   return ExitStatus.done;
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type ListenOptions, type Server } from 'node:net';
 import { errnoOf, HomewardError } from '../errors.ts';
 import { limits } from '../limits.ts';
+import { ensureRunDirectory } from '../run-directory.ts';
 import type { Log } from '../log.ts';
 import { Connection } from './connection.ts';
 import type { NbdExports } from './export.ts';
@@ -59,6 +60,7 @@ export class NbdServer {
         const problem = `"${address.path}" is longer than ${limits.unixPathBytes} bytes`;
         throw new HomewardError('bad-listen', problem);
       }
+      ensureRunDirectory(address.path);
       await this.#listenOnPath(address.path);
       chmodSync(address.path, 0o600);
       this.#watchStalls();

@@ -1,12 +1,13 @@
 // Carries out what the screen or the command line wants: each ends with a saved file, or with what is wrong.
 import fs from 'node:fs';
 import { hostname } from 'node:os';
+import path from 'node:path';
 import { errnoOf, HomewardError } from '../../core/errors.ts';
 import { formatAddress, type Address } from '../../core/identity/address.ts';
 import type { HostRole } from '../../core/identity/host-identity.ts';
 import { serverChanges } from '../model/press-page.ts';
 import type { Changes } from '../model/model.ts';
-import { writeSettings } from './config-file.ts';
+import { readSettings, writeSettings } from './config-file.ts';
 import type { Places } from './places.ts';
 import { register } from './register.ts';
 import { restartService } from './service.ts';
@@ -65,9 +66,9 @@ export async function applyChanges(
   return { lines: [...says, await restartService(places)] };
 }
 
-/** Throws 'not-a-volume' with the first place that cannot be what it is to be. */
-export async function checkPlaces({ data }: Places, changes: Changes): Promise<void> {
-  const { RetentionVolume = '', ReplicaDirectory = '', CacheDirectory = '' } = changes;
+/** Throws 'not-a-volume' with the first place that cannot be what it is to be, also beside what is saved. */
+export async function checkPlaces({ data, config }: Places, changes: Changes): Promise<void> {
+  const { RetentionVolume = '', ReplicaDirectory = '', CacheDirectory = '', LogFile = '' } = changes;
   const places = [
     ['Retention volume', RetentionVolume],
     ['Datastore for replicas', ReplicaDirectory],
@@ -77,11 +78,17 @@ export async function checkPlaces({ data }: Places, changes: Changes): Promise<v
     const why = directory === '' ? null : whyNoDirectory(directory, what);
     if (why !== null) throw notThis(why, 'Make it, mount what belongs there, or enter another one.');
   }
-  if (RetentionVolume === '') return;
-  if (RetentionVolume === ReplicaDirectory) {
+  const logs = LogFile === '' ? null : whyNoDirectory(path.dirname(LogFile), 'Log file');
+  if (logs !== null) throw notThis(logs, 'Make the directory, or enter another file.');
+  if (RetentionVolume + ReplicaDirectory === '') return;
+  const saved = readSettings(config);
+  const retention = changes.RetentionVolume ?? saved.retentionVolume;
+  const replicas = changes.ReplicaDirectory ?? saved.replicaDirectory;
+  if (retention !== '' && replicas !== '' && isSameDirectory(retention, replicas)) {
     const what = 'Retention volume and datastore for replicas cannot be the same directory';
     throw notThis(what, 'Give each its own.');
   }
+  if (RetentionVolume === '') return;
   // All checks come with it, so it is loaded when somebody wants it.
   const { judgeRetention } = await import('../../agent/prerequisites/client.ts');
   const judged = await judgeRetention(RetentionVolume, data);
@@ -100,6 +107,12 @@ function whyNoDirectory(directory: string, what: string): string | null {
     return `${what}: ${directory} cannot be written: ${errno}`;
   }
 }
+
+const isSameDirectory = (one: string, other: string): boolean => realPath(one) === realPath(other);
+
+/** What is not there has no other name. */
+const realPath = (directory: string): string =>
+  fs.existsSync(directory) ? fs.realpathSync(directory) : path.resolve(directory);
 
 const notThis = (message: string, hint: string): HomewardError =>
   new HomewardError('not-a-volume', message, { hint });

@@ -63,7 +63,7 @@ export interface Model {
 export type Event =
   | { kind: 'key'; key: Key }
   | { kind: 'resize'; size: Size }
-  | { kind: 'status'; status: Status }
+  | { kind: 'status'; status: Status; settings: HostSettings }
   | { kind: 'volumes'; rows: readonly ListRow[] }
   | { kind: 'log'; lines: readonly string[] }
   | { kind: 'progress'; text: string }
@@ -83,8 +83,8 @@ export interface ServerWanted {
 export type Effect =
   /** Contacts the server, enrols, and saves when that worked. */
   | { kind: 'register'; server: ServerWanted }
-  /** Looks whether the places are what they have to be, and saves when they are. */
-  | { kind: 'save-places'; changes: Changes }
+  /** Looks whether the places are what they have to be, and saves what is new of them when they are. */
+  | { kind: 'save-places'; places: Changes; changes: Changes }
   | { kind: 'save'; changes: Changes; says: readonly string[] }
   | { kind: 'cancel' }
   | { kind: 'look-for-volumes' }

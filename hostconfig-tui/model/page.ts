@@ -19,12 +19,14 @@ export interface Page {
   message: Message | null;
   /** What is under way, and for how many seconds; no key but Esc counts meanwhile. */
   busy: { text: string; seconds: number } | null;
+  /** The fields as the page was opened with them. */
+  opened: readonly Field[];
   /** The last lines of the log, on the page that shows them. */
   tail: readonly string[] | null;
 }
 
 export function newPage(id: PageId, heading: string, fields: readonly Field[]): Page {
-  const page = { id, heading, fields, at: 0, message: null, busy: null, tail: null };
+  const page = { id, heading, fields, at: 0, message: null, busy: null, opened: fields, tail: null };
   return isHolding(page, 0) ? page : moveCursor(page, 1);
 }
 

@@ -5,13 +5,13 @@ import type { Key } from './key.ts';
 import type { Changes, Effect, Model } from './model.ts';
 import { moveTo, pressPage, saysYes, setButtons, setText, textOf, type Page } from './page.ts';
 import {
-  accept,
   buttonsOf,
   readAgentPage,
   readLoggingPage,
   readNatPage,
   runAlone,
   saveAnyway,
+  type PageRead,
 } from './pages.ts';
 import { readServer } from './server-address.ts';
 
@@ -31,10 +31,9 @@ export function pressOnPage(before: Page, key: Key, { status, settings }: Model)
       if (isServer(settings.role)) return refuse(clear, serverItself, 'buttons');
       return actOnGlobal(clear, chosen.value, status.enrolled);
     case 'agent':
-      return actOnPlaces(clear, chosen.value);
     case 'nat':
     case 'logging':
-      return actOnSettings(clear);
+      return actOnSettings(clear, page.id, chosen.value);
   }
 }
 
@@ -108,18 +107,22 @@ function portOffered(page: Page): string {
   return /\d+/.exec(buttons.find(({ id }) => id === 'use-port')?.label ?? '')?.[0] ?? '';
 }
 
-function actOnPlaces(page: Page, button: string): Acted {
-  const read = readAgentPage(page);
+const readers = { agent: readAgentPage, nat: readNatPage, logging: readLoggingPage } as const;
+
+/** Where a page names places, these are looked at, unless somebody wants them all the same. */
+function actOnSettings(page: Page, id: keyof typeof readers, button: string): Acted {
+  const read = readers[id](page);
   if ('problem' in read) return refuse(page, read.problem, read.field);
-  if (button === accept.id) {
-    const busy = { ...page, busy: { text: 'Looking at these places', seconds: 0 } };
-    return { page: busy, effects: [{ kind: 'save-places', changes: read.changes }] };
-  }
-  return { page, effects: [{ kind: 'save', changes: read.changes, says: ['Saved.'] }] };
+  const changes = newIn(read.changes, readers[id]({ ...page, fields: page.opened }));
+  if (id === 'nat' || button === saveAnyway.id)
+    return { page, effects: [{ kind: 'save', changes, says: ['Saved.'] }] };
+  const busy = { ...page, busy: { text: 'Looking at these places', seconds: 0 } };
+  return { page: busy, effects: [{ kind: 'save-places', places: read.changes, changes }] };
 }
 
-function actOnSettings(page: Page): Acted {
-  const read = page.id === 'nat' ? readNatPage(page) : readLoggingPage(page);
-  if ('problem' in read) return refuse(page, read.problem, read.field);
-  return { page, effects: [{ kind: 'save', changes: read.changes, says: ['Saved.'] }] };
+/** What somebody has changed here: somebody else may have changed the rest meanwhile. */
+function newIn(changes: Changes, opened: PageRead): Changes {
+  if ('problem' in opened) return changes;
+  const entries = Object.entries(changes) as [keyof Changes, string][];
+  return Object.fromEntries(entries.filter(([key, value]) => opened.changes[key] !== value));
 }

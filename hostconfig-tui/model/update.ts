@@ -22,7 +22,7 @@ export function update(model: Model, event: Event): Updated {
     case 'resize':
       return only({ ...model, size: event.size });
     case 'status':
-      return only({ ...model, status: event.status });
+      return only({ ...model, status: event.status, settings: event.settings });
     case 'volumes':
       return only(onPage(model, 'agent', (page) => withVolumes(page, event.rows)));
     case 'log':

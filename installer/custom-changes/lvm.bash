@@ -86,31 +86,58 @@ global_filter() {
 }
 
 # Comments out what sets the key $1 now and, where there is a line $2, puts that in the section `devices`. A
-# devices file is used unless use_devicesfile says no, so that is taken out only where it does.
+# devices file is used unless use_devicesfile says no, so that is taken out only where it does. What
+# lvmlocal.conf says would go over all that.
 plan_lvm_conf() {
-  local key=$1 line=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf new
+  local key=$1 line=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf
+  plan_lvm_local "$key" "$line"
   [ -f "$top$path" ] || [ -n "$line" ] || return 0
   plain_of "$path" >"$plain"
   plan "$path"
-  new=$(new_of "$path")
-  if [ -z "$line" ]; then
-    sed 's|^[ \t]*\(devices/\)\{0,1\}use_devicesfile[ \t]*=[ \t]*0|#homeward# &|' "$plain" >"$new"
-    return 0
+  without_key "$key" "$line" <"$plain" | with_line "$line" >"$(new_of "$path")"
+}
+
+plan_lvm_local() {
+  local path=/etc/lvm/lvmlocal.conf plain=$work/lvmlocal.conf
+  [ -f "$top$path" ] || return 0
+  plain_of "$path" >"$plain"
+  without_key "$1" "$2" <"$plain" >"$plain.new"
+  cmp -s "$plain" "$plain.new" && cmp -s "$plain" "$top$path" && return
+  plan "$path"
+  cp "$plain.new" "$(new_of "$path")"
+}
+
+# without_key KEY LINE: lines that set the key become comments; without a line, only those that say no.
+without_key() {
+  if [ -z "$2" ]; then
+    sed "s|^[ \t]*\(devices/\)\{0,1\}$1[ \t]*=[ \t]*0|#homeward# &|"
+    return
   fi
-  awk -v key="$key" -v line="$line" -v begin="$begin_mark" -v end="$end_mark" '
+  awk -v key="$1" '
     function depth_of(text) {
       gsub(/"[^"]*"/, "", text) # brackets of patterns do not count
       return gsub(/\[/, "", text) - gsub(/\]/, "", text)
     }
-    function block() {
-      return "\t" begin "\n\t" line "\n\t" end
-    }
     depth > 0 { print "#homeward# " $0; depth += depth_of($0); next }
     $0 ~ "^[ \t]*(devices/)?" key "[ \t]*=" { print "#homeward# " $0; depth = depth_of($0); next }
     { print }
+  '
+}
+
+# with_line LINE: behind the beginning of the section `devices`, which is made where there is none.
+with_line() {
+  if [ -z "$1" ]; then
+    cat
+    return
+  fi
+  awk -v line="$1" -v begin="$begin_mark" -v end="$end_mark" '
+    function block() {
+      return "\t" begin "\n\t" line "\n\t" end
+    }
+    { print }
     !done && /^[ \t]*devices[ \t]*\{[ \t]*$/ { print block(); done = 1 }
     END { if (!done) print begin "\ndevices {\n\t" line "\n}\n" end }
-  ' "$plain" >"$new"
+  '
 }
 
 # The file as LVM writes it. Without it LVM would look at everything, so it is made also where it has no

@@ -112,9 +112,14 @@ is_retention_open() {
 
 # Keeps LVM, mdadm and automounters away from the disks of replicas. Sets `will_prepare`.
 settle_preparation() {
-  is_failing lvm-quiet && [ -x "$source_tree/installer/ApplyCustomChanges.sh" ] || return 0
-  case $role,$flag_custom_changes in *,n) return 0 ;; MasterTarget,* | AllInOne,*) ;; *) return 0 ;; esac
-  if [ -z "$flag_custom_changes$flag_yes" ]; then
+  [ -x "$source_tree/installer/ApplyCustomChanges.sh" ] || return 0
+  case $role,$flag_custom_changes in
+    *,n) return 0 ;;
+    MasterTarget,y | AllInOne,y) will_prepare=yes && return ;;
+    MasterTarget,* | AllInOne,*) is_failing lvm-quiet || return 0 ;;
+    *) return 0 ;;
+  esac
+  if [ -z "$flag_yes" ]; then
     is_interactive || return 0
     if [ -n "$flag_dry_run" ]; then
       say 'Would ask whether to prepare this host with ApplyCustomChanges.sh.'

@@ -141,6 +141,8 @@ check_retention_name() {
 }
 
 check_address() {
+  # As it stands in a URL.
+  case $flag_address in \[*:*\]) flag_address=${flag_address:1:-1} ;; esac
   case $flag_address in
     *://*) usage_error "-i $flag_address: give the name or address alone, without ${flag_address%%://*}://" ;;
     *[!A-Za-z0-9.:_-]*) usage_error "-i $flag_address is neither a name nor an address" ;;

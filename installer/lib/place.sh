@@ -120,11 +120,11 @@ place_documents() {
   done
   while read -r file to; do
     [ -f "$1/share/completions/$file" ] &&
-      place_link "$directory/Vx/current/share/completions/$file" "/usr/local/share/$to"
+      place_link "$directory/Vx/current/share/completions/$file" "$to"
   done <<'END'
-homeward bash-completion/completions/homeward
-_homeward zsh/site-functions/_homeward
-homeward.fish fish/vendor_completions.d/homeward.fish
+homeward /usr/local/share/bash-completion/completions/homeward
+_homeward /usr/local/share/zsh/site-functions/_homeward
+homeward.fish /etc/fish/completions/homeward.fish
 END
   return 0
 }
@@ -146,8 +146,15 @@ build_of() {
 
 # The first installation writes it; later ones change what a flag names, and nothing else.
 place_config() {
-  local path=$directory/Vx/etc/drscout.conf
-  made_config=
+  local path=$directory/Vx/etc/drscout.conf before
+  made_config='' kept_config=''
+  # What was set for another role holds for nothing here; who comes back to that finds it.
+  before=$(role_before "$path")
+  if [ -n "$before" ]; then
+    kept_config=$root$path.$before
+    mv -f "$root$path" "$kept_config" || exit
+    say "What was set while this host was a $(role_title "$before") is kept in $path.$before"
+  fi
   if [ ! -f "$root$path" ]; then
     made_config=$root$path
     place_text "$path" 0640 <<END
@@ -158,10 +165,16 @@ Role = $role
 [homeward]
 END
   fi
-  # What an earlier installation has left may be that of another role.
   if [ "$(ini_value Role "$root$path")" != "$role" ]; then set_config vxagent Role "$role"; fi
   [ -z "$flag_retention" ] || set_config homeward RetentionVolume "$flag_retention"
   share_config
+}
+
+# role_before CONFIG-FILE: the other role that an earlier installation has left it for, or nothing.
+role_before() {
+  local before
+  before=$(ini_value Role "$root$1")
+  [ "$before" = "$role" ] || printf '%s' "$before"
 }
 
 # Configuration and process server run as the user homeward, and read it.

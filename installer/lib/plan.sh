@@ -31,7 +31,11 @@ plan_programs() {
 }
 
 plan_config() {
-  if [ ! -f "$root$1/etc/drscout.conf" ]; then
+  local before
+  before=$(role_before "$1/etc/drscout.conf")
+  if [ -n "$before" ]; then
+    say "  write $1/etc/drscout.conf anew, and keep what was set for a $(role_title "$before") beside it"
+  elif [ ! -f "$root$1/etc/drscout.conf" ]; then
     say "  write $1/etc/drscout.conf, and make $1/private"
   elif [ -n "$flag_retention" ]; then
     say "  write RetentionVolume = $flag_retention to $1/etc/drscout.conf"
@@ -43,7 +47,7 @@ plan_documents() {
   say '  link manual pages to /usr/local/share/man/man1 and /usr/local/share/man/man8'
   say '  link completions to /usr/local/share/bash-completion/completions/homeward,'
   say '    /usr/local/share/zsh/site-functions/_homeward,'
-  say '    /usr/local/share/fish/vendor_completions.d/homeward.fish'
+  say '    /etc/fish/completions/homeward.fish'
 }
 
 plan_connection() {

@@ -52,7 +52,17 @@ keep_where_and_role() {
     ConfigServer | AllInOne)
       [ -z "$flag_address" ] || usage_error "-i is not for a $role: it is its own configuration server"
       ;;
+    *) refuse_to_disconnect ;;
   esac
+}
+
+# What was connected stays so until somebody says it on the host itself.
+refuse_to_disconnect() {
+  local server
+  server=$(ini_value ConfigServerAddress "$root$directory/Vx/etc/drscout.conf")
+  [ -z "$flag_alone" ] || [ -z "$server" ] ||
+    fail "$exit_conflict" "--alone: this host is connected to the configuration server $server" \
+      'Leave --alone out, or disconnect it first: hostconfigcli --run-alone'
 }
 
 ask_where() {

@@ -37,7 +37,7 @@ remove_links() {
   for link in "$root"/usr/local/bin/homeward "$root"/usr/local/share/man/man[18]/* \
     "$root"/usr/local/share/bash-completion/completions/homeward \
     "$root"/usr/local/share/zsh/site-functions/_homeward \
-    "$root"/usr/local/share/fish/vendor_completions.d/homeward.fish \
+    "$root"/etc/fish/completions/homeward.fish \
     "$root$1/Vx/bin" "$root$1/Vx/runtime"; do
     for path in "$link" "$link.new"; do
       [ -L "$path" ] || continue

@@ -47,11 +47,25 @@ place_system_files() {
   while read -r name path; do
     [ -f "$1/systemd/$name" ] && render "$1/systemd/$name" | place_text "$path" 0644
   done < <(system_files)
-  has_systemd && [ -z "$root" ] || return 0
-  systemd-sysusers /etc/sysusers.d/homeward.conf >/dev/null 2>&1 ||
-    warn 'systemd-sysusers failed: the user homeward may be missing'
-  systemd-tmpfiles --create /etc/tmpfiles.d/homeward.conf >/dev/null 2>&1
+  [ -z "$root" ] || return 0
+  make_account >/dev/null 2>&1 || warn 'the user and group homeward could not be made'
+  if command -v systemd-tmpfiles >/dev/null; then
+    systemd-tmpfiles --create /etc/tmpfiles.d/homeward.conf >/dev/null 2>&1
+  else
+    install -d -m 0770 -g homeward /var/log/homeward && install -d -m 0755 /var/lib/homeward
+  fi
   return 0
+}
+
+# The group is who may use the control socket, and rotates logs; a host without systemd has it, too.
+make_account() {
+  if command -v systemd-sysusers; then
+    systemd-sysusers /etc/sysusers.d/homeward.conf
+    return
+  fi
+  getent group homeward || groupadd --system homeward || return
+  getent passwd homeward || useradd --system --gid homeward --home-dir /var/lib/homeward \
+    --no-create-home --shell /usr/sbin/nologin homeward
 }
 
 # state_of_service: active, inactive, failed, activating … or none without a service manager.
@@ -163,10 +177,14 @@ open_firewall() {
   [ -n "$(ports_of_role)" ] || say "A $(role_title "$role") listens on no port: nothing to open."
 }
 
+# A configuration server that may not have the usual port takes 8443.
 ports_of_role() {
-  case $role in
-    ConfigServer) echo 443 ;;
-    ProcessServer) echo 9443 ;;
-    AllInOne) echo 443 8443 9443 ;;
+  local own
+  own=$(ini_value ConfigServerPort "$root$directory/Vx/etc/drscout.conf")
+  case $role,${own:-443} in
+    ConfigServer,*) echo "${own:-443}" ;;
+    ProcessServer,*) echo 9443 ;;
+    AllInOne,443) echo 443 8443 9443 ;;
+    AllInOne,*) echo "$own" 9443 ;;
   esac
 }

@@ -60,6 +60,7 @@ take_back() {
   rm -rf "$root$directory/Vx/releases"/.*.new
   if [ "$change" = new ]; then
     [ -z "${made_config:-}" ] || rm -f "$made_config" "$made_config.new"
+    [ -z "${kept_config:-}" ] || mv -f "$kept_config" "${made_config:-$root$directory/Vx/etc/drscout.conf}"
     log_file=
     remove_programs "$directory"
     say 'What was begun is taken back: nothing is installed.'

@@ -72,6 +72,15 @@ t.test('what is accepted is kept with who, when and why, and can be taken back',
   t.match(await check(data, '--withdraw', 'root-not-lvm'), { status: 0, out: /not accepted any more/ });
   t.match(await check(data, '--withdraw', 'root-not-lvm'), { status: 0, out: /was not accepted/ });
   t.same(readAccepted(data), []);
+  const several = ['--accept', 'root-not-lvm,scsi-uuid', '--accept', 'lvm-quiet', '--because', 'a lab'];
+  t.match(await check(data, ...several), {
+    status: 0,
+    out: /^root-not-lvm is .*\nscsi-uuid is .*\nlvm-quiet is /,
+  });
+  t.same(
+    readAccepted(data).map(({ id }) => id),
+    ['root-not-lvm', 'scsi-uuid', 'lvm-quiet'],
+  );
 });
 
 t.test('what makes no sense is refused with what would', async (t) => {
@@ -82,6 +91,7 @@ t.test('what makes no sense is refused with what would', async (t) => {
     [['--accept', 'glibc', '--because', 'so'], /glibc cannot be accepted/],
     [['--accept', 'clock', '--because', 'so'], /clock is advice/],
     [['--accept', 'rot-not-lvm', '--because', 'so'], /there is no check "rot-not-lvm"/],
+    [['--accept', 'scsi-uuid,glibc', '--because', 'so'], /glibc cannot be accepted/],
     [['--accept', 'scsi-uuid', '--because', '  '], /--because takes one line/],
     [['--accept', 'scsi-uuid', '--because', 'a\nb'], /--because takes one line/],
     [['--accept', 'scsi-uuid', '--because', 'x'.repeat(501)], /--because takes one line/],

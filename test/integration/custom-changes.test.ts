@@ -139,6 +139,22 @@ t.test(
   },
 );
 
+t.test('what lvmlocal.conf says of the same goes over lvm.conf, so it gives way, too', async (t) => {
+  const cases = [
+    [el8, 'devices {\n\tglobal_filter = [\n\t\t"a|.*|"\n\t]\n}\n', 'global_filter'],
+    [debian12, 'devices {\n\tuse_devicesfile = 0\n}\n', 'use_devicesfile'],
+    [el9, 'devices/use_devicesfile=0\n', 'use_devicesfile'],
+  ] as const;
+  for (const [system, local, key] of cases) {
+    const host = fakeHost(t, { ...system, files: { ...system.files, 'etc/lvm/lvmlocal.conf': local } });
+    t.equal(host.run(apply).status, 0);
+    t.notMatch(host.read('etc/lvm/lvmlocal.conf'), new RegExp(`^[^#]*${key}`, 'm'));
+    t.match(host.run(apply).out, 'already applied');
+    t.equal(host.run(takeBack).status, 0);
+    t.equal(host.read('etc/lvm/lvmlocal.conf'), local);
+  }
+});
+
 t.test('on Debian 11 a filter of several lines gives way, and the arrays in use are listed', async (t) => {
   const host = fakeHost(t, debian);
   t.equal(host.run(apply).status, 0);

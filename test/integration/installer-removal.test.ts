@@ -15,9 +15,12 @@ t.test('uninstall.sh -Y removes programs and services, and no data', async (t) =
     fs.writeFileSync(site.at(`var/lib/homeward/master-target/${name}/file`), name);
   }
   fs.writeFileSync(site.at('usr/local/bin/other'), 'of somebody else');
+  fs.mkdirSync(site.at('var/lib/homeward/custom-changes'));
+  fs.writeFileSync(site.at('var/lib/homeward/custom-changes/manifest'), '/etc/lvm/lvm.conf\n');
   const installed = site.at('srv/asr/Vx/current/installer/uninstall.sh');
-  const { status, out, err } = await run(installed, ['-Y'], { env: site.env() });
+  const { status, out, err } = await run(installed, ['--directory=/srv/asr', '-Y'], { env: site.env() });
   t.equal(status, 0, err);
+  t.match(out, '/srv/asr/Vx/current/installer/ApplyCustomChanges.sh --revert');
   for (const what of ['/srv/asr/Vx/etc/drscout.conf', '/var/lib/homeward', '/retention']) {
     t.match(out, `still here: ${what}`);
   }
@@ -33,6 +36,7 @@ t.test('uninstall.sh -Y removes programs and services, and no data', async (t) =
       'retention/segment',
       'srv/asr/Vx/etc/drscout.conf',
       'usr/local/bin/other',
+      'var/lib/homeward/custom-changes/manifest',
       'var/lib/homeward/master-target/identity/file',
       'var/lib/homeward/master-target/replicas/file',
     ],
@@ -46,7 +50,12 @@ t.test('uninstall.sh -Y removes programs and services, and no data', async (t) =
   const left = site.snapshot().filter((line) => !line.endsWith('/'));
   t.same(
     left.map((line) => line.split(':')[0]),
-    ['retention/segment', 'usr/local/bin/other', 'var/lib/homeward/master-target/replicas/file'],
+    [
+      'retention/segment',
+      'usr/local/bin/other',
+      'var/lib/homeward/custom-changes/manifest',
+      'var/lib/homeward/master-target/replicas/file',
+    ],
   );
   const nothing = await site.uninstall(['-Y']);
   t.same([nothing.status, /nothing to remove/.test(nothing.out)], [0, true]);

@@ -51,17 +51,23 @@ t.test('configuration and data stay through upgrades; a downgrade has to be insi
   t.same(fs.readdirSync(site.at('usr/local/ASR/Vx/releases')), ['1.9.0']);
 });
 
-t.test('another role after a removal finds the configuration that was left, and takes it over', async (t) => {
+t.test('as something else after a removal, a host begins anew; what it was set to be is kept', async (t) => {
   const site = new InstallerSite(t);
-  await site.install([...args, '--retention-volume', '/retention']);
+  t.equal((await site.install(['-q', '-r', 'MT', '--retention-volume', '/retention'])).status, 0);
+  const conf = 'usr/local/ASR/Vx/etc/drscout.conf';
+  fs.appendFileSync(site.at(conf), 'ConfigServerAddress = cs\nConfigServerPort = 8443\n');
+  const before = site.read(conf);
   t.equal((await site.uninstall(['-Y'])).status, 0);
-  const { status, err } = await site.install(['-q', '-r', 'AllInOne']);
-  t.equal(status, 0, err);
-  const conf = site.read('usr/local/ASR/Vx/etc/drscout.conf') ?? '';
-  t.same(
-    conf.split('\n').filter((line) => !line.startsWith(';')),
-    ['[vxagent]', 'Role = AllInOne', '', '[homeward]', 'RetentionVolume = /retention', ''],
+  t.match(
+    (await site.install(['-q', '-r', 'AllInOne', '--dry-run'])).out,
+    'set for a Master Target beside it',
   );
+  const { status, out } = await site.install(['-q', '-r', 'AllInOne']);
+  t.equal(status, 0);
+  t.match(out, `a Master Target is kept in /${conf}.MasterTarget`);
+  t.equal(site.read(`${conf}.MasterTarget`), before);
+  t.match(site.read(conf), 'Role = AllInOne');
+  t.notMatch(site.read(conf), /Retention|ConfigServer/);
 });
 
 t.test('an upgrade keeps its role and place, and without a terminal wants --yes', async (t) => {
@@ -80,6 +86,17 @@ t.test('an upgrade keeps its role and place, and without a terminal wants --yes'
   t.same(site.snapshot(), before);
   t.equal((await upgrade('--yes')).status, 0);
   t.equal(fs.readlinkSync(site.at('srv/asr/Vx/current')), 'releases/1.1.0');
+});
+
+t.test('--alone does not disconnect a host that is connected', async (t) => {
+  const site = new InstallerSite(t);
+  t.equal((await site.install(['-q', '-r', 'MT', '--alone'])).status, 0);
+  t.equal((await site.install(['-q', '--alone'])).status, 0);
+  fs.appendFileSync(site.at('usr/local/ASR/Vx/etc/drscout.conf'), 'ConfigServerAddress = cs.example\n');
+  await site.refuses(t, ['-q', '--alone'], {
+    status: 5,
+    why: 'connected to the configuration server cs.example',
+  });
 });
 
 t.test('a service that was stopped stays stopped through an upgrade', async (t) => {

@@ -209,7 +209,7 @@ t.test('a host without a service manager gets the programs, and is told how to s
   t.equal(status, 0);
   t.match(
     out,
-    'There is no systemd here. Start it with:\n  /usr/local/ASR/Vx/bin/homeward master-target --config',
+    'no systemd here. Start it, at every boot, with:\n  /usr/local/ASR/Vx/bin/homeward master-target --config',
   );
   t.notMatch(site.calls().join('\n'), 'systemctl');
   t.equal((await site.uninstall(['-Y'])).status, 0);
@@ -265,6 +265,10 @@ t.test('a port of the firewall is opened with --open-firewall alone', async (t) 
     const calls = site.calls().filter((call) => call.startsWith('firewall-cmd'));
     t.equal(calls.includes('firewall-cmd -q --permanent --add-port=443/tcp'), flags.length > 0);
     t.equal(calls.length > 0, flags.length > 0);
+    fs.appendFileSync(site.at('usr/local/ASR/Vx/etc/drscout.conf'), 'ConfigServerPort = 9001\n');
+    t.equal((await site.install(['-q', ...flags])).status, 0);
+    const own = 'firewall-cmd -q --permanent --add-port=9001/tcp';
+    t.equal(site.calls().includes(own), flags.length > 0, 'the one that it listens on');
   }
 });
 

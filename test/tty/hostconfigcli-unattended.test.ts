@@ -175,6 +175,11 @@ t.test('places are looked at before they are saved', async (t) => {
   ]);
   t.equal(forced.status, 0, forced.err);
   t.equal(host.setting('RetentionVolume'), retention);
+  const beside = refusedWith(t, await host.run(['--json', '--replicas', `${retention}/`]), 6);
+  t.match(beside.message, /cannot be the same directory/, 'as what is saved, however it is spelled');
+  const log = refusedWith(t, await host.run(['--json', '--log-file', '/nowhere/homeward.log']), 6);
+  t.match(log.message, 'Log file: there is no directory /nowhere');
+  t.equal(host.setting('LogFile'), null);
   t.equal(host.setting('NatHostName'), 'nat.example');
   t.equal(host.setting('NatIpAddress'), '192.0.2.7');
   t.ok(fs.existsSync(path.join(host.directory, 'units/homeward-master-target.service.d')));
@@ -203,6 +208,9 @@ t.test('the role is chosen before a host has registered, and not after', async (
   t.equal(status, 0, err);
   t.equal(host.setting('Role'), 'ProcessServer');
   t.match((await host.run(['--show'])).out, 'Role = ProcessServer');
+  t.equal((await host.run(['--role', 'ConfigServer'])).status, 0);
+  const server = refusedWith(t, await host.run(['--json', '--run-alone']), 2);
+  t.match(server.message, 'is the configuration server');
   const registered = new ConfiguredHost(t, { lines: ['[vxagent]', 'HostId = 7f0c'] });
   t.match(refusedWith(t, await registered.run(['--json', '--role', 'Agent']), 5), { code: 'conflict' });
   t.equal(registered.setting('Role'), 'MasterTarget');

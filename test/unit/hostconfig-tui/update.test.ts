@@ -160,8 +160,9 @@ t.test(
     t.match(typed.screen, 'is no absolute path');
     t.same(typed.took(), []);
     typed.press('clear', 'tab', 'tab', 'enter');
-    const changes = { RetentionVolume: '/retention', ReplicaDirectory: '', CacheDirectory: '' };
-    t.same(typed.took(), [{ kind: 'save-places', changes }]);
+    const changes = { RetentionVolume: '/retention' };
+    const places = { ...changes, ReplicaDirectory: '', CacheDirectory: '' };
+    t.same(typed.took(), [{ kind: 'save-places', places, changes }]);
     typed.happen({ kind: 'failed', fault }).press('right', 'enter');
     t.match(typed.took(), [{ kind: 'save', changes }]);
   },
@@ -187,6 +188,17 @@ t.test('the page fits into 24 rows with everything it has to say', async (t) => 
   t.match(typed.screen, 'Save anyway');
   typed.press('up', 'up', 'up');
   t.match(typed.screen, '/retention ', 'but not when the cursor is in it');
+});
+
+t.test('what somebody else has set meanwhile is shown, and not written over', async (t) => {
+  const typed = new Typed().press('right', 'enter').happen({ kind: 'volumes', rows });
+  typed.took();
+  const other = { ...settings, replicaDirectory: '/replicas', cacheDirectory: '/cache' };
+  typed.happen({ kind: 'status', status: unregistered, settings: other });
+  typed.press('down', 'enter', 'tab', 'tab', 'enter');
+  t.match(typed.took(), [{ kind: 'save-places', changes: { RetentionVolume: '/retention' } }]);
+  typed.happen({ kind: 'stopped' }).press('escape', 'enter');
+  t.match(typed.screen, '[/replicas ');
 });
 
 t.test('a role without history has no retention volume', async (t) => {
@@ -219,7 +231,8 @@ t.test('the log is followed while its page is open', async (t) => {
   t.match(typed.screen, 'line 49');
   t.notMatch(typed.screen, 'line 3 ');
   typed.press('right').press('tab', 'tab', 'enter');
-  t.match(typed.took(), [{ kind: 'save', changes: { LogLevel: 'debug', LogFile: '' } }]);
+  t.match(typed.took(), [{ kind: 'save-places', places: { LogFile: '' }, changes: { LogLevel: 'debug' } }]);
+  typed.happen({ kind: 'saved', lines: ['Saved.'], settings, status: unregistered });
   t.same(typed.press('escape').took(), [{ kind: 'follow-log', on: false }]);
 });
 

@@ -1,6 +1,6 @@
 // The list of volumes on recorded hosts: what can be chosen, and why the others cannot.
 import t from 'tap';
-import { acceptCheck } from '../../../agent/prerequisites/accepted-checks.ts';
+import { acceptChecks } from '../../../agent/prerequisites/accepted-checks.ts';
 import { allChecks } from '../../../agent/prerequisites/all-checks.ts';
 import { judgeRetention, judgeVolumes } from '../../../agent/prerequisites/judge-volumes.ts';
 import { volumeRows } from '../../../hostconfig-tui/actions/volume-rows.ts';
@@ -28,6 +28,6 @@ t.test('one on LVM can be chosen when somebody answers for it', async (t) => {
   t.match(await judgeRetention(place, data, host), { found: /LVM/, action: /--accept retention-not-lvm/ });
   const since = '2026-01-01T00:00:00Z';
   const entry = { id: 'retention-not-lvm', because: 'the only disk', since, by: 'root' };
-  acceptCheck(data, allChecks, entry);
+  acceptChecks(data, allChecks, [entry]);
   t.equal(await judgeRetention(place, data, host), null);
 });

@@ -112,6 +112,9 @@ t.test('multipath: not installed, left to itself, and kept away from what is not
   const homeward = 'blacklist {\n\twwid ".*"\n}\nblacklist_exceptions {\n\twwid "^3600$"\n}\n';
   const quiet = { ...files, '/etc/multipath/conf.d/homeward.conf': homeward };
   t.equal((await find('multipath', { files: quiet })).result, 'pass');
+  const exceptions = 'blacklist_exceptions {\n\twwid ".*"\n}\n';
+  const all = { ...quiet, '/etc/multipath/conf.d/site.conf': exceptions };
+  t.equal((await find('multipath', { files: all })).result, 'fail', 'what takes all of it back');
 });
 
 t.test('clock: by timedatectl, by chrony, and against the configuration server', async (t) => {

@@ -24,6 +24,12 @@ const fstab = (line: string): DescribedHost =>
 const withFile = (name: string): DescribedHost => changed(el9Vmware, { files: { [name]: 'x' } });
 const entry = `UUID=${uuids.retention} /retention xfs`;
 
+t.test('it is not the directory of the replicas, however that is spelled', async (t) => {
+  const found = /is the directory of the replicas, too/;
+  t.match(await look(el9Vmware, { replicaDirectory: '/retention/' }), { result: 'fail', found });
+  t.match(await look(el9Vmware, { replicaDirectory: '/replicas' }), { result: 'pass' });
+});
+
 const cases: Record<string, [host: DescribedHost, found: RegExp | null, action?: RegExp]> = {
   'a volume as it should be': [el9Vmware, null],
   'one that is not mounted': [mounted(null), /no volume of its own: it lies on \/dev\/sda3/, /not mounted\?/],
