@@ -207,10 +207,7 @@ t.test('a host without a service manager gets the programs, and is told how to s
   const site = new InstallerSite(t, { systemd: false });
   const { status, out } = await site.install(['-q', '-r', 'MT']);
   t.equal(status, 0);
-  t.match(
-    out,
-    'no systemd here. Start it, at every boot, with:\n  /usr/local/ASR/Vx/bin/homeward master-target --config',
-  );
+  t.match(out, 'Start it, at every boot, with:\n  /usr/local/ASR/Vx/bin/homeward master-target --config');
   t.notMatch(site.calls().join('\n'), 'systemctl');
   t.equal((await site.uninstall(['-Y'])).status, 0);
   const source = await site.install(['-q', '-r', 'Agent', '-i', 'cs', '-P', site.passphraseFile(passphrase)]);
