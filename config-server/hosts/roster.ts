@@ -66,7 +66,7 @@ export function joinedReport(registry: Registry, host: KnownHost): HostReport {
     version: host.version,
     state: 'joined',
     reason: null,
-    ...judgeHost({ silentMs, skewMs }),
+    ...judgeHost({ silentMs, skewMs, checks: heard?.heartbeat.checks ?? null }),
     addresses: host.addresses,
     seenAt: heard?.address ?? null,
     disks: host.disks,

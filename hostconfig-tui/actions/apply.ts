@@ -8,6 +8,7 @@ import type { HostRole } from '../../core/identity/host-identity.ts';
 import { serverChanges } from '../model/press-page.ts';
 import type { Changes } from '../model/model.ts';
 import { readSettings, writeSettings } from './config-file.ts';
+import { noteRole } from './note-role.ts';
 import type { Places } from './places.ts';
 import { register } from './register.ts';
 import { restartService } from './service.ts';
@@ -63,6 +64,7 @@ export async function applyChanges(
   says: readonly string[],
 ): Promise<Applied> {
   writeSettings(places.config, changes);
+  noteRole(places.config, readSettings(places.config).role);
   return { lines: [...says, await restartService(places)] };
 }
 

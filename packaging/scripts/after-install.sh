@@ -4,6 +4,9 @@
 # What other tools look for. The role is what the last configuration said.
 role=
 if [ -e /usr/local/.vx_version ]; then role=$(sed -n 's/^ROLE=//p' /usr/local/.vx_version); fi
+if [ -z "$role" ] && [ -e /opt/homeward/Vx/etc/drscout.conf ]; then
+  role=$(sed -n 's/^Role *= *//p' /opt/homeward/Vx/etc/drscout.conf)
+fi
 printf 'VERSION=%s\nROLE=%s\nINSTALL_DIR=/opt/homeward\nBUILD=%s\nPLATFORM=\n' '@VERSION@' "$role" '@BUILD@' \
   >/usr/local/.vx_version.new
 mv -f /usr/local/.vx_version.new /usr/local/.vx_version

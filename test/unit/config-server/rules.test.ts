@@ -3,6 +3,7 @@ import t from 'tap';
 import { Attempts } from '../../../config-server/enrolment/attempts.ts';
 import { checkClocks, checkVersion, decideEnrolment } from '../../../config-server/enrolment/decide.ts';
 import { EnrolmentSessions } from '../../../config-server/enrolment/sessions.ts';
+import type { CheckedSummary } from '../../../core/registration/check-summary.ts';
 import { judgeHost, spell } from '../../../config-server/hosts/health.ts';
 import { localAddress } from '../../../config-server/listening.ts';
 
@@ -34,13 +35,22 @@ t.test('clocks and versions', async (t) => {
   t.throws(() => checkVersion('1.10.0', '1.2.3'), { code: 'version-newer' });
 });
 
-t.test('a host is judged by its silence, then by its clock', async (t) => {
+t.test('a host is judged by its silence, then by its clock, then by its checks', async (t) => {
   t.match(judgeHost({ silentMs: 1000, skewMs: 100 }), { health: 'ok', detail: null });
   t.match(judgeHost({ silentMs: 31_000, skewMs: 0 }), { health: 'warning', detail: 'silent 31 s' });
   t.match(judgeHost({ silentMs: 16 * 60_000, skewMs: 0 }), { health: 'critical', detail: 'silent 16 min' });
   t.match(judgeHost({ silentMs: 0, skewMs: -90_000 }), { health: 'warning', detail: /90 s behind/ });
   t.match(judgeHost({ silentMs: null, skewMs: null }), { health: 'warning' });
   t.equal(spell(3 * 3600_000), '3 h');
+  const check = { id: 'lvm-quiet', time: '', found: '', action: null } as const;
+  const judged = (more: Pick<CheckedSummary, 'severity' | 'result' | 'because'>): string => {
+    const checks = { time: '', checks: [{ ...check, ...more }] };
+    return judgeHost({ silentMs: 0, skewMs: 0, checks }).health;
+  };
+  const failed = { severity: 'hard-unless-accepted', result: 'fail', because: null } as const;
+  t.equal(judged(failed), 'warning', 'and by what its next start will say');
+  t.equal(judged({ ...failed, because: 'a lab' }), 'ok');
+  t.equal(judged({ ...failed, severity: 'advice' }), 'ok');
 });
 
 t.test('failed attempts of an address count for a minute', async (t) => {
