@@ -10,7 +10,7 @@ import { touches } from '../replica/view-replica.ts';
 import type { StateReader } from './hand-over-reader.ts';
 
 export interface WriteBack {
-  journal: Pick<Journal, 'resolveHead' | 'write' | 'zero'>;
+  journal: Pick<Journal, 'resolveHead' | 'turns' | 'write' | 'zero'>;
   reader: Pick<StateReader, 'extents' | 'outside' | 'content'>;
   /** As it goes on, and as it is now. */
   disks: readonly { name: string; size: number }[];
@@ -54,7 +54,8 @@ export async function writeBack(work: WriteBack): Promise<WrittenBack> {
 
 /**
  * Bytes [start, end) of a disk that may differ from the newest state, or that nobody knows. Redo is asked
- * first: what the cursor passes over meanwhile is in it, or in history then.
+ * first: what the cursor passes over meanwhile is in it, or in history then. When the cursor goes back
+ * meanwhile both are asked again.
  */
 async function wantedOf(
   { journal, reader, unknown, isLost }: WriteBack,
@@ -63,8 +64,12 @@ async function wantedOf(
   length: number,
 ): Promise<[number, number][]> {
   if (isLost || touches(unknown, disk, offset, length)) return [[offset, offset + length]];
-  const since = journal.resolveHead(disk, offset, length, new Pieces()).touched();
-  return joinRanges([...since, ...(await reader.outside(disk, offset, length))]);
+  for (;;) {
+    const { turns } = journal;
+    const since = journal.resolveHead(disk, offset, length, new Pieces()).touched();
+    const outside = await reader.outside(disk, offset, length);
+    if (turns === journal.turns) return joinRanges([...since, ...outside]);
+  }
 }
 
 class Writer {

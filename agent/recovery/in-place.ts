@@ -1,5 +1,6 @@
 // Recovery in place: the cursor is pinned at a moment and moved there; records go on arriving, and nothing is
 // given up.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HomewardError } from '../../core/errors.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
@@ -24,21 +25,24 @@ export interface Keeper {
 }
 
 /**
- * Throws 'conflict' when the cursor cannot go there: it can roll back over redo that is there only; or when
- * the disks were others then.
+ * Throws 'conflict' when the cursor cannot go there: it can roll back only over redo that is there, and with
+ * undo of all of it; or when the disks were others then.
  */
 export function refuseUnreachable(machine: Pinnable, lsn: number, disks: readonly { size: number }[]): void {
-  const { cursor, file, name } = machine;
+  const { cursor, file, name, history } = machine;
+  const cannot = `the replica of ${name} cannot go back to lsn:${lsn}`;
   if (isGone(cursor, lsn)) {
-    throw new HomewardError(
-      'conflict',
-      `the replica of ${name} cannot go back to lsn:${lsn}: writes after it are not kept one by one any more`,
-      {
-        hint:
-          'Recover that moment to raw:, qcow2:, vmdk: or block:, open a view of it, or let the machine run ' +
-          `from there: homeward hand-over ${name} --at lsn:${lsn} --run LISTEN`,
-      },
-    );
+    throw new HomewardError('conflict', `${cannot}: writes after it are not kept one by one any more`, {
+      hint:
+        'Recover that moment to raw:, qcow2:, vmdk: or block:, open a view of it, or let the machine run ' +
+        `from there: homeward hand-over ${name} --at lsn:${lsn} --run LISTEN`,
+    });
+  }
+  const hole = history.undo.holes.find(({ from, to }) => from < cursor.lsn && to > lsn && to <= cursor.lsn);
+  if (hole !== undefined) {
+    throw new HomewardError('conflict', `${cannot}: undo of lsn:${hole.from} to lsn:${hole.to} is lost`, {
+      hint: '`homeward verify` says what is damaged. Choose a later moment, or put the missing file back.',
+    });
   }
   const same =
     disks.length === file.disks.length && disks.every(({ size }, at) => size === file.disks[at]?.size);
@@ -85,6 +89,11 @@ async function movePinned({ machine, plan, keeper, progress, signal }: InPlace):
         hint: 'Nothing is lost: give it again when you like.',
       });
     }
+    if (machine.cursor.pin !== lsn) {
+      throw new HomewardError('interrupted', `another command has taken the pin at lsn:${lsn} away`, {
+        hint: `Nothing is lost; \`homeward status\` says where the replica of ${machine.name} is.`,
+      });
+    }
     if (isGone(machine.cursor, lsn)) {
       // It went between the look at it and the pin, which keeps it from then on.
       machine.moveCursor({ pin: null });
@@ -92,6 +101,7 @@ async function movePinned({ machine, plan, keeper, progress, signal }: InPlace):
     }
     keeper.wake();
     await keeper.settled();
+    await nextTurn(); // others are served also where there is nothing to do
     const problem = keeper.problemOf(machine.id);
     if (problem !== null) throw problem;
     progress({ done: Math.min(Math.abs(machine.cursor.lsn - begin), total), total, what: machine.name });

@@ -1,6 +1,7 @@
 // Recovery in place: the replica is held at a moment, back and forward again, killed in the midst of it;
 // views stay exact and writes go on arriving.
 import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { until } from '../support/homeward.ts';
 import {
@@ -118,6 +119,52 @@ t.test('a moment that the replica cannot go back to is refused, and nothing move
   t.match(beyond, { status: 4, code: 'outside-window' });
   t.equal((await site.status()).detail, null, 'nothing is pinned');
   await site.checkAll();
+});
+
+t.test('a recovery in place ends when its pin is taken away, or moved by another', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target } = site;
+  for (let step = 0; step < 40; step += 1) {
+    await site.write(2);
+    await site.tag(`step-${step}`);
+  }
+  const { headLsn } = await site.status();
+  const away: [string, () => Promise<unknown>][] = [
+    ['unpin', () => target.client.unpin(machineName)],
+    ['another recovery', () => site.pinAt(headLsn - 3)],
+  ];
+  for (const [name, takeAway] of away) {
+    let ended: unknown;
+    // It may have arrived before anybody else comes.
+    for (let round = 0; round < 20 && ended === undefined; round += 1) {
+      await pinAt(site, headLsn);
+      const going = site.pinAt(2).catch((error: unknown) => error);
+      await until('it to be on its way', async () => (await site.status()).appliedLsn < headLsn);
+      await takeAway();
+      ended = await going;
+    }
+    t.match(ended, { code: 'interrupted', message: /has taken the pin at lsn:2 away/ }, name);
+  }
+  await target.ask('unpin', machineName);
+  await site.checkAll();
+});
+
+t.test('where undo is lost on the way, a recovery in place is refused and nothing moves', async (t) => {
+  const site = await HistorySite.start(t, longWindow);
+  const { target } = site;
+  await writeWithTags(site, ['a', 'b', 'c']);
+  await site.applyAll();
+  const [a = 0] = site.tagLsns;
+  await target.kill();
+  const undo = path.join(site.directory, 'undo');
+  fs.unlinkSync(path.join(undo, fs.readdirSync(undo).toSorted().at(-1) ?? ''));
+  await site.comeBack();
+  const { appliedLsn } = await site.status();
+  const refused = await target.refused('recover', machineName, '--at', `lsn:${a}`, '--to', 'in-place');
+  t.match(refused, { code: 'conflict', message: /undo of lsn:\d+ to lsn:\d+ is lost/ });
+  const { appliedLsn: after, detail } = await site.status();
+  t.equal(after, appliedLsn);
+  t.notMatch(detail, /pinned/);
 });
 
 const phases: Record<string, FileEvent> = {

@@ -192,6 +192,7 @@ function work(change: Partial<WriteBack> = {}): { job: WriteBack; records: strin
   const records: string[] = [];
   const job: WriteBack = {
     journal: {
+      turns: 0,
       resolveHead(disk, _offset, _length, into) {
         into.push(machineAddress(disk, 0), machineAddress(disk, 2 * MiB), {} as ExtentColumns, 0);
         return into;
@@ -265,3 +266,30 @@ t.test(
     t.equal(lost.records.at(-1), unknown.records.at(-1), 'and where records are lost');
   },
 );
+
+t.test('what the cursor goes back over between the two looks is written back as well', async (t) => {
+  const MiB = 1 << 20;
+  const { job, records } = work({ disks: [{ name: 'root', size: 4 * MiB }] });
+  // What was in history comes to lie in redo while history is asked.
+  let turns = 0;
+  const touched: number[] = [];
+  const journal: WriteBack['journal'] = {
+    ...job.journal,
+    get turns() {
+      return turns;
+    },
+    resolveHead(disk, _offset, _length, into) {
+      touched.push(turns);
+      into.clear();
+      if (turns > 0) into.push(machineAddress(disk, 0), machineAddress(disk, 4096), {} as ExtentColumns, 0);
+      return into;
+    },
+  };
+  const outside = async (): Promise<[number, number][]> => {
+    turns = 1;
+    return [];
+  };
+  await writeBack({ ...job, journal, reader: { ...job.reader, outside } });
+  t.same(touched, [0, 1]);
+  t.equal(records[0], 'write 0 0 4096 7 true');
+});
