@@ -59,6 +59,8 @@ export class Chores {
     noteFound(machine);
     for (const plan of machine.history.undo.nodesWanted()) {
       if (this.#stopped) return;
+      // Steps may have been merged or rolled back meanwhile.
+      if (!plan.inputs.every((step) => machine.history.undo.steps.includes(step))) continue;
       const { job, release } = machine.history.undo.lendNode(plan);
       await this.#options.work.buildNode(job).finally(release);
       machine.history.undo.nodeMade(plan);

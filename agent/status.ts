@@ -228,7 +228,7 @@ function failures(machine: Machine, trouble: Error | null): Problem[] {
   return problems;
 }
 
-function damages({ journal, ledgerBreaks }: Machine): Problem[] {
+function damages({ journal, ledgerBreaks, history }: Machine): Problem[] {
   const [lost] = journal.catalogue.lost;
   const [unknown] = journal.catalogue.unknown;
   const [damaged] = journal.catalogue.damaged;
@@ -246,6 +246,11 @@ function damages({ journal, ledgerBreaks }: Machine): Problem[] {
       state: 'damaged',
       detail: `${detail}${more > 0 ? `, and ${more} more` : ''}; see verify`,
     });
+  }
+  const [hole] = history.undo.holes;
+  if (hole !== undefined) {
+    const detail = `undo of lsn:${hole.from} to lsn:${hole.to} is lost (${hole.why}); see verify`;
+    problems.push({ state: 'damaged', detail });
   }
   const [account] = ledgerBreaks;
   if (account !== undefined) {

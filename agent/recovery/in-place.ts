@@ -83,15 +83,15 @@ async function movePinned({ machine, plan, keeper, progress, signal }: InPlace):
   const total = Math.abs(lsn - begin);
   machine.moveCursor({ pin: lsn });
   while (machine.cursor.lsn !== lsn || machine.history.timeline.open !== null) {
+    if (machine.cursor.pin !== lsn) {
+      throw new HomewardError('conflict', `another command has taken the pin at lsn:${lsn} away`, {
+        hint: `Nothing is lost; \`homeward status\` says where the replica of ${machine.name} is.`,
+      });
+    }
     if (signal.aborted) {
       machine.moveCursor({ pin: null });
       throw new HomewardError('interrupted', 'the recovery in place was interrupted; the cursor goes on', {
         hint: 'Nothing is lost: give it again when you like.',
-      });
-    }
-    if (machine.cursor.pin !== lsn) {
-      throw new HomewardError('interrupted', `another command has taken the pin at lsn:${lsn} away`, {
-        hint: `Nothing is lost; \`homeward status\` says where the replica of ${machine.name} is.`,
       });
     }
     if (isGone(machine.cursor, lsn)) {

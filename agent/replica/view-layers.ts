@@ -2,10 +2,11 @@
 // what can be read from its sources.
 import { assert } from '../../core/errors.ts';
 import { DerivedDamaged } from '../../core/extents/derived-damaged.ts';
+import { ContentKind } from '../../core/extents/extent-columns.ts';
 import type { ExtentPages, Layers } from '../../core/extents/extent-pages.ts';
 import { ExtentTable } from '../../core/extents/extent-table.ts';
 import { PagedTable } from '../../core/extents/paged-table.ts';
-import type { Pieces } from '../../core/extents/pieces.ts';
+import { Pieces } from '../../core/extents/pieces.ts';
 import { resolveLayers } from '../../core/extents/resolve.ts';
 import type { Files } from '../../core/files/files.ts';
 import type { Log } from '../../core/log.ts';
@@ -56,6 +57,24 @@ export class ViewLayers {
     for (;;) {
       try {
         return resolveLayers(this.#layers, start, end, pieces);
+      } catch (error) {
+        if (!(error instanceof DerivedDamaged)) throw error;
+        this.#replace(error.table);
+      }
+    }
+  }
+
+  /**
+   * Whether undo of the newest step has something of [start, end), and nothing that is unknown. It was made of
+   * whole blocks that fit their checksums then, right before the step began.
+   */
+  newestUndoKnows(start: number, end: number): boolean {
+    for (;;) {
+      const newest = this.#undo.at(-1);
+      if (newest === undefined) return false;
+      try {
+        const layers = { redo: [], floor: this.#floor, undo: [newest.pages] };
+        return isKnown(resolveLayers(layers, start, end, new Pieces()));
       } catch (error) {
         if (!(error instanceof DerivedDamaged)) throw error;
         this.#replace(error.table);
@@ -129,6 +148,17 @@ export class ViewLayers {
       if (source.kind !== 'memory') made.set(keyOf(source, this.segments), pages);
     return made;
   }
+}
+
+function isKnown({ columns, indexes, count }: Pieces): boolean {
+  let found = false;
+  for (let at = 0; at < count; at++) {
+    const extent = columns[at] ?? null;
+    if (extent === null) continue;
+    if (extent.kinds[indexes[at]!] === ContentKind.unknown) return false;
+    found = true;
+  }
+  return found;
 }
 
 /** The same for sources that give the same extents; a segment that was healed is another file. */

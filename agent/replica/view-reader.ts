@@ -63,7 +63,11 @@ export class ViewReader {
       const base = machineAddress(disk, start);
       return this.#resolve(base, base + end - start, new Pieces()).touched().length > 0;
     };
-    this.#replicas = new ViewReplicas(content, { files, isHidden, waits });
+    const wasSound = (disk: number, start: number, end: number): boolean => {
+      const base = machineAddress(disk, start);
+      return this.#layers?.newestUndoKnows(base, base + end - start) === true;
+    };
+    this.#replicas = new ViewReplicas(content, { files, isHidden, wasSound, waits });
   }
 
   /** Fills `target` with the disk's content from `offset`. */

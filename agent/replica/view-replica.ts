@@ -13,13 +13,18 @@ interface Sums {
   reader: SumsReader;
 }
 
-/** Of a block that a step is writing in part: whether the rest of it is right shows when that is done. */
+/**
+ * Of a block that a step is writing in part, and nobody has looked at before: whether the rest of it is right
+ * shows when that is done.
+ */
 export class BeingWritten extends HomewardError {}
 
 export interface ViewReplicasOptions {
   files: Files;
   /** Whether redo or undo of the plan hides any of bytes [start, end) of a disk. */
   isHidden(disk: number, start: number, end: number): boolean;
+  /** Whether a block that an open step is writing was looked at before it began, and fitted its checksum. */
+  wasSound(disk: number, start: number, end: number): boolean;
   /** What cannot be waited for is believed instead of 'being written'. */
   waits: boolean;
 }
@@ -27,8 +32,7 @@ export interface ViewReplicasOptions {
 export class ViewReplicas {
   readonly #content: ViewContent;
   readonly #files: Files;
-  readonly #isHidden: ViewReplicasOptions['isHidden'];
-  readonly #waits: boolean;
+  readonly #options: ViewReplicasOptions;
   /** What the sums that are looked at are of; null while none are. */
   #span: ReplicaSpan | null = null;
   /** By disk; none where there are none for `#span`. */
@@ -38,11 +42,10 @@ export class ViewReplicas {
   /** Where data was seen last: pieces of a disk that is all data need not ask again each. */
   readonly #data = { disk: -1, from: 0, to: 0 };
 
-  constructor(content: ViewContent, { files, isHidden, waits }: ViewReplicasOptions) {
+  constructor(content: ViewContent, options: ViewReplicasOptions) {
     this.#content = content;
-    this.#files = files;
-    this.#isHidden = isHidden;
-    this.#waits = waits;
+    this.#files = options.files;
+    this.#options = options;
   }
 
   /** Says what the replicas are as of; null when nobody knows. */
@@ -131,9 +134,14 @@ export class ViewReplicas {
   /** Throws what is to be said of blocks that do not fit: a step changes no others than those it hides. */
   #judge(disk: number, start: number, end: number): void {
     const isOpen = this.#span !== null && this.#span.low < this.#span.high;
-    for (let at = start; at < end; at += sumBlockBytes)
-      if (!isOpen || !this.#isHidden(disk, at, at + sumBlockBytes)) throw this.#rotten(disk, [start, end]);
-    if (this.#waits) throw new BeingWritten('damaged', this.#rotten(disk, [start, end]).message);
+    const { isHidden, wasSound, waits } = this.#options;
+    let isUnsure = false;
+    for (let at = start; at < end; at += sumBlockBytes) {
+      const to = at + sumBlockBytes;
+      if (!isOpen || !isHidden(disk, at, to)) throw this.#rotten(disk, [start, end]);
+      isUnsure ||= !wasSound(disk, at, to);
+    }
+    if (isUnsure && waits) throw new BeingWritten('damaged', this.#rotten(disk, [start, end]).message);
   }
 
   /** A file that is not, or no more, about these replicas is looked for again: it may have been made anew. */

@@ -143,7 +143,7 @@ t.test('a recovery in place ends when its pin is taken away, or moved by another
       await takeAway();
       ended = await going;
     }
-    t.match(ended, { code: 'interrupted', message: /has taken the pin at lsn:2 away/ }, name);
+    t.match(ended, { code: 'conflict', message: /has taken the pin at lsn:2 away/ }, name);
   }
   await target.ask('unpin', machineName);
   await site.checkAll();
@@ -165,6 +165,7 @@ t.test('where undo is lost on the way, a recovery in place is refused and nothin
   const { appliedLsn: after, detail } = await site.status();
   t.equal(after, appliedLsn);
   t.notMatch(detail, /pinned/);
+  t.match(detail, /undo of lsn:\d+ to lsn:\d+ is lost \(its undo segment is missing\); see verify/);
 });
 
 const phases: Record<string, FileEvent> = {
