@@ -65,8 +65,8 @@ export class ViewLayers {
   }
 
   /**
-   * Whether undo of the newest step has something of [start, end), and nothing that is unknown. It was made of
-   * whole blocks that fit their checksums then, right before the step began.
+   * Whether undo of the newest step has something of [start, end), and nothing that is unknown. It was made
+   * of whole blocks that fit their checksums then, right before the step began.
    */
   newestUndoKnows(start: number, end: number): boolean {
     for (;;) {
