@@ -10,7 +10,7 @@ import { Checkpoints } from './checkpoints.ts';
 import { ExportCrew, type CrewTask } from './export-crew.ts';
 import type { ByteRange } from './formats/disk-source.ts';
 import { finishImage } from './formats/finish-image.ts';
-import { planImage, type ImagePlan } from './formats/image-plan.ts';
+import { abandonedRanges, planImage, type ImagePlan } from './formats/image-plan.ts';
 import { compareFirstBit, stretchesOf, type StretchDone } from './formats/stretch.ts';
 import { explainFailure } from './recovery-failure.ts';
 import { imageFormat, openTarget, type RecoveryTarget } from './recovery-target.ts';
@@ -108,10 +108,8 @@ class Recovery {
     const format = imageFormat(disk.format);
     const image = planImage(format, disk.size, target.done);
     const placed = new Map(image.kept);
-    const isRawFile = format === 'raw' && target.file !== null;
-    // A new one grows as it is written, which the file system has less work with.
-    if (isRawFile && target.isResumed) fs.ftruncateSync(target.fd, disk.size);
     if (target.file !== null) {
+      await punch(target.fd, abandonedRanges(format, disk.size, image));
       this.#note(disk.name, target.damaged);
       this.#advance(disk, disk.size - bytesOf(image.todo, disk.size));
     }
@@ -122,7 +120,8 @@ class Recovery {
       this.#advance(disk, bytesOf([stretch.index], disk.size));
     });
     assert(placed.size === stretchesOf(disk.size), 'every stretch was written');
-    if (isRawFile) fs.ftruncateSync(target.fd, disk.size);
+    // A new one grows as it is written, which the file system has less work with.
+    if (format === 'raw' && target.file !== null) fs.ftruncateSync(target.fd, disk.size);
     await finishImage({ format, fd: target.fd, size: disk.size, path: disk.to, placed });
     await lentFileStore(target.fd).flush();
   }
@@ -182,10 +181,7 @@ class Recovery {
     this.#outcome.differing = differing;
   }
 
-  #task(
-    { disk, fd, file, isResumed }: RecoveryTarget,
-    kind: CrewTask['kind'],
-  ): Omit<CrewTask, 'todo' | 'free'> {
+  #task({ disk, fd, file }: RecoveryTarget, kind: CrewTask['kind']): Omit<CrewTask, 'todo' | 'free'> {
     const index =
       this.#execution.contents[0]?.content.disks.findIndex(({ name }) => name === disk.name) ?? -1;
     assert(index >= 0, `the view has ${disk.name}`);
@@ -194,7 +190,7 @@ class Recovery {
       disk: index,
       format: imageFormat(disk.format),
       fd,
-      blank: file !== null && !isResumed,
+      blank: file !== null,
       // Damage that the first pass let through is compared as what it wrote: zeros.
       allowDamaged: this.#execution.options.allowDamaged ?? false,
     };
@@ -207,6 +203,15 @@ class Recovery {
   #advance({ name }: { name: string }, bytes: number, doing = ''): void {
     this.#doneBytes += bytes;
     this.#execution.progress({ done: this.#doneBytes, total: this.#total, what: name + doing });
+  }
+}
+
+/** What an interrupted run has left there is no content, and takes room: it becomes holes. */
+async function punch(fd: number, ranges: readonly ByteRange[]): Promise<void> {
+  const store = lentFileStore(fd);
+  for (const [start, end] of ranges) {
+    const stop = Math.min(end, store.size);
+    if (stop > start) await store.zero(start, stop - start, { punch: true });
   }
 }
 

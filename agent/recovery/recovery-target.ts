@@ -167,10 +167,6 @@ export class RecoveryTarget {
     this.damaged = content?.damaged ?? [];
   }
 
-  get isResumed(): boolean {
-    return this.done.size > 0;
-  }
-
   /** Takes back what it made; gives back why that failed, or null. A device stays as it is. */
   tryDiscard(): string | null {
     const why = this.file?.tryDiscard() ?? null;

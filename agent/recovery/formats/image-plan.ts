@@ -1,5 +1,6 @@
 // What is left to write of an image, and where it goes on, from the stretches that are durable; and the
 // runs of a file that is whole.
+import { joinRanges } from '../../../core/extents/join-ranges.ts';
 import { qcow2ClusterBytes, qcow2Layout, type ClusterRun } from '../../../core/formats/qcow2.ts';
 import { vmdkOverheadSectors, vmdkSectorBytes } from '../../../core/formats/vmdk.ts';
 import { limits } from '../../../core/limits.ts';
@@ -49,8 +50,31 @@ export function* runsOf(placed: Placed): Generator<ClusterRun> {
     for (let at = 0; at < parts.length; at += 2) yield [parts[at] ?? 0, parts[at + 1] ?? 0];
 }
 
+/**
+ * Where in the file an interrupted run may have written what is not kept, and the run that goes on would not
+ * write everywhere. Of a VMDK file it writes on where those bytes are.
+ */
+export function abandonedRanges(format: ImageFormat, size: number, { todo, kept }: ImagePlan): ByteRange[] {
+  if (format === 'raw') return todo.flatMap((index) => writtenRanges(format, { index, parts: [] }));
+  return format === 'qcow2' ? qcow2Gaps(size, kept) : [];
+}
+
+/** Clusters taken for a stretch that was not finished; others are taken for it. */
+function qcow2Gaps(size: number, placed: Placed): ByteRange[] {
+  const gaps: ByteRange[] = [];
+  let at = qcow2Layout(size).dataCluster;
+  for (const [start, end] of joinRanges(runsOf(placed))) {
+    if (start > at) gaps.push([at * qcow2ClusterBytes, start * qcow2ClusterBytes]);
+    at = end;
+  }
+  return gaps;
+}
+
 /** Where in the file the content of a stretch lies. */
-export function writtenRanges(format: ImageFormat, { index, parts }: StretchDone): ByteRange[] {
+export function writtenRanges(
+  format: ImageFormat,
+  { index, parts }: Pick<StretchDone, 'index' | 'parts'>,
+): ByteRange[] {
   const bytes = limits.recoveryStretchBytes;
   if (format === 'raw') return [[index * bytes, (index + 1) * bytes]];
   const unit = format === 'qcow2' ? qcow2ClusterBytes : vmdkSectorBytes;

@@ -79,6 +79,14 @@ t.test('what was interrupted goes on where it was, in every format', { skip: noQ
     t.ok(first >= resumes * 300 * MiB - 1, `${kind} began at ${first}`);
     t.ok(await isSame(site, 'disk', kind, `${directory}/disk.${kind}`));
     t.same(fs.readdirSync(directory), [`disk.${kind}`], 'nothing else is left');
+    await site.recover({ kind, directory: site.inDirectory('anew') });
+    const [resumed, anew] = [directory, site.inDirectory('anew')].map(
+      (where) => fs.statSync(`${where}/disk.${kind}`).blocks * 512,
+    );
+    t.ok(
+      (resumed ?? 0) <= (anew ?? 0) + MiB,
+      `${resumed} bytes are taken, and ${anew} when it is written at once`,
+    );
   }
 });
 
