@@ -126,7 +126,10 @@ for (const how of ['in-place', 'replace'] as const) {
       const hashes = copyTree('/usr/share', `${disk}/tree`, 48 * MiB);
       const copied = await settle(box);
       t.match((await points(box)).signal, { lastClean: null }, 'a tree that is copied is no alarm');
-      // Random content that was written just before would count as the beginning of it.
+      // Random content that was written just before would count as the beginning of it: for a while, and new
+      // files for longer where nothing else comes in between.
+      fs.writeFileSync(`${disk}/notes`, 'and so it went on, day by day\n'.repeat(500_000));
+      await settle(box);
       const quietUntil = performance.now() + limits.signalOnsetQuietMs + 1000;
       await until('the copy to be over for a while', () => performance.now() > quietUntil);
       const { headLsn: before } = await target.status('box');
