@@ -7,6 +7,8 @@ import { checkWhole, startNet, statusWhen } from '../support/chain-network.ts';
 import { skipUnless } from '../support/needs.ts';
 
 t.setTimeout(400_000);
+// Each waits most of the time.
+t.jobs = 2;
 
 // Longer than the silence after which a connection counts as dead.
 const isFull = process.env['HOMEWARD_TEST'] === 'full';
