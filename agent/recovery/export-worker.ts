@@ -27,8 +27,6 @@ export interface ExportTask {
   disk: number;
   format: ImageFormat;
   fd: number;
-  /** What was never written in the output reads as zeros. */
-  blank: boolean;
   allowDamaged: boolean;
   /** Indexes of stretches, in order; `compareFirst` added where what is there may be right. */
   todo: Uint32Array<SharedArrayBuffer>;
@@ -97,12 +95,8 @@ function workOf(task: ExportTask, source: DiskSource, turns: SharedTurns): Work 
   };
 }
 
-function writerOf(
-  { format, fd, blank, todo }: ExportTask,
-  source: DiskSource,
-  turns: SharedTurns,
-): DiskWriter {
+function writerOf({ format, fd, todo }: ExportTask, source: DiskSource, turns: SharedTurns): DiskWriter {
   if (format === 'qcow2') return new Qcow2Writer(source, fd, turns);
   if (format === 'vmdk') return new VmdkWriter(source, fd, turns, (todo[0] ?? 0) % compareFirstBit);
-  return new RawWriter(source, fd, blank);
+  return new RawWriter(source, fd);
 }

@@ -97,7 +97,7 @@ export async function countData(
       let dataBytes = 0;
       const index = contents[0]?.content.disks.findIndex(({ name }) => name === disk.name) ?? -1;
       const todo = Array.from({ length: stretchesOf(disk.size) }, (_, at) => at);
-      const task = { kind: 'count', format: 'raw', fd: -1, blank: false, allowDamaged: false } as const;
+      const task = { kind: 'count', format: 'raw', fd: -1, allowDamaged: false } as const;
       await crew.run(
         { ...task, disk: index, todo, free: {} },
         (reply) => {

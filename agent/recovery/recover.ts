@@ -181,7 +181,7 @@ class Recovery {
     this.#outcome.differing = differing;
   }
 
-  #task({ disk, fd, file }: RecoveryTarget, kind: CrewTask['kind']): Omit<CrewTask, 'todo' | 'free'> {
+  #task({ disk, fd }: RecoveryTarget, kind: CrewTask['kind']): Omit<CrewTask, 'todo' | 'free'> {
     const index =
       this.#execution.contents[0]?.content.disks.findIndex(({ name }) => name === disk.name) ?? -1;
     assert(index >= 0, `the view has ${disk.name}`);
@@ -190,7 +190,6 @@ class Recovery {
       disk: index,
       format: imageFormat(disk.format),
       fd,
-      blank: file !== null,
       // Damage that the first pass let through is compared as what it wrote: zeros.
       allowDamaged: this.#execution.options.allowDamaged ?? false,
     };

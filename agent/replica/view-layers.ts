@@ -54,14 +54,7 @@ export class ViewLayers {
   }
 
   resolve(start: number, end: number, pieces: Pieces): Pieces {
-    for (;;) {
-      try {
-        return resolveLayers(this.#layers, start, end, pieces);
-      } catch (error) {
-        if (!(error instanceof DerivedDamaged)) throw error;
-        this.#replace(error.table);
-      }
-    }
+    return this.#withSound(() => resolveLayers(this.#layers, start, end, pieces));
   }
 
   /**
@@ -69,12 +62,19 @@ export class ViewLayers {
    * of whole blocks that fit their checksums then, right before the step began.
    */
   newestUndoKnows(start: number, end: number): boolean {
-    for (;;) {
+    return this.#withSound(() => {
       const newest = this.#undo.at(-1);
       if (newest === undefined) return false;
+      const layers = { redo: [], floor: this.#floor, undo: [newest.pages] };
+      return isKnown(resolveLayers(layers, start, end, new Pieces()));
+    });
+  }
+
+  /** Begins `work` anew, without the table, whenever one turns out damaged. */
+  #withSound<T>(work: () => T): T {
+    for (;;) {
       try {
-        const layers = { redo: [], floor: this.#floor, undo: [newest.pages] };
-        return isKnown(resolveLayers(layers, start, end, new Pieces()));
+        return work();
       } catch (error) {
         if (!(error instanceof DerivedDamaged)) throw error;
         this.#replace(error.table);

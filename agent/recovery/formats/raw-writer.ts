@@ -9,18 +9,20 @@ import { isZero, writeInParts, type DiskWriter, type Stretch } from './stretch.t
 /** Zeros of so many bytes, aligned so, stay holes although the view has them as data. */
 const blockBytes = 64 * KiB;
 
+/** A file reads as zeros wherever nothing was written, and a device does not. */
 export class RawWriter implements DiskWriter {
   readonly #source: DiskSource;
   readonly #store: FileStore;
-  /** The file reads as zeros wherever nothing was written. */
-  readonly #blank: boolean;
   readonly #buffer = Buffer.allocUnsafeSlow(limits.exportBufferBytes);
   #there: Buffer | null = null;
 
-  constructor(source: DiskSource, fd: number, blank: boolean) {
+  constructor(source: DiskSource, fd: number) {
     this.#source = source;
     this.#store = lentFileStore(fd);
-    this.#blank = blank;
+  }
+
+  get #isDevice(): boolean {
+    return this.#store.kind === 'device';
   }
 
   async write({ from, to, compareFirst }: Stretch): Promise<{ parts: number[]; bytesWritten: number }> {
@@ -40,13 +42,13 @@ export class RawWriter implements DiskWriter {
   }
 
   async #zero(from: number, to: number): Promise<void> {
-    if (!this.#blank && to > from) await this.#store.zero(from, to - from, { punch: true });
+    if (this.#isDevice && to > from) await this.#store.zero(from, to - from, { punch: true });
   }
 
   #writePiece(piece: Buffer, offset: number, compareFirst: boolean): number {
     if (compareFirst && this.#isThere(piece, offset)) return 0;
     let written = 0;
-    for (const [start, end] of this.#blank ? dataIn(piece) : [[0, piece.length] as const]) {
+    for (const [start, end] of this.#isDevice ? [[0, piece.length] as const] : dataIn(piece)) {
       writeInParts(this.#store.fd, piece.subarray(start, end), offset + start);
       written += end - start;
     }

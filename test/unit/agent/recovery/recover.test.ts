@@ -66,6 +66,9 @@ t.test('what was interrupted goes on where it was, in every format', { skip: noQ
       t.ok(fs.existsSync(`${directory}/${noteName(kind)}`), 'the note is there');
       resumes = site.plan(target).disks[0]?.resumes ?? 0;
     }
+    // Once more, when what the first run has left is taken away and nothing is written yet.
+    t.match(await site.interrupt(target), { code: 'interrupted' });
+    t.equal(site.plan(target).disks[0]?.resumes, resumes);
     t.ok(resumes > 0 && resumes < 1, `the plan says that it goes on at ${resumes}`);
     t.throws(() => site.plan(target, { lsn: 8 }), { code: 'conflict', hint: /--at lsn:7/ });
     t.equal(site.plan(target, { lsn: 8, fresh: true }).disks[0]?.resumes, undefined);
