@@ -22,6 +22,8 @@ parts=$(dirname "$(readlink -f "$0")")/custom-changes
 . "$parts/others.bash" || exit 1
 # shellcheck source=installer/custom-changes/live.bash
 . "$parts/live.bash" || exit 1
+# shellcheck source=installer/lib/read-line.sh
+. "${parts%/*}/lib/read-line.sh" || exit 1
 
 root=/ dry=no yes=no revert=no rebuild=
 
@@ -34,7 +36,7 @@ Prepares the host of a master target: LVM, mdadm, multipath and automounters lea
   --revert           take back what an earlier run has changed
   --root DIR         work on the system below DIR; its initramfs is left alone unless --rebuild is given
   --rebuild PROGRAM  run this to rebuild the initramfs, in place of dracut or update-initramfs
-Exit status: 0 done, or applied already; 1 something failed; 2 usage; 77 not root.
+Exit status: 0 done, or applied already; 1 something failed; 2 usage; 3 declined; 77 not root.
 Changes are shown, and asked for, before they are made.
 TEXT
 }
@@ -91,10 +93,10 @@ ask() {
   [ "$yes" = no ] || return 0
   [ -t 0 ] || fail 'nobody is there to ask: say --yes, or --dry-run' 2
   printf '%s (y/n) [Default: n] ' "$question"
-  read -r answer || answer=n
+  read_line || answer=n
   case $answer in [Yy] | [Yy]es) return 0 ;; esac
   say 'Nothing was changed.'
-  exit 0
+  exit 3
 }
 
 apply() {

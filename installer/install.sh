@@ -13,6 +13,8 @@ lib=$source_tree/installer/lib
 . "$lib/flags.sh"
 # shellcheck source=lib/help.sh
 . "$lib/help.sh"
+# shellcheck source=lib/read-line.sh
+. "$lib/read-line.sh"
 # shellcheck source=lib/ask.sh
 . "$lib/ask.sh"
 # shellcheck source=lib/questions.sh

@@ -9,6 +9,8 @@ source_tree=$(dirname "$(dirname "$(readlink -f "$0")")")
 lib=$source_tree/installer/lib
 # shellcheck source=lib/say.sh
 . "$lib/say.sh" || exit 70
+# shellcheck source=lib/read-line.sh
+. "$lib/read-line.sh"
 # shellcheck source=lib/ask.sh
 . "$lib/ask.sh"
 # shellcheck source=lib/host.sh

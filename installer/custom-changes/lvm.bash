@@ -90,11 +90,23 @@ global_filter() {
 # lvmlocal.conf says would go over all that.
 plan_lvm_conf() {
   local key=$1 line=$2 path=/etc/lvm/lvm.conf plain=$work/lvm.conf
+  stands_alone "$key" /etc/lvm/lvmlocal.conf
+  stands_alone "$key" "$path"
   plan_lvm_local "$key" "$line"
   [ -f "$top$path" ] || [ -n "$line" ] || return 0
   plain_of "$path" >"$plain"
   plan "$path"
   without_key "$key" "$line" <"$plain" | with_line "$line" >"$(new_of "$path")"
+}
+
+# stands_alone KEY PATH: what sets the key has a line of its own, which can become a comment.
+stands_alone() {
+  local sets="$1[[:space:]]*=" line
+  line=$(sed 's|#.*||' "$top$2" 2>/dev/null |
+    grep -nE "[^[:space:]A-Za-z0-9_]$sets|[^[:space:]].*[[:space:]]$sets" |
+    grep -vE -m 1 "^[0-9]+:[[:space:]]*devices/$sets" | cut -d: -f1)
+  [ -z "$line" ] ||
+    fail "nothing was changed: $2 sets $1 in its line $line behind other words. Give it a line of its own there, and run this again."
 }
 
 plan_lvm_local() {

@@ -4,32 +4,13 @@
 # ask PROMPT DEFAULT: the answer in `answer`. The end of input ends the installer: there is nobody to ask.
 ask() {
   printf '%s ' "$1"
-  if ! IFS= read -r answer; then
+  if ! read_line; then
     printf '\n'
     fail "$exit_declined" 'the input ended before the question was answered' \
       'Run it on a terminal, or give the answers as flags: see --help.'
   fi
-  answer=$(clean_answer "$answer")
   [ -n "$answer" ] || answer=$2
   to_log "$1 $answer"
-}
-
-# Terminals whose Backspace is the other one of 8 and 127 send it as a character; cursor keys send
-# sequences, and so does a paste.
-clean_answer() {
-  local text=$1 before='' character at
-  text=${text//$'\e[200~'/}
-  text=${text//$'\e[201~'/}
-  for ((at = 0; at < ${#text}; at++)); do
-    character=${text:at:1}
-    case $character in
-      $'\b' | $'\x7f') before=${before%?} ;;
-      $'\r') ;;
-      *) before+=$character ;;
-    esac
-  done
-  before=${before#"${before%%[![:space:]]*}"}
-  printf '%s' "${before%"${before##*[![:space:]]}"}"
 }
 
 # ask_yes QUESTION DEFAULT(y|n): whether the answer is yes.

@@ -155,6 +155,26 @@ t.test('what lvmlocal.conf says of the same goes over lvm.conf, so it gives way,
   }
 });
 
+t.test('a key of LVM that shares its line with others is named, and nothing is changed', async (t) => {
+  const shared = [
+    [
+      el8,
+      'lvm.conf',
+      '# mine\ndevices { global_filter = [ "a|.*|" ] }\n',
+      'sets global_filter in its line 2',
+    ],
+    [el9, 'lvmlocal.conf', 'devices\n{use_devicesfile=0}\n', 'sets use_devicesfile in its line 2'],
+    [debian12, 'lvmlocal.conf', 'devices { use_devicesfile = 0 }\n', 'sets use_devicesfile in its line 1'],
+  ] as const;
+  for (const [system, file, text, says] of shared) {
+    const host = fakeHost(t, { ...system, files: { ...system.files, [`etc/lvm/${file}`]: text } });
+    const { status, err } = host.run(apply);
+    t.equal(status, 1);
+    t.match(err, `nothing was changed: /etc/lvm/${file} ${says} `);
+    t.equal(host.read(`etc/lvm/${file}`), text);
+  }
+});
+
 t.test('on Debian 11 a filter of several lines gives way, and the arrays in use are listed', async (t) => {
   const host = fakeHost(t, debian);
   t.equal(host.run(apply).status, 0);

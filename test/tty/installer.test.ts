@@ -100,31 +100,6 @@ t.test('wrong answers are explained, and asked again', async (t) => {
   t.same(await terminal.ended(), { status: 0, signal: null });
 });
 
-t.test('signals, and a connection that drops, at every question leave nothing behind', async (t) => {
-  const site = new InstallerSite(t);
-  site.checks([{ id: 'scsi-uuid', result: 'fail', severity: 'hard-unless-accepted', found: 'sdb has none' }]);
-  const before = site.snapshot();
-  const leaves = [
-    { how: (terminal: Terminal) => terminal.type('\u0003'), status: 130 },
-    { how: (terminal: Terminal) => terminal.kill('SIGHUP'), status: 129 },
-    { how: (terminal: Terminal) => terminal.kill('SIGTERM'), status: 143 },
-    { how: (terminal: Terminal) => terminal.type('\u0004'), status: 3 },
-  ];
-  const questions = [where, choice, 'Install all the same ? (y/n) [Default: n]', 'Why may they stay so ?'];
-  for (const [last] of questions.entries()) {
-    for (const { how, status } of leaves) {
-      const terminal = start(t, site);
-      for (const [at, question] of questions.slice(0, last + 1).entries()) {
-        await terminal.waitFor(question);
-        if (at === last) how(terminal);
-        else terminal.answer(question === questions[2] ? 'y' : '');
-      }
-      t.same(await terminal.ended(), { status, signal: null }, `${questions[last]} left with ${status}`);
-    }
-  }
-  t.same(site.snapshot(), before);
-});
-
 t.test(
   'who leaves the Host Config Interface by Ctrl-C has an installed host that is not started',
   async (t) => {
