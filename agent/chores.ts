@@ -1,6 +1,7 @@
 // What may wait for everything else: tables of undo, hashes of sealed segments, lines of the ledger that
-// a crash kept from being written, checksums of replicas.
+// a crash kept from being written, checksums of replicas, names that somebody has removed.
 import { toHomewardError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { isEmpty, type Segment } from '../core/segment-log/segment.ts';
 import type { Machine } from './machine.ts';
@@ -16,6 +17,8 @@ export class Chores {
   readonly #options: ChoresOptions;
   readonly #running = new Map<string, Promise<void>>();
   readonly #failed = new Set<string>();
+  /** When the names of each machine's redo were looked at last. */
+  readonly #namesLooked = new Map<string, number>();
   #stopped = false;
 
   constructor(options: ChoresOptions) {
@@ -54,6 +57,7 @@ export class Chores {
 
   async #do(machine: Machine): Promise<void> {
     const { ledger } = machine;
+    await this.#keepNames(machine);
     await dropLeftovers(machine);
     notePruned(machine);
     noteFound(machine);
@@ -71,6 +75,13 @@ export class Chores {
     }
     await ledger.settle();
     if (!this.#stopped) await machine.sums.look(machine, this.#options.work);
+  }
+
+  async #keepNames({ id, heal }: Machine): Promise<void> {
+    const now = performance.now();
+    if (now - (this.#namesLooked.get(id) ?? -Infinity) < limits.namesLookMs) return;
+    this.#namesLooked.set(id, now);
+    await heal.keepNames();
   }
 
   /** Of what lay there at the start nobody saw how it was written: it has no hash, only its own checksums. */

@@ -98,7 +98,7 @@ export class Machine {
       mend: (damaged) => this.heal.mend(damaged.flatMap(({ file: path }) => (path === null ? [] : [path]))),
     });
     this.heal = new RedoHeal({
-      ...{ name: file.name, journal, ledger, log: context.log },
+      ...{ name: file.name, directory: this.paths.redo, journal, ledger, log: context.log },
       isPulled: () => file.path === 'chain' && file.handOver === undefined,
       replaced: () => this.history.replan(),
     });

@@ -331,6 +331,10 @@ export const limits = {
   /** Tries while the connection to it breaks. */
   healTries: 3,
   healRetryMs: 500,
+  /** How often it is looked whether files of redo still have their names. */
+  namesLookMs: 60_000,
+  /** Of records of files that are gone, so much is asked for at a time: it becomes a file. */
+  healBytes: 64 * MiB,
   /** A step does not ask again for what could not be had within this. */
   healAgainMs: 60_000,
   /** What is read at a time to make checksums of a replica that are not known; pages of sums looked at. */

@@ -287,8 +287,11 @@ export interface VerifyReport {
   offer?: string | null;
   /** In words, what that does, or what is to be done without a source; null where nothing is. */
   resync?: string | null;
-  /** Damaged redo that was had from the process server again, and is sound now. */
-  healed?: { file: string; fromLsn: number; toLsn: number }[];
+  /**
+   * Redo that was damaged or gone, and is sound now: had from the process server again or, where `putBack`
+   * says so, from the file itself, which was still open.
+   */
+  healed?: { file: string; fromLsn: number; toLsn: number; putBack?: true }[];
   /** Content that is lost and an error at the newest moment, until it is written or synced again. */
   unknown?: DiskRange[];
   covered: {

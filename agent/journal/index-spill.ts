@@ -23,6 +23,17 @@ export interface IndexSpillOptions {
   tableOf(segment: Segment): string | null;
 }
 
+/** What the nodes are of. */
+export interface Indexed {
+  /** By ordinal. */
+  segments: ReadonlyMap<number, Segment>;
+  /**
+   * Ordinals of segments before which records are lost. The index has that with them, and the tables that
+   * readers make of segments, or find, do not: such nodes stay in memory.
+   */
+  lostBefore: ReadonlySet<number>;
+}
+
 /** Files of an earlier run are removed: what is in them is made again as the index is. */
 export class IndexSpill {
   readonly #files: Files;
@@ -59,16 +70,13 @@ export class IndexSpill {
       this.#unlink(join(this.#directory, name));
   }
 
-  /**
-   * Sees whether there is something to put into files, and does that in the background. What readers make of
-   * its segments must be able to stand in for a file: where something is lost between them, it stays.
-   */
-  look(levels: LevelledIndex, segments: ReadonlyMap<number, Segment>): void {
+  /** Sees whether there is something to put into files, and does that in the background. */
+  look(levels: LevelledIndex, indexed: Indexed): void {
     if (this.#directory === null || this.#closed) return;
-    this.#letGo(levels, segments);
+    this.#letGo(levels, indexed);
     if (this.#working !== null) return;
-    if (this.#next(levels, segments) === null) return;
-    this.#working = this.#work(levels, segments).finally(() => {
+    if (this.#next(levels, indexed) === null) return;
+    this.#working = this.#work(levels, indexed).finally(() => {
       this.#working = null;
     });
   }
@@ -77,9 +85,10 @@ export class IndexSpill {
    * What need not be written: nodes of one segment, whose table is a file already, and, when there is too
    * much at a time (at a start), others, which are then shown by the tables of their segments.
    */
-  #letGo(levels: LevelledIndex, segments: ReadonlyMap<number, Segment>): void {
+  #letGo(levels: LevelledIndex, indexed: Indexed): void {
+    const { segments } = indexed;
     for (const node of levels.spillable()) {
-      if (isPartLost(node, segments)) continue;
+      if (isPartLost(node, indexed)) continue;
       const segment = node.level === 0 ? segments.get(node.first) : undefined;
       const path = segment === undefined ? null : this.#tableOf(segment);
       if (path !== null) levels.spilled(node, path);
@@ -111,12 +120,12 @@ export class IndexSpill {
   }
 
   /** Never rejects. */
-  async #work(levels: LevelledIndex, segments: ReadonlyMap<number, Segment>): Promise<void> {
+  async #work(levels: LevelledIndex, indexed: Indexed): Promise<void> {
     const epoch = this.#epoch;
-    for (let node = this.#next(levels, segments); node !== null; node = this.#next(levels, segments)) {
+    for (let node = this.#next(levels, indexed); node !== null; node = this.#next(levels, indexed)) {
       const path = join(this.#directory ?? '', `index-${++this.#written}.table`);
       try {
-        await this.#write(path, node, sourcesOf(node, segments));
+        await this.#write(path, node, sourcesOf(node, indexed.segments));
       } catch (error) {
         this.#warn(error);
         this.#unlink(path);
@@ -128,10 +137,9 @@ export class IndexSpill {
     }
   }
 
-  #next(levels: LevelledIndex, segments: ReadonlyMap<number, Segment>): IndexNode | null {
+  #next(levels: LevelledIndex, indexed: Indexed): IndexNode | null {
     if (this.#closed) return null;
-    const isFit = (node: IndexNode): boolean =>
-      node.table.count >= this.#least && !isPartLost(node, segments);
+    const isFit = (node: IndexNode): boolean => node.table.count >= this.#least && !isPartLost(node, indexed);
     return levels.spillable().find(isFit) ?? null;
   }
 
@@ -169,14 +177,8 @@ export class IndexSpill {
   }
 }
 
-/** Whether records are lost right before one of the segments. */
-function isPartLost({ first, end }: IndexNode, segments: ReadonlyMap<number, Segment>): boolean {
-  for (let ordinal = first; ordinal < end; ordinal++) {
-    const before = segments.get(ordinal - 1)?.lastLsn ?? Infinity;
-    if ((segments.get(ordinal)?.precededBy ?? 0) > before) return true;
-  }
-  return false;
-}
+const isPartLost = ({ first, end }: IndexNode, { lostBefore }: Indexed): boolean =>
+  [...lostBefore].some((ordinal) => ordinal >= first && ordinal < end);
 
 /** In the order of their ordinals; those that are gone are in no extent. */
 function sourcesOf({ first, end }: IndexNode, segments: ReadonlyMap<number, Segment>): TableSource[] {

@@ -313,8 +313,8 @@ export class Journal {
     return this.#store.isComplete(segment);
   }
 
-  /** A sound file has the name of a complete segment now; when it throws nothing has changed. */
-  replace(segment: Segment, next: Segment, isRelaid: boolean): void {
+  /** A sound file is there for a complete segment, or for none; when it throws nothing has changed. */
+  replace(segment: Segment | null, next: Segment, isRelaid: boolean): void {
     this.#store.replace(segment, next, isRelaid);
   }
 

@@ -1,9 +1,10 @@
 // What records that were had again say besides content: entered behind others that are newer.
+import { dirname } from 'node:path';
 import { decodeSyncBegin, decodeTagNote } from '../../core/record/notes.ts';
 import { RecordKind } from '../../core/record/record.ts';
 import type { Lost } from '../../core/segment-log/scan.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
-import type { Catalogue } from './catalogue.ts';
+import type { Catalogue, DamagedPlace } from './catalogue.ts';
 import type { Journal } from './journal.ts';
 import type { LsnRange } from './mend-segment.ts';
 import type { SegmentNote } from './segment-notes.ts';
@@ -58,6 +59,18 @@ export function enterHealed(
   catalogue.damaged = catalogue.damaged.filter(
     (place) => place.file !== file || !isIn(healed, place.fromLsn, place.toLsn),
   );
+}
+
+/** Records [from, to], which no file had, are in one again. */
+export function enterFound(catalogue: Catalogue, { path, firstLsn: from, lastLsn: to }: Segment): void {
+  catalogue.lost = catalogue.lost.flatMap((one) => {
+    const before = { ...one, to: Math.min(one.to, from - 1) };
+    const behind = { ...one, from: Math.max(one.from, to + 1) };
+    return [before, behind].filter((part) => part.from <= part.to);
+  });
+  const isThere = ({ file, fromLsn, toLsn }: DamagedPlace): boolean =>
+    dirname(file) === dirname(path) && fromLsn >= from && toLsn <= to;
+  catalogue.damaged = catalogue.damaged.filter((place) => !isThere(place));
 }
 
 export function enterLate(catalogue: Catalogue, { note, end }: LateNote): void {

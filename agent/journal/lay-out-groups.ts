@@ -89,7 +89,7 @@ function inFrames(sizes: readonly number[], start: number, frames: number): Plac
   if (frames < 0 || (frames === 0 && sizes.length > 0)) return null;
   const groups = contiguous(sizes, start);
   if (groups.length > frames) return null;
-  const bytes = sizes.reduce((sum, size) => sum + size, groups.length * groupHeaderBytes);
+  const bytes = bytesInGroups(sizes, groups.length);
   for (let position = start + bytes; groups.length < frames; position += groupHeaderBytes)
     groups.push({ position, records: 0 });
   return groups;
@@ -99,10 +99,14 @@ function inFrames(sizes: readonly number[], start: number, frames: number): Plac
 function leadTo(sizes: readonly number[], start: number, to: number): PlacedGroup[] | null {
   if (start === to) return sizes.length === 0 ? [] : null;
   const groups = contiguous(sizes, start);
-  let end = start + sizes.reduce((sum, size) => sum + size, groups.length * groupHeaderBytes);
+  let end = start + bytesInGroups(sizes, groups.length);
   for (; roundUp(end, syncedBlockBytes) < to; end += groupHeaderBytes) {
     end = roundUp(end, syncedBlockBytes);
     groups.push({ position: end, records: 0 });
   }
   return roundUp(end, syncedBlockBytes) === to ? groups : null;
 }
+
+/** What records of these sizes take in so many groups. */
+export const bytesInGroups = (sizes: readonly number[], groups: number): number =>
+  sizes.reduce((sum, size) => sum + size, groups * groupHeaderBytes);

@@ -11,9 +11,16 @@ import {
   type RecordHeader,
 } from '../../core/record/record.ts';
 import { listFrames } from '../../core/segment-log/frames.ts';
-import { encodeGroupHeader, groupHeaderBytes, type GroupHeader } from '../../core/segment-log/group.ts';
+import {
+  encodeGroupHeader,
+  groupHeaderBytes,
+  syncedBlockBytes,
+  type GroupHeader,
+} from '../../core/segment-log/group.ts';
 import { payloadAtFits, scanSegment } from '../../core/segment-log/scan.ts';
-import { layOutGroups } from './lay-out-groups.ts';
+import { roundUp } from '../../core/units.ts';
+import { bytesInGroups, layOutGroups } from './lay-out-groups.ts';
+import { writeGroups, type GroupsPlace } from './write-groups.ts';
 
 export interface MendedPlace {
   /** UUID, 16 bytes. */
@@ -28,6 +35,10 @@ export interface MendedPlace {
 /** Records [from, to] that are damaged, or lost. */
 export type LsnRange = [from: number, to: number];
 
+/** In words, for people. */
+export const spellRanges = (ranges: readonly LsnRange[]): string =>
+  ranges.map(([from, to]) => (from === to ? String(from) : `${from} to ${to}`)).join(', ');
+
 export interface Unsound {
   ranges: LsnRange[];
   /** Records that no frame tells of: known only as far as they are sound in themselves. */
@@ -39,7 +50,10 @@ export interface Unsound {
 export const isSound = ({ ranges, unframed }: Unsound): boolean => ranges.length + unframed.length === 0;
 
 export interface Mended {
+  /** Longer than before where the file had been cut off. */
   content: Buffer;
+  /** Where content ends now. */
+  end: number;
   /** What is still unsound. */
   left: Unsound;
   /** Records lie elsewhere than they did, are found that were lost, or say again what is no content. */
@@ -96,9 +110,10 @@ export function mendSegment(
   const mending = new Mending(content, place, records);
   const isRelaid = mending.run() || mending.hasNotes;
   if (isRelaid) mending.renew();
-  const left = findUnsound(mending.content, place);
+  const { content: mended, end } = mending;
+  const left = findUnsound(mended, { ...place, end });
   if (countOf(left) >= countOf(before) || !left.isOrdered) return null;
-  return { content: mending.content, left, isRelaid };
+  return { content: mended, end, left, isRelaid };
 }
 
 const countOf = ({ ranges, unframed }: Unsound): number =>
@@ -118,7 +133,8 @@ interface HoleEnd {
 }
 
 class Mending {
-  readonly content: Buffer;
+  content: Buffer;
+  end: number;
   /** A tag or the like is sound again: what was derived of the segment may not have it. */
   hasNotes = false;
   readonly #identity: Buffer;
@@ -129,16 +145,19 @@ class Mending {
 
   constructor(content: Buffer, place: MendedPlace, records: ReadonlyMap<number, Buffer>) {
     this.content = Buffer.from(content);
+    this.end = place.end;
     this.#place = place;
     this.#records = records;
     this.#mark = machineMark(place.machine);
     this.#frames = listFrames(content.subarray(0, place.end), place.machine, place.firstLsn).frames;
     this.#identity = this.#frames[0]?.identity ?? randomBytes(16);
+    const last = this.#frames.at(-1);
+    if (last !== undefined) this.#reach(last.position + groupHeaderBytes + last.bodyBytes);
   }
 
   /** True when records lie elsewhere than before, or some are there that were not found. */
   run(): boolean {
-    const { firstLsn, lastLsn, end } = this.#place;
+    const { firstLsn, lastLsn } = this.#place;
     let next = firstLsn;
     let at = 0;
     let isRelaid = false;
@@ -149,8 +168,15 @@ class Mending {
       at = frame.position + groupHeaderBytes + frame.bodyBytes;
     }
     if (next <= lastLsn)
-      isRelaid = this.#fillHole(next, lastLsn, at, { position: end, isLast: true }) || isRelaid;
+      isRelaid = this.#fillHole(next, lastLsn, at, { position: this.end, isLast: true }) || isRelaid;
     return isRelaid;
+  }
+
+  /** Content goes up to `end`, which lies behind the end of a file that was cut off. */
+  #reach(end: number): void {
+    this.end = Math.max(this.end, end);
+    const lacking = roundUp(end, syncedBlockBytes) - this.content.length;
+    if (end > this.content.length) this.content = Buffer.concat([this.content, Buffer.alloc(lacking)]);
   }
 
   /**
@@ -200,7 +226,7 @@ class Mending {
   #headerAt(position: number, lsn: number): RecordHeader | null {
     const header = decodeRecordHeader(this.content, position, this.#mark);
     if (header === null || header.lsn !== lsn) return null;
-    return position + recordHeaderBytes + header.payloadBytes <= this.#place.end ? header : null;
+    return position + recordHeaderBytes + header.payloadBytes <= this.end ? header : null;
   }
 
   /**
@@ -218,31 +244,13 @@ class Mending {
     const sizes = records.map(({ length }) => length);
     const groups = layOutGroups(sizes, start, next.isLast === true ? null : next.position);
     if (groups === null) return false;
-    const arrival = this.#frames.findLast(({ position }) => position < start)?.arrival ?? next.arrival ?? 0;
     this.content.fill(0, start, next.position);
-    let at = 0;
-    for (const group of groups) {
-      this.#writeGroup(records.slice(at, at + group.records), from + at, group.position, arrival);
-      at += group.records;
-    }
+    if (next.isLast === true) this.#reach(start + bytesInGroups(sizes, groups.length));
+    const arrival = this.#frames.findLast(({ position }) => position < start)?.arrival ?? next.arrival ?? 0;
+    const { machine, firstLsn, precededBy } = this.#place;
+    const place: GroupsPlace = { machine, identity: this.#identity, firstLsn, precededBy, arrival };
+    writeGroups(this.content, { records, from, groups }, place);
     return true;
-  }
-
-  #writeGroup(group: readonly Buffer[], firstLsn: number, position: number, arrival: number): void {
-    const { machine, firstLsn: first, precededBy } = this.#place;
-    let at = position + groupHeaderBytes;
-    let headersCrc = 0;
-    for (const record of group) {
-      headersCrc = crc32(record.subarray(0, recordHeaderBytes), headersCrc);
-      at += record.copy(this.content, at);
-    }
-    const bodyBytes = at - position - groupHeaderBytes;
-    encodeGroupHeader(this.content.subarray(position), {
-      ...{ machine, identity: this.#identity, firstLsn, arrival, position, bodyBytes, headersCrc },
-      previousDurable: firstLsn === first ? precededBy : firstLsn - 1,
-      records: group.length,
-      skippedFrom: precededBy < first - 1 ? precededBy + 1 : 0,
-    });
   }
 
   /** Records that are sound in themselves, or become so. */

@@ -66,12 +66,11 @@ export class JournalRecovery implements RecoveryVisitor {
     for (const note of this.#report.notes.slice(known)) this.#enter(note);
   }
 
-  lost(lost: Lost): void {
+  lost(lost: Lost, file = this.#segment?.path ?? ''): void {
     const segment = this.#segment;
-    this.#noteLost(lost);
-    if (segment === null) return this.#options.index.lostAtEnd(lost.to);
-    // What is lost before a segment is no part of it.
-    if (lost.to < segment.firstLsn) return;
+    this.#noteLost(lost, file);
+    // What is lost before a segment is no part of it, nor what is lost behind the last.
+    if (segment === null || lost.to < segment.firstLsn) return;
     pushLost(this.#list, 0, lost.to - segment.firstLsn);
     this.#report.lost.push(lost);
   }
@@ -82,7 +81,7 @@ export class JournalRecovery implements RecoveryVisitor {
     this.#report = { notes, lost, generation };
     this.#isKnown = true;
     for (const note of notes) this.#enter(note);
-    for (const one of lost) if (one.to > this.#options.flooredLsn) this.#noteLost(one);
+    for (const one of lost) if (one.to > this.#options.flooredLsn) this.#noteLost(one, segment.path);
     this.#options.tables.found(segment);
   }
 
@@ -100,9 +99,12 @@ export class JournalRecovery implements RecoveryVisitor {
     this.#before = segment.lastLsn;
   }
 
-  finish(segments: readonly Segment[]): void {
+  /** `end` is the last LSN of all, lost or not. */
+  finish(segments: readonly Segment[], end: number): void {
+    const { index, tables } = this.#options;
     this.#enterGap(Infinity);
-    this.#options.tables.removeOthers(segments);
+    if (this.#before < end) index.lostAtEnd(end);
+    tables.removeOthers(segments);
   }
 
   #build(segment: Segment): ExtentTable {
@@ -124,8 +126,7 @@ export class JournalRecovery implements RecoveryVisitor {
     if (catalogue.openGap === null) catalogue.gapWasOpen(gap);
   }
 
-  #noteLost({ from, to, start, end }: Lost): void {
-    const file = this.#segment?.path ?? '';
+  #noteLost({ from, to, start, end }: Lost, file: string): void {
     from = Math.max(from, this.#options.flooredLsn + 1);
     this.#options.catalogue.lost.push({ from, to, file, start, end });
   }

@@ -1,49 +1,50 @@
-// Heals redo of a machine that comes over the chain: damaged records are had from the process server again.
+// Heals redo: what has lost its name is put back, and of a machine that comes over the chain damaged records,
+// and those of files that are gone, are had from the process server again.
+import { basename } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { errorTable, HomewardError, toHomewardError } from '../../core/errors.ts';
 import { limits } from '../../core/limits.ts';
-import type { Log } from '../../core/log.ts';
 import { readTolerant } from '../../core/segment-log/read-tolerant.ts';
-import { rewriteSegment, type RewriteRequest } from '../../core/segment-log/rewrite-segment.ts';
 import { isEmpty, type Segment } from '../../core/segment-log/segment.ts';
-import type { Journal } from './journal.ts';
-import { enterHealed, enterLate, lateNotes } from './late-notes.ts';
-import { FileHash } from './ledger-hash.ts';
-import type { Ledger } from './ledger.ts';
+import { fillHole } from './fill-hole.ts';
+import { enterHealed } from './late-notes.ts';
 import {
   findUnsound,
   isSound,
   mendSegment,
+  spellRanges,
   type LsnRange,
   type Mended,
   type Unsound,
 } from './mend-segment.ts';
-import { scanRedo } from './reindex.ts';
+import { isThere, placeSegment, type PlacingParts } from './place-segment.ts';
+import { findHoles, isOneOf, nameOfHole } from './redo-holes.ts';
 
-/** What of records [from, to] the process server still has, by LSN; those that `isWanted` says. */
-export type HaveAgain = (
-  asked: { from: number; to: number; isWanted(lsn: number): boolean },
-  signal: AbortSignal,
-) => Promise<ReadonlyMap<number, Buffer>>;
+export interface Asked {
+  from: number;
+  to: number;
+  isWanted(lsn: number): boolean;
+  /** Enough when so much is there. */
+  mostBytes: number;
+}
+
+/** What of records [from, to] the process server still has, by LSN, oldest first. */
+export type HaveAgain = (asked: Asked, signal: AbortSignal) => Promise<ReadonlyMap<number, Buffer>>;
 
 /** A segment that was made sound again, or as much of it as could be had. */
 export interface Healed {
   file: string;
-  /** The records that were damaged and are not any more. */
+  /** The records that were damaged or not there, and are now. */
   records: LsnRange[];
   /** Records that stay damaged. */
   left: LsnRange[];
+  /** Nothing was had from anybody: the file had lost its name, and was still open. */
+  isPutBack?: true;
 }
 
-export interface RedoHealOptions {
-  name: string;
-  journal: Journal;
-  ledger: Pick<Ledger, 'append' | 'settle'>;
-  log: Log;
+export interface RedoHealOptions extends PlacingParts {
   /** Its records are numbered elsewhere: somebody may have them. */
   isPulled(): boolean;
-  /** Another file is read for a segment from now on: readers have to hear of it. */
-  replaced(): void;
   waitMs?: number;
 }
 
@@ -100,10 +101,18 @@ export class RedoHeal {
   /** Of the segments with these paths, those that are better now. Throws 'interrupted'. */
   heal(files: Iterable<string>): Promise<Healed[]> {
     const wanted = new Set(files);
-    if (wanted.size === 0 || !this.#options.isPulled()) return Promise.resolve([]);
+    if (wanted.size === 0) return Promise.resolve([]);
     const work = this.#work.catch(() => undefined).then(() => this.#healAll(wanted));
     this.#work = work;
     return work;
+  }
+
+  /** Files of redo whose names have gone are put back, as long as they are open here. */
+  async keepNames(): Promise<Healed[]> {
+    const { journal, directory } = this.#options;
+    const names = new Set(journal.source.files.list(directory));
+    const gone = journal.segments.filter(({ path }) => !names.has(basename(path)));
+    return await this.heal(gone.map(({ path }) => path));
   }
 
   #inBackground(work: Promise<unknown>): void {
@@ -125,14 +134,16 @@ export class RedoHeal {
       const one = await this.#healOne(segment, patience);
       if (one !== null) healed.push(one);
     }
+    if (this.#options.isPulled()) healed.push(...(await this.#fillHoles(wanted, patience)));
     return healed;
   }
 
   /** What is being written has to be complete; where no other segment can be had now, it is left. */
   #endSegment(wanted: ReadonlySet<string>): void {
-    const { journal, log, name } = this.#options;
+    const { journal, log, name, isPulled } = this.#options;
     const newest = journal.segments.at(-1);
     if (newest === undefined || !wanted.has(newest.path) || journal.isComplete(newest)) return;
+    if (!isPulled() && isThere(journal.source.files, newest.path)) return;
     try {
       journal.roll();
     } catch (error) {
@@ -142,93 +153,107 @@ export class RedoHeal {
 
   /** Null when nothing is wrong with it, or nothing can be done. The segment is held meanwhile. */
   async #healOne(segment: Segment, patience: Patience): Promise<Healed | null> {
-    const { journal, log, name } = this.#options;
+    const { journal, isPulled } = this.#options;
     const { files, machine } = journal.source;
-    segment.users += 1;
-    try {
-      const content = Buffer.allocUnsafe(segment.bytes);
-      content.fill(0, await readTolerant(files, segment.fd, content, 0));
-      const place = { ...segment, machine };
-      const unsound = findUnsound(content, place);
-      if (isSound(unsound)) return null;
-      const records = await this.#fetch(unsound.ranges, patience);
-      await nextTurn();
-      const mended = mendSegment(content, place, records, unsound);
-      await nextTurn();
-      if (mended === null) return this.#giveUp(segment, unsound.ranges);
-      await this.#place(segment, mended, unsound);
-      const { ranges: left } = mended.left;
-      if (left.length > 0) this.#giveUp(segment, left);
-      const healed = without(unsound, left);
-      log.info('redo-healed', { machine: name, file: segment.path, records: spell(healed) });
-      return { file: segment.path, records: healed, left };
-    } catch (error) {
-      if (this.#stopping.signal.aborted) throw interrupted();
-      log.warn('redo-not-healed', { machine: name, file: segment.path, error: toHomewardError(error) });
-      return null;
-    } finally {
-      segment.users -= 1;
-    }
-  }
-
-  #giveUp({ path: file }: Segment, ranges: readonly LsnRange[]): null {
-    const { log, name } = this.#options;
-    this.#hopeless.set(file, performance.now() + limits.healAgainMs);
-    log.warn('redo-not-healed', { machine: name, file, records: spell(ranges) });
-    return null;
-  }
-
-  async #place(segment: Segment, { content, isRelaid, left }: Mended, unsound: Unsound): Promise<void> {
-    const { journal, ledger, replaced } = this.#options;
-    const { files, machine } = journal.source;
-    const { path: file, firstLsn: from, lastLsn: to, end: bytes } = segment;
-    const hash = new FileHash().add(content.subarray(0, bytes)).hex();
-    const why = `healed: records ${spell(without(unsound, left.ranges))}`.slice(
-      0,
-      limits.ledgerWhyCharacters,
-    );
-    let isPlaced = false;
-    const request: RewriteRequest = {
-      ...{ files, machine, segment, content },
-      before: async () => {
-        ledger.append({ event: 'sealed', file, from, to, bytes, hash, why });
-        await ledger.settle();
-      },
-      replaced: (next) => {
-        const { report } = scanRedo(journal.source, content.subarray(0, bytes), segment, to);
-        const healed = without(unsound, left.ranges);
-        const notes = lateNotes(journal, { notes: report.notes, lastLsn: to }, healed);
-        journal.replace(segment, next, isRelaid);
-        isPlaced = true;
-        enterHealed(journal.catalogue, next, healed, report.lost);
-        this.#tell(file, () => {
-          for (const note of notes) enterLate(journal.catalogue, note);
-          replaced();
-        });
-      },
-    };
-    await rewriteSegment(request).catch((error: unknown) => {
-      if (!isPlaced) throw error;
-      this.#notFinished(file, error); // a power cut may bring the old file back
+    return await this.#trying(segment.path, async () => {
+      const isGone = !isThere(files, segment.path);
+      if (!isGone && !isPulled()) return null;
+      segment.users += 1;
+      try {
+        const content = Buffer.allocUnsafe(segment.bytes);
+        content.fill(0, await readTolerant(files, segment.fd, content, 0));
+        const place = { ...segment, machine };
+        const unsound = findUnsound(content, place);
+        if (isSound(unsound)) return isGone ? await this.#putBack(segment, content) : null;
+        const records = isPulled() ? await this.#fetch(unsound.ranges, patience) : new Map<number, Buffer>();
+        await nextTurn();
+        const mended = mendSegment(content, place, records, unsound);
+        await nextTurn();
+        if (mended !== null) return await this.#placeMended(segment, mended, unsound);
+        if (isGone) return await this.#putBack(segment, content);
+        return this.#giveUp(segment.path, unsound.ranges);
+      } finally {
+        segment.users -= 1;
+      }
     });
   }
 
-  /** Who could not be told reads the old file on, which is as it was. */
-  #tell(file: string, tell: () => void): void {
+  /** Whoever reads the file still has it, so it can have a name again. */
+  async #putBack(segment: Segment, content: Buffer): Promise<Healed> {
+    const { journal, log, name } = this.#options;
+    const { path: file, firstLsn, lastLsn } = segment;
+    const why = 'put back: its name was gone';
+    const take = (next: Segment): void => journal.replace(segment, next, false);
+    await placeSegment(this.#options, { segment, content, healed: [], why, take });
+    log.warn('redo-put-back', { machine: name, file });
+    return { file, records: [[firstLsn, lastLsn]], left: [], isPutBack: true };
+  }
+
+  async #placeMended(segment: Segment, mended: Mended, unsound: Unsound): Promise<Healed> {
+    const { journal, log, name } = this.#options;
+    const { content, end, isRelaid } = mended;
+    const { ranges: left } = mended.left;
+    const healed = without(unsound, left);
+    await placeSegment(this.#options, {
+      ...{ segment: { ...segment, bytes: content.length, end }, content, healed },
+      why: `healed: records ${spellRanges(healed)}`,
+      take: (next, lost) => {
+        journal.replace(segment, next, isRelaid);
+        enterHealed(journal.catalogue, next, healed, lost);
+      },
+    });
+    if (left.length > 0) this.#giveUp(segment.path, left);
+    log.info('redo-healed', { machine: name, file: segment.path, records: spellRanges(healed) });
+    return { file: segment.path, records: healed, left };
+  }
+
+  /** What lay in files that are not there any more. */
+  async #fillHoles(wanted: ReadonlySet<string>, patience: Patience): Promise<Healed[]> {
+    const { journal } = this.#options;
+    const segments = journal.segments.filter((segment) => !isEmpty(segment));
+    const holes = findHoles(segments, journal.flooredLsn, journal.durableLsn);
+    const healed: Healed[] = [];
+    for (const hole of holes.filter((one) => isOneOf(wanted, one))) {
+      if (this.#stopping.signal.aborted) throw interrupted();
+      const file = nameOfHole(hole);
+      const left = await this.#trying(file, () =>
+        fillHole(this.#options, hole, {
+          haveAgain: (range) => this.#fetch([range], patience, limits.healBytes),
+          placed: (path, range) => healed.push({ file: path, records: [range], left: [] }),
+        }),
+      );
+      if (left === null) continue;
+      // What was said of the segment behind it is said of another file now.
+      healed.push({ file, records: [], left });
+      if (left.length > 0) this.#giveUp(file, left);
+    }
+    return healed.some(({ records }) => records.length > 0) ? healed : [];
+  }
+
+  async #trying<T>(file: string, act: () => Promise<T>): Promise<T | null> {
+    const { log, name } = this.#options;
     try {
-      tell();
+      return await act();
     } catch (error) {
-      this.#notFinished(file, error);
+      if (this.#stopping.signal.aborted) throw interrupted();
+      log.warn('redo-not-healed', { machine: name, file, error: toHomewardError(error) });
+      return null;
     }
   }
 
-  #notFinished(file: string, error: unknown): void {
+  #giveUp(file: string, ranges: readonly LsnRange[]): null {
     const { log, name } = this.#options;
-    log.warn('heal-not-finished', { machine: name, file, error: toHomewardError(error) });
+    this.#hopeless.set(file, performance.now() + limits.healAgainMs);
+    log.warn('redo-not-healed', { machine: name, file, records: spellRanges(ranges) });
+    return null;
   }
 
   /** Empty when nobody has them, or nobody could be asked for too long. Throws 'interrupted'. */
-  async #fetch(ranges: readonly LsnRange[], patience: Patience): Promise<ReadonlyMap<number, Buffer>> {
+  async #fetch(
+    ranges: readonly LsnRange[],
+    patience: Patience,
+    mostBytes = Infinity,
+  ): Promise<ReadonlyMap<number, Buffer>> {
     const [first] = ranges;
     const last = ranges.at(-1);
     if (first === undefined || last === undefined) return new Map();
@@ -242,7 +267,7 @@ export class RedoHeal {
       }
       const signal = this.#stopping.signal;
       try {
-        return await have({ from: first[0], to: last[1], isWanted }, signal);
+        return await have({ from: first[0], to: last[1], isWanted, mostBytes }, signal);
       } catch (error) {
         const problem = toHomewardError(error);
         if (signal.aborted) throw interrupted();
@@ -295,8 +320,5 @@ function without({ ranges, unframed }: Unsound, left: readonly LsnRange[]): LsnR
   }
   return healed;
 }
-
-const spell = (ranges: readonly LsnRange[]): string =>
-  ranges.map(([from, to]) => (from === to ? String(from) : `${from} to ${to}`)).join(', ');
 
 const interrupted = (): HomewardError => new HomewardError('interrupted', 'asking for records was ended');

@@ -55,6 +55,8 @@ export class RedoIndex {
   #indexedFrom: number;
   #levels: LevelledIndex;
   #segments = new Map<number, Segment>();
+  /** Ordinals of those with which the index has that records before them are lost. */
+  #lostBefore = new Set<number>();
   /** Of segments that have no table file yet. */
   #reports = new Map<Segment, SegmentReport>();
 
@@ -103,7 +105,9 @@ export class RedoIndex {
     const report = this.#reports.get(segment);
     this.#reports.delete(segment);
     // What is lost before a segment is in the index with it, but not in its table.
-    const isAlone = segment.precededBy <= before && report !== undefined;
+    const isLostBefore = segment.precededBy > before;
+    if (isLostBefore) this.#lostBefore.add(segment.ordinal);
+    const isAlone = !isLostBefore && report !== undefined;
     this.#options.tables.want(segment, isAlone ? { table, report } : null);
     this.#spill();
     return table;
@@ -160,6 +164,7 @@ export class RedoIndex {
     for (const [ordinal, segment] of this.#segments)
       if (segment.retired) {
         this.#segments.delete(ordinal);
+        this.#lostBefore.delete(ordinal);
         this.#reports.delete(segment);
       }
     let first = Math.min(this.#levels.firstLiveSegment, this.#levels.nextSegment);
@@ -191,6 +196,7 @@ export class RedoIndex {
     this.#indexedFrom = cursor;
     this.#levels = this.#newLevels(first);
     this.#segments = new Map();
+    this.#lostBefore = new Set();
     this.#reports = new Map();
     let before = floor;
     for (const segment of segments) {
@@ -229,6 +235,7 @@ export class RedoIndex {
     }
     const table = firstLsn <= this.#cursor ? tableAbove(whole(), this.#cursor - firstLsn) : whole();
     const isLostBefore = precededBy > Math.max(before, this.#cursor);
+    if (isLostBefore) this.#lostBefore.add(ordinal);
     this.#levels.addSealed(isLostBefore ? mergeTables(unknownTable(ordinal), table) : table);
   }
 
@@ -265,7 +272,7 @@ export class RedoIndex {
   }
 
   #spill(): void {
-    this.#options.spill.look(this.#levels, this.#segments);
+    this.#options.spill.look(this.#levels, { segments: this.#segments, lostBefore: this.#lostBefore });
   }
 }
 

@@ -82,7 +82,7 @@ export class RedoStore {
   /** Behind that. */
   opened(log: SegmentLog): void {
     this.#log = log;
-    this.recovery.finish(log.segments);
+    this.recovery.finish(log.segments, log.appendedLsn);
   }
 
   insert(segment: Segment, header: RecordHeader, position: number, payload: () => Buffer): void {
@@ -155,23 +155,24 @@ export class RedoStore {
   }
 
   /**
-   * Another file is read for a segment from now on. Where its records lie elsewhere, or some are found that
-   * were lost, its table is that of the old file, and what was made of it is made anew; when that fails
-   * nothing has changed.
+   * Another file is read for a segment from now on, or one for records that no segment has, with null. Where
+   * records lie elsewhere, or some are found that were lost, the table is that of the old file, and what was
+   * made of it is made anew; when that fails nothing has changed.
    */
-  replace(segment: Segment, next: Segment, isRelaid: boolean): void {
-    if (!isRelaid) {
+  replace(segment: Segment | null, next: Segment, isRelaid: boolean): void {
+    if (!isRelaid && segment !== null) {
       this.#opened.replace(segment, next);
       this.#tables.replace(segment, next);
       this.index.replace(segment, next);
       return;
     }
-    const segments = this.#segments.map((one) => (one === segment ? next : one));
+    const others = this.#segments.filter((one) => one !== segment);
+    const segments = [...others, next].sort((one, other) => one.firstLsn - other.firstLsn);
     const last = segments.at(-1);
     const isOpen = last !== undefined && last.ordinal >= this.index.nextSegment;
     this.#rebuild(isOpen ? last : null, { segments });
     this.#opened.replace(segment, next);
-    this.#tables.remove(segment);
+    if (segment !== null) this.#tables.remove(segment);
     this.#tables.want(next);
   }
 

@@ -177,7 +177,7 @@ function withoutTwins(findings: readonly Finding[]): Finding[] {
   });
 }
 
-/** What was found, and what of it has been had from the process server again. */
+/** What was found, and what of it is sound again. */
 interface Found {
   findings: readonly Finding[];
   healed: readonly Healed[];
@@ -212,8 +212,11 @@ function report(
     resync: isWhole ? null : resyncWords(lacking, command(lacking)),
     covered: { ...sweep.covered, ledger: { lines: ledger.head.n, cut: ledger.cut } },
     damaged,
-    healed: healed.flatMap(({ file: path, records }) =>
-      records.map(([fromLsn, toLsn]) => ({ file: path, fromLsn, toLsn })),
+    healed: healed.flatMap(({ file: path, records, isPutBack }) =>
+      records.map(([fromLsn, toLsn]) => ({
+        ...{ file: path, fromLsn, toLsn },
+        ...(isPutBack && { putBack: true as const }),
+      })),
     ),
     unknown,
   };

@@ -49,8 +49,10 @@ export function formatVerified(report: VerifyReport, part: { n: number; of: numb
 
 function formatHealed({ healed = [] }: VerifyReport): string {
   return healed
-    .map(({ file, fromLsn, toLsn }) => {
+    .map(({ file, fromLsn, toLsn, putBack }) => {
       const records = fromLsn === toLsn ? `record ${fromLsn}` : `records ${fromLsn} to ${toLsn}`;
+      if (putBack === true)
+        return `Put back ${file} (${records}): its name was gone, and it was still open.\n`;
       return `Healed ${records} of ${file}: the process server still had that.\n`;
     })
     .join('');

@@ -6,7 +6,7 @@ import type { MachineMark } from '../record/record.ts';
 import { listFrames, precedingLsn, type FrameList } from './frames.ts';
 import { decodeGroupHeader, groupHeaderBytes } from './group.ts';
 import { speaksOf, takeKnown, type KnownSegment } from './known-segment.ts';
-import { scanSegment, type ScanVisitor } from './scan.ts';
+import { scanSegment, type Lost, type ScanVisitor } from './scan.ts';
 import { isEmpty, parseSegmentFileName, type Segment } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
 
@@ -15,6 +15,8 @@ export interface RecoveryVisitor extends ScanVisitor {
   /** Called before the records of each segment, and `segmentEnd` behind them. */
   segmentBegin(segment: Segment): void;
   segmentEnd(segment: Segment): void;
+  /** `file` is where lost records should have been, when that is not the segment that was begun last. */
+  lost(lost: Lost, file?: string): void;
   /** What is known of it from elsewhere; asked of segments that are followed by others. */
   lookUp?(segment: Segment): KnownSegment | null;
   /** Called in place of `record` and `lost` for a segment that was known and so is not read. */
@@ -91,7 +93,7 @@ function readSegments(request: Reading, found: readonly Segment[]): Recovered {
   };
   for (const [index, segment] of found.entries()) {
     const cutLsn = (found[index + 1]?.precededBy ?? Infinity) + 1;
-    const expected = result.segments.length === 0 ? request.appliedLsn + 1 : result.lastLsn + 1;
+    const expected = Math.max(result.lastLsn, request.appliedLsn) + 1;
     const behindTheTail = segment.precededBy >= expected && expected > durable;
     result.cut ||= behindTheTail;
     if (result.cut || cutLsn <= request.appliedLsn + 1) {
@@ -125,7 +127,7 @@ function takeAsKnown(
   const known = visitor.lookUp?.(segment) ?? null;
   if (known === null || !speaksOf(known, segment) || known.lastLsn !== cutLsn - 1) return false;
   visitor.segmentBegin(segment);
-  lostBefore(visitor, segment, expected);
+  lostBefore(visitor, result, segment, expected);
   takeKnown(segment, known);
   visitor.known?.(segment);
   result.lastLsn = segment.lastLsn;
@@ -135,17 +137,28 @@ function takeAsKnown(
   return true;
 }
 
-function lostBefore(visitor: RecoveryVisitor, segment: Segment, expected: number): void {
-  if (segment.precededBy >= expected)
-    visitor.lost({ from: expected, to: segment.precededBy, start: 0, end: 0 });
+/** Whether the file before has lost its end, or another is missing, its content does not say. */
+function lostBefore(
+  visitor: RecoveryVisitor,
+  { segments }: Recovered,
+  next: Segment,
+  expected: number,
+): void {
+  const { precededBy: to } = next;
+  if (to >= expected) visitor.lost({ from: expected, to, ...endOf(segments.at(-1)) }, segments.at(-1)?.path);
 }
+
+const endOf = (segment: Segment | undefined): { start: number; end: number } => ({
+  start: segment?.end ?? 0,
+  end: segment?.bytes ?? 0,
+});
 
 function recoverSegment(request: Reading, result: Recovered, segment: Segment, place: Place): void {
   const { visitor } = request;
   const { cutLsn, expected, durable } = place;
   const { content, frames } = readFrames(request, segment);
   visitor.segmentBegin(segment);
-  lostBefore(visitor, segment, expected);
+  lostBefore(visitor, result, segment, expected);
   for (const frame of frames.frames)
     if (frame.records > 0) segment.places.add(frame.firstLsn, frame.position);
   const scan = scanSegment({
@@ -155,6 +168,7 @@ function recoverSegment(request: Reading, result: Recovered, segment: Segment, p
     firstLsn: segment.firstLsn,
     cutLsn,
     durable,
+    leavesEnd: true,
     visitor: judging(request, segment),
   });
   segment.lastLsn = scan.nextLsn - 1;
@@ -197,9 +211,9 @@ function judging({ visitor: next, appliedLsn }: RecoveryRequest, segment: Segmen
  */
 function reportMissingEnd(request: RecoveryRequest, result: Recovered, durable: number): void {
   const last = result.segments.at(-1);
-  const from = result.lastLsn + 1;
+  const from = Math.max(result.lastLsn, request.appliedLsn) + 1;
   result.lastLsn = durable;
-  request.visitor.lost({ from, to: durable, start: last?.end ?? 0, end: last?.bytes ?? 0 });
+  if (from <= durable) request.visitor.lost({ from, to: durable, ...endOf(last) }, last?.path);
 }
 
 function findSegments(request: RecoveryRequest, found: Segment[]): void {

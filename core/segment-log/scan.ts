@@ -39,6 +39,11 @@ export interface ScanRequest {
   cutLsn: number;
   /** The highest LSN known to be durable. */
   durable: number;
+  /**
+   * Where content is there, LSNs behind the last that is found are left to the caller: they may have been in
+   * another file.
+   */
+  leavesEnd?: boolean;
   visitor: ScanVisitor;
 }
 
@@ -66,7 +71,7 @@ export function scanSegment(request: ScanRequest): ScanResult {
     if (!takeGroup(request, state, frame)) return { ...state, cut: true };
   }
   if (state.nextLsn <= durableHere)
-    salvage(request, state, { end: request.content.length, lastLsn: durableHere });
+    salvage(request, state, { end: request.content.length, lastLsn: durableHere, isEnd: true });
   return { ...state, nextLsn: Math.min(state.nextLsn, cutLsn) };
 }
 
@@ -128,7 +133,11 @@ export function payloadAtFits(content: Buffer, header: RecordHeader, position: n
  * Keeps the records that are sound in themselves between `state.end` and `until.end`; the other LSNs are
  * lost.
  */
-function salvage(request: ScanRequest, state: ScanResult, until: { end: number; lastLsn: number }): void {
+function salvage(
+  request: ScanRequest,
+  state: ScanResult,
+  until: { end: number; lastLsn: number; isEnd?: true },
+): void {
   const { content, visitor, cutLsn } = request;
   const lastLsn = Math.min(until.lastLsn, cutLsn - 1);
   let at = state.end;
@@ -152,6 +161,10 @@ function salvage(request: ScanRequest, state: ScanResult, until: { end: number; 
     state.nextLsn = header.lsn + 1;
     at += recordHeaderBytes + header.payloadBytes;
     lostFrom = at;
+  }
+  if (until.isEnd === true && request.leavesEnd === true && state.nextLsn > request.firstLsn) {
+    state.end = lostFrom;
+    return;
   }
   if (state.nextLsn <= lastLsn)
     visitor.lost({ from: state.nextLsn, to: lastLsn, start: lostFrom, end: until.end });

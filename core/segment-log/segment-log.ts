@@ -146,11 +146,11 @@ export class SegmentLog {
     return count;
   }
 
-  /** A file with the same records has taken the name of a complete segment, which its readers keep. */
-  replace(segment: Segment, next: Segment): void {
-    const at = this.segments.indexOf(segment);
-    assert(at >= 0 && segment !== this.#writer.segment, 'a complete segment is replaced');
-    this.segments[at] = next;
+  /** A file with the same records is there for a complete segment, which its readers keep; or for none. */
+  replace(segment: Segment | null, next: Segment): void {
+    const at = this.segments.filter(({ firstLsn }) => firstLsn < next.firstLsn).length;
+    this.segments.splice(at, segment === null ? 0 : 1, next);
+    if (segment === null) return;
     segment.retired = true;
     this.#removed.push(segment);
   }

@@ -1,6 +1,8 @@
-// Redo rots at a master target, while it runs and while it is down: the process server's spool has it still,
-// and every moment is exact again. Without the spool it is an error, and the source sends what is missing.
+// Redo rots at a master target or goes, while it runs and while it is down: the process server's spool has it
+// still, and every moment is exact again. Without the spool it is an error, and the source sends what is
+// missing.
 import fs from 'node:fs';
+import path from 'node:path';
 import t, { type Test } from 'tap';
 import { recordHeaderBytes, RecordKind } from '../../core/record/record.ts';
 import { KiB, MiB } from '../../core/units.ts';
@@ -83,6 +85,19 @@ async function isExact(t: Test, all: Begun, ...which: number[]): Promise<void> {
   }
 }
 
+/** From its next start on. */
+function applyAtOnce(site: ChainSite): void {
+  const config = site.at('drscout.conf');
+  fs.writeFileSync(config, fs.readFileSync(config, 'utf8').replace('ReplicaLag = 24h', 'ReplicaLag = 0'));
+}
+
+async function applied(site: ChainSite): Promise<void> {
+  await until('all of it to be applied', async () => {
+    const [machine] = (await site.target.status()).machines;
+    return machine !== undefined && machine.appliedLsn === machine.durableLsn;
+  });
+}
+
 const rotInContent = (place: SpoolPlace | undefined): void => {
   if (place !== undefined) damage(place.file, place.position + recordHeaderBytes + 1000);
 };
@@ -105,13 +120,9 @@ t.test('the spool has what rots while the master target runs, and while it is do
   await site.masterTarget.stop();
   rotInContent(writes[20]);
   rotInHeader(writes[40]);
-  const config = site.at('drscout.conf');
-  fs.writeFileSync(config, fs.readFileSync(config, 'utf8').replace('ReplicaLag = 24h', 'ReplicaLag = 0'));
+  applyAtOnce(site);
   await site.masterTarget.start();
-  await until('all of it to be applied', async () => {
-    const [machine] = (await site.target.status()).machines;
-    return machine !== undefined && machine.appliedLsn === machine.durableLsn;
-  });
+  await applied(site);
   await sameAtBothEnds(t, site, source);
   await isExact(t, all, 19, 20, 39, 40, 63);
   t.equal((await site.run('verify', 'web')).status, 0);
@@ -134,6 +145,55 @@ async function whatIsReadIsHealed(t: Test, all: Begun): Promise<void> {
   t.equal(recovered.status, 0, recovered.out);
   t.same(differences(fs.readFileSync(`${to}/disk.raw`), imageAfter(all, 63)), [], 'the recovery went on');
 }
+
+t.test('files of redo that are gone or cut off while it is down are had again', { skip }, async (t) => {
+  const all = await begun(t);
+  const { site, source, writes, redo } = all;
+  const files = [...new Set(writes.map(({ file }) => file))];
+  t.ok(files.length > 4, `${files.length} files`);
+  const [, gone = '', empty = '', half = '', cut = ''] = files;
+  const newest = files.at(-1) ?? '';
+  const ledger = path.join(redo, '../ledger');
+  await until('the files to be in the ledger', () =>
+    fs.readFileSync(ledger, 'utf8').includes(path.basename(cut)),
+  );
+  await site.masterTarget.stop();
+  for (const file of [gone, newest]) fs.rmSync(file);
+  fs.truncateSync(empty, 0);
+  fs.truncateSync(half, 20_000);
+  fs.truncateSync(cut, fs.readFileSync(cut).lastIndexOf('HWGROUP1', 40_000));
+  await site.masterTarget.start();
+  await until('verify to find all of it', async () => (await site.run('verify', 'web')).status === 0);
+  await isExact(t, all, ...[...writes.keys()].filter((at) => at % 7 === 0));
+  await site.masterTarget.kill();
+  await site.masterTarget.start();
+  const again = await site.run('verify', 'web');
+  t.equal(again.status, 0, again.out);
+  t.notMatch(again.out, 'Healed', 'nothing was left to do');
+  t.ok(fs.existsSync(gone));
+  applyAtOnce(site);
+  await site.masterTarget.stop();
+  await site.masterTarget.start();
+  await applied(site);
+  await sameAtBothEnds(t, site, source);
+  t.same(syncsOf(source).slice(1), [], 'the source was not asked for anything');
+});
+
+t.test('a step waits for what a file had that is gone', { skip }, async (t) => {
+  const all = await begun(t);
+  const { site, source, writes } = all;
+  await site.masterTarget.stop();
+  await site.processServer.stop();
+  fs.rmSync(writes[32]?.file ?? '');
+  applyAtOnce(site);
+  await site.masterTarget.start();
+  await site.processServer.start();
+  await applied(site);
+  await sameAtBothEnds(t, site, source);
+  await isExact(t, all, 0, 31, 32, 33, 63);
+  t.equal((await site.run('verify', 'web')).status, 0);
+  t.same(syncsOf(source).slice(1), [], 'the source was not asked for anything');
+});
 
 t.test('without the spool it is an error, and the source sends what is missing', { skip }, async (t) => {
   const all = await begun(t);

@@ -1,24 +1,16 @@
 // A process that ends at any I/O of healing leaves the old file, damaged as it was, or the new one: sound.
 import t from 'tap';
 import { findUnsound, isSound } from '../../agent/journal/mend-segment.ts';
-import { RedoHeal } from '../../agent/journal/redo-heal.ts';
-import { silentLog } from '../../core/log.ts';
-import {
-  decodeRecordHeader,
-  findRecordMagic,
-  machineMark,
-  recordHeaderBytes,
-} from '../../core/record/record.ts';
+import { findRecordMagic, recordHeaderBytes } from '../../core/record/record.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import { chooseSeed, seededRandom, type Random } from '../support/random.ts';
 import { SimulatedCrash, type SimulatedFiles } from '../support/simulated-files.ts';
-import { JournalDriver, tagging, writing } from './journal-driver.ts';
+import { contentOf, healOf, placesOf, recordsOf, writeSome } from './heal-driver.ts';
+import { JournalDriver } from './journal-driver.ts';
 import { frozenTimers, machine } from './log-driver.ts';
 
 t.setTimeout(110_000);
 t.before(() => frozenTimers(t));
-
-const mark = machineMark(machine);
 
 interface Sample {
   driver: JournalDriver;
@@ -27,50 +19,21 @@ interface Sample {
   broken: Buffer;
 }
 
-function contentOf(files: SimulatedFiles, path: string, bytes: number): Buffer {
+function fileOf(files: SimulatedFiles, { path, bytes }: Segment): Buffer {
   const fd = files.open(path);
-  const content = Buffer.alloc(bytes);
-  files.readSync(fd, content, 0);
+  const content = contentOf(files, { fd, bytes });
   files.close(fd);
   return content;
 }
 
-function placesOf(content: Buffer): { at: number; lsn: number; payloadBytes: number }[] {
-  const places = [];
-  for (let at = findRecordMagic(content, 0); at >= 0; at = findRecordMagic(content, at + 1)) {
-    const header = decodeRecordHeader(content, at, mark);
-    if (header !== null) places.push({ at, lsn: header.lsn, payloadBytes: header.payloadBytes });
-  }
-  return places;
-}
-
-const recordsOf = (content: Buffer): Map<number, Buffer> =>
-  new Map(
-    placesOf(content).map(({ at, lsn, payloadBytes }) => [
-      lsn,
-      Buffer.from(content.subarray(at, at + recordHeaderBytes + payloadBytes)),
-    ]),
-  );
-
 /** Some segments, the second of which is damaged, durably. */
 async function sampleOf(random: Random, harm: (content: Buffer, random: Random) => void): Promise<Sample> {
   const driver = new JournalDriver();
-  await driver.open();
-  for (let group = 0; group < 24; group++) {
-    const some = Array.from({ length: 1 + random.below(3) }, () =>
-      writing(random.below(2), 512 * random.below(12), random.bytes(512 * (1 + random.below(3)))),
-    );
-    await driver.request(group === 9 ? [...some, tagging('t')] : some);
-    if (random.chance(0.4)) await driver.flush();
-  }
-  await driver.flush();
-  driver.journal.roll();
-  await driver.journal.settled();
-  await driver.check();
+  await writeSome(driver, random, 24);
   const segment = driver.journal.segments[1];
   if (segment === undefined) throw new Error('there is no second segment');
-  const content = contentOf(driver.files, segment.path, segment.bytes);
-  const records = recordsOf(content);
+  const content = contentOf(driver.files, segment);
+  const records = recordsOf(driver);
   const broken = Buffer.from(content);
   harm(broken.subarray(0, segment.end), random);
   driver.files.write(segment.fd, [broken], 0);
@@ -78,23 +41,10 @@ async function sampleOf(random: Random, harm: (content: Buffer, random: Random) 
   return { driver, segment, records, broken };
 }
 
-function healOf({ driver, records }: Sample): RedoHeal {
-  const heal = new RedoHeal({
-    name: 'web',
-    journal: driver.journal,
-    ledger: { append: () => undefined, settle: () => Promise.resolve() },
-    log: silentLog,
-    isPulled: () => true,
-    replaced: () => undefined,
-  });
-  heal.attach(({ isWanted }) => Promise.resolve(new Map([...records].filter(([lsn]) => isWanted(lsn)))));
-  return heal;
-}
-
 const harms: Record<string, (content: Buffer, random: Random) => void> = {
   content: (content) => {
     const start = content.length / 2;
-    const at = placesOf(content).find(({ at, payloadBytes }) => at > start && payloadBytes > 100)?.at ?? NaN;
+    const at = [...placesOf(content).values()].find(({ at, bytes }) => at > start && bytes > 200)?.at ?? NaN;
     content[at + recordHeaderBytes + 100]! ^= 1;
   },
   header: (content) => {
@@ -119,7 +69,7 @@ for (const [what, harm] of Object.entries(harms)) {
       files.onCall = (_name, call) => {
         if (call >= first + n) throw new SimulatedCrash();
       };
-      const done = await healOf(sample)
+      const done = await healOf(driver.journal, sample.records)
         .heal([segment.path])
         .catch(() => []);
       last = files.calls < first + n;
@@ -135,7 +85,7 @@ for (const [what, harm] of Object.entries(harms)) {
       }
       for (const mode of ['drop', 'keep', 'mixed'] as const) {
         const after = files.crash({ seed: n, mode });
-        const content = contentOf(after, segment.path, segment.bytes);
+        const content = fileOf(after, segment);
         const isHealed = isSound(findUnsound(content, { ...segment, machine }));
         healed += isHealed ? 1 : 0;
         if (!isHealed && !content.equals(broken))

@@ -2,54 +2,19 @@
 import t from 'tap';
 import { Journal } from '../../agent/journal/journal.ts';
 import { findUnsound, isSound } from '../../agent/journal/mend-segment.ts';
-import { RedoHeal, type RedoHealOptions } from '../../agent/journal/redo-heal.ts';
 import { BackgroundMerger } from '../../core/extents/background-merger.ts';
 import { silentLog } from '../../core/log.ts';
-import {
-  decodeRecordHeader,
-  findRecordMagic,
-  machineMark,
-  recordHeaderBytes,
-} from '../../core/record/record.ts';
+import { recordHeaderBytes } from '../../core/record/record.ts';
 import { listFrames } from '../../core/segment-log/frames.ts';
 import type { Segment } from '../../core/segment-log/segment.ts';
 import { microseconds } from '../../core/units.ts';
 import { seededRandom } from '../support/random.ts';
 import type { SimulatedFiles } from '../support/simulated-files.ts';
+import { contentOf, healOf, placesOf, recordsOf } from './heal-driver.ts';
 import { derived, JournalDriver, tagging, writing } from './journal-driver.ts';
 import { directory, frozenTimers, machine, segmentBytes } from './log-driver.ts';
 
 t.before(() => frozenTimers(t));
-
-const mark = machineMark(machine);
-
-function contentOf(files: SimulatedFiles, segment: Segment): Buffer {
-  const content = Buffer.alloc(segment.bytes);
-  files.readSync(segment.fd, content, 0);
-  return content;
-}
-
-/** Where each record of a segment lies. */
-function placesOf(content: Buffer): Map<number, { at: number; bytes: number }> {
-  const places = new Map<number, { at: number; bytes: number }>();
-  for (let at = findRecordMagic(content, 0); at >= 0; at = findRecordMagic(content, at + 1)) {
-    const header = decodeRecordHeader(content, at, mark);
-    if (header !== null) places.set(header.lsn, { at, bytes: recordHeaderBytes + header.payloadBytes });
-  }
-  return places;
-}
-
-/** All records of a journal, as somebody has them who can be asked. */
-function recordsOf({ files, journal }: JournalDriver): Map<number, Buffer> {
-  const records = new Map<number, Buffer>();
-  for (const segment of journal.segments) {
-    const content = contentOf(files, segment);
-    for (const [lsn, { at, bytes }] of placesOf(content))
-      if (lsn >= segment.firstLsn && lsn <= segment.lastLsn)
-        records.set(lsn, Buffer.from(content.subarray(at, at + bytes)));
-  }
-  return records;
-}
 
 async function written(groups: number, options: { derived?: null } = {}): Promise<JournalDriver> {
   const driver = new JournalDriver(undefined, options);
@@ -65,19 +30,6 @@ async function written(groups: number, options: { derived?: null } = {}): Promis
   driver.journal.roll();
   await driver.journal.settled();
   return driver;
-}
-
-type Asked = Partial<Pick<RedoHealOptions, 'replaced' | 'waitMs' | 'ledger'>>;
-
-function healOf(journal: Journal, records: ReadonlyMap<number, Buffer> | null, asked: Asked = {}): RedoHeal {
-  const heal = new RedoHeal({
-    ...{ name: 'web', journal, log: silentLog, isPulled: () => true, replaced: () => undefined },
-    ledger: { append: () => undefined, settle: () => Promise.resolve() },
-    ...asked,
-  });
-  if (records !== null)
-    heal.attach(({ isWanted }) => Promise.resolve(new Map([...records].filter(([lsn]) => isWanted(lsn)))));
-  return heal;
 }
 
 /** One byte of a record's header, or of its payload, is another now. */
@@ -310,4 +262,49 @@ t.test('a process server that is away is waited for once, not for every segment'
   t.ok(isOver);
   if (!isOver) for (let times = 0; times < 3; times++) await driver.wait(60_000);
   t.same(await healing, []);
+});
+
+t.test('a file that has lost its name gets it back, whoever numbers its records', async (t) => {
+  const driver = await written(24);
+  await driver.request([writing(0, 0, Buffer.alloc(512, 1))]);
+  await driver.flush();
+  const { files, journal } = driver;
+  const newest = journal.segments.at(-1)!;
+  const gone = [journal.segments[1]!, journal.segments[2]!, newest];
+  harm(files, gone[1]!, gone[1]!.firstLsn, 'payload');
+  const heal = healOf(journal, null, { isPulled: () => false });
+  t.same(await heal.keepNames(), [], 'all are there');
+  for (const { path } of gone) files.unlink(path);
+  const putBack = await heal.keepNames();
+  t.match(
+    putBack,
+    gone.map(({ path, firstLsn, lastLsn }) => ({
+      file: path,
+      records: [[firstLsn, lastLsn]],
+      isPutBack: true,
+    })),
+  );
+  t.same(await heal.keepNames(), []);
+  const damaged = gone[1]!.firstLsn;
+  const next = await openAgain(files.crash({ seed: 1, mode: 'drop' }), { keepsTables: true });
+  t.equal(next.headLsn, journal.headLsn);
+  t.same(next.catalogue.lost, []);
+  t.notOk(
+    soundOf(
+      files,
+      journal.segments.find(({ firstLsn }) => firstLsn === damaged)!,
+    ),
+    'as it was',
+  );
+});
+
+t.test('what somebody has put under the name of a file that is open stays there', async (t) => {
+  const driver = await written(24);
+  const { files, journal } = driver;
+  const { path } = journal.segments[1]!;
+  files.unlink(path);
+  const fd = files.create(path);
+  files.write(fd, [Buffer.from('somebody has put this here')], 0);
+  t.same(await healOf(journal, null, { isPulled: () => false }).keepNames(), []);
+  t.equal(files.size(files.open(path)), 26);
 });

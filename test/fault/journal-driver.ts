@@ -122,6 +122,11 @@ export class JournalDriver {
   floored = 0;
   /** Views that are open. */
   views: View[] = [];
+  /** Files are gone: what nobody knows may be read as that, in so many bytes. */
+  mayLack = false;
+  lacking = 0;
+  /** What the cursor file remembers of it; with `mayLack`, and else none. */
+  durable = 0;
   readonly replicas = Array.from({ length: disks }, () => memoryStore(diskBytes));
   #journal: Journal | null = null;
 
@@ -160,12 +165,12 @@ export class JournalDriver {
       derived: this.#derived,
       flooredLsn: this.floored,
       appliedLsn: this.applied,
-      durableLsn: this.applied,
+      durableLsn: Math.max(this.applied, this.durable),
       openGap: null,
       spillExtents: 2,
     });
     const { headLsn, catalogue } = this.journal;
-    if (catalogue.lost.some(({ to }) => to > this.applied))
+    if (!this.mayLack && catalogue.lost.some(({ to }) => to > this.applied))
       throw new Error(`lost ${JSON.stringify(catalogue.lost)}`);
     if (headLsn < least) throw new Error(`LSN ${least} has to be there, but the journal ends at ${headLsn}`);
     if (headLsn > this.requests.length) throw new Error(`${headLsn} is more than was attempted`);
@@ -173,6 +178,7 @@ export class JournalDriver {
     this.states.length = headLsn + 1;
     this.completed = headLsn;
     this.acknowledged = headLsn;
+    if (this.mayLack) this.durable = headLsn;
   }
 
   /**
@@ -260,7 +266,7 @@ export class JournalDriver {
       view.release();
     }
     for (const view of this.views) await this.checkView(view);
-    await this.checkHead();
+    if (!this.mayLack) await this.checkHead();
   }
 
   async checkHead(): Promise<void> {
@@ -301,7 +307,9 @@ export class JournalDriver {
       const index = pieces.indexes[at] ?? 0;
       if (columns === null) below.copy(target, 0, from);
       else if (columns.kinds[index] === ContentKind.zero) target.fill(0);
-      else {
+      else if (columns.kinds[index] === ContentKind.unknown && this.mayLack) {
+        this.lacking += this.#state(view.lsn).copy(target, 0, disk * diskBytes + from);
+      } else {
         const segment = view.segments.find(({ ordinal }) => ordinal === columns.segments[index]);
         if (segment === undefined) throw new Error(`LSN ${view.lsn} needs a segment that it does not hold`);
         this.#readRecord(segment.fd, target, {

@@ -17,7 +17,7 @@ function again(
   site: SpoolSite,
   machine: SpoolMachine,
   [from, to]: [number, number],
-  { as = machine.masterTarget, isWanted = () => true }: Asked = {},
+  { as = machine.masterTarget, isWanted = () => true, mostBytes = Infinity }: Asked = {},
 ): Promise<Map<number, Buffer>> {
   const { assignment } = machine;
   return pullAgain({
@@ -26,7 +26,7 @@ function again(
     identity: as,
     generation: 1,
     mark: machineMark(Buffer.from(assignment.machine.replaceAll('-', ''), 'hex')),
-    ...{ from, to, isWanted },
+    ...{ from, to, isWanted, mostBytes },
     log: silentLog,
     signal: new AbortController().signal,
   });
@@ -35,6 +35,7 @@ function again(
 interface Asked {
   as?: HostIdentity;
   isWanted?(lsn: number): boolean;
+  mostBytes?: number;
 }
 
 t.test('what it has is given as it is, beside the stream, which notices nothing', async (t) => {
@@ -51,6 +52,8 @@ t.test('what it has is given as it is, beside the stream, which notices nothing'
   const some = await again(site, machine, [10, 40], { isWanted: (lsn) => lsn % 10 === 0 });
   t.same([...some.keys()], [10, 20, 30, 40]);
   t.same([...(await again(site, machine, [50, 900])).keys()], range(50, 60), 'there are no more');
+  const first = [...(await again(site, machine, [10, 60], { mostBytes: 1 })).keys()];
+  t.same(first, range(10, 9 + first.length), 'the oldest, as much as comes at a time');
   source.send(...makeRecords(machine, 61, 70));
   await target.received(70);
   t.same(target.lsns, range(1, 70), 'the stream stands');

@@ -20,14 +20,16 @@ export interface AgainOptions {
   from: number;
   to: number;
   isWanted(lsn: number): boolean;
+  /** Enough when so much is there. */
+  mostBytes: number;
   log: Log;
   signal: AbortSignal;
 }
 
 /**
- * The bytes of each record that is still there, by LSN, their checksums looked at. Throws as `openChain`
- * does, 'damaged-record', 'chain-broken', and what it was refused with; an older process server answers
- * 'chain-broken'.
+ * The bytes of each record that is still there, by LSN and oldest first, their checksums looked at. Throws as
+ * `openChain` does, 'damaged-record', 'chain-broken', and what it was refused with; an older process server
+ * answers 'chain-broken'.
  */
 export async function pullAgain(options: AgainOptions): Promise<Map<number, Buffer>> {
   const { assignment, identity, from, to, log, signal } = options;
@@ -35,16 +37,18 @@ export async function pullAgain(options: AgainOptions): Promise<Map<number, Buff
   const records = new Map<number, Buffer>();
   return await new Promise((resolve, reject) => {
     let isWhole = false;
+    let bytes = 0;
     const connection = new ChainConnection({
       ...opened,
       log,
       listener: {
         welcome: () => undefined,
-        records: (body) => keep(options, body, records),
+        records: (body) => {
+          bytes += keep(options, body, records);
+          if (bytes >= options.mostBytes) end();
+        },
         note: ({ kind }) => {
-          if (kind !== 'again-end') return;
-          isWhole = true;
-          connection.destroy();
+          if (kind === 'again-end') end();
         },
         closed: (error) => {
           clearInterval(signs);
@@ -54,6 +58,10 @@ export async function pullAgain(options: AgainOptions): Promise<Map<number, Buff
         },
       },
     });
+    const end = (): void => {
+      isWhole = true;
+      connection.destroy();
+    };
     const abort = (): void => connection.destroy();
     const nothing = { spooled: 0, target: 0, applied: 0 };
     const signs = setInterval(() => connection.sendAck(nothing), limits.chainAckMs).unref();
@@ -65,12 +73,20 @@ export async function pullAgain(options: AgainOptions): Promise<Map<number, Buff
   });
 }
 
-function keep({ mark, from, to, isWanted }: AgainOptions, body: Buffer, records: Map<number, Buffer>): void {
+/** Gives back how many bytes of it are kept. */
+function keep(
+  { mark, from, to, isWanted }: AgainOptions,
+  body: Buffer,
+  records: Map<number, Buffer>,
+): number {
   const { headers, positions, bytes } = parseRecordRun(body, mark, { payloads: true });
+  let kept = 0;
   for (const [at, { lsn, payloadBytes }] of headers.entries()) {
     if (lsn < from || lsn > to || !isWanted(lsn)) continue;
     const start = positions[at] ?? 0;
     // A copy: the rest of what came need not stay for it.
     records.set(lsn, Buffer.from(bytes.subarray(start, start + recordHeaderBytes + payloadBytes)));
+    kept += recordHeaderBytes + payloadBytes;
   }
+  return kept;
 }

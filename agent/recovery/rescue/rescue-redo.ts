@@ -82,9 +82,9 @@ class CatalogueVisitor implements RecoveryVisitor {
     enterNote(catalogue, note);
   }
 
-  lost({ from, to, start, end }: Parameters<RecoveryVisitor['lost']>[0]): void {
+  lost(...[{ from, to, start, end }, known]: Parameters<RecoveryVisitor['lost']>): void {
     if (to <= (this.#begin ?? 0)) return;
-    const file = this.#current?.path ?? this.#redo.directory;
+    const file = known ?? this.#current?.path ?? this.#redo.directory;
     this.#redo.catalogue.lost.push({ from, to, start, end, file });
   }
 

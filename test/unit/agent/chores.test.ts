@@ -36,7 +36,7 @@ function machineWith(cursor: { pruned: number }): {
   const machine = {
     ...{ id: 'm', name: 'web', openedLsn: 0, ledger, cursor, paths: { directory } },
     ...{ history: { undo }, journal: { segments, durableLsn: 30, source: {} } },
-    ...{ sums: new SumsKeeper(), file: {}, lentDisks: [] },
+    ...{ sums: new SumsKeeper(), file: {}, lentDisks: [], heal: { keepNames: () => Promise.resolve([]) } },
   };
   return { machine: machine as unknown as Machine, lines, files };
 }

@@ -108,6 +108,20 @@ t.test('with all records at hand every damage is mended', async (t) => {
   t.ok(relaid > 20 && relaid < 380, `${relaid} were laid out anew`);
 });
 
+t.test('a file that was cut off anywhere, or has nothing left, has all its records again', async (t) => {
+  const random = seededRandom(chooseSeed(t));
+  for (let round = 0; round < 100; round++) {
+    const { content, place, records } = await sampleOf(random, false);
+    const end = round === 0 ? 0 : random.below(place.end);
+    const cut = { ...place, end };
+    const mended = mendSegment(content.subarray(0, end), cut, records);
+    if (mended === null || !isSound(mended.left)) return t.fail(`cut at ${end} of ${place.end}`);
+    const after = recordsOf(mended.content, { ...place, end: mended.end });
+    if (!same(after, records)) return t.fail(`cut at ${end}: other records`);
+  }
+  t.pass('all of them');
+});
+
 t.test('with some of them nothing gets worse, and nothing is ever another record', async (t) => {
   const random = seededRandom(chooseSeed(t));
   for (let round = 0; round < 400; round++) {
